@@ -1,0 +1,132 @@
+# Everything a person does with Capstone. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+unexport MAKEFLAGS
+
+# What you may set: make train DATASET=sms-spam SET="training.epochs=3"
+CONF    ?= conf/train-conf.yml
+DATASET ?=
+SET     ?=
+TEXT    ?= how do I undo a commit
+# A Python of 3.11 to 3.13 (what TensorFlow's wheels are built for); conda brings its own.
+PYTHON  ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) and print("$(p)")' 2>/dev/null)))
+CONDA   ?= $(shell command -v conda 2>/dev/null)
+DOCKER  ?= docker
+
+# Two environments: one that can do everything, and one in which there is nothing but what serves.
+DEV     := .env/dev
+PREDICT := .env/predict
+
+SETTINGS = $(foreach s,$(SET),--set '$(s)') $(if $(DATASET),--dataset '$(DATASET)')
+
+.PHONY: help
+help: ## Show this list
+	@echo "usage: make TARGET [DATASET=name|path|URL] [SET=\"key=value …\"] [TEXT=\"…\"] [CONF=file]"; echo
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+## Use
+
+.PHONY: train
+train: $(DEV)/ready conf/train-conf.yml ## Train on CONF (DATASET= and SET= override it), write data/artefacts/<timestamp>
+	@$(DEV)/bin/python -m train run --conf '$(CONF)' $(SETTINGS)
+
+.PHONY: check
+check: $(DEV)/ready conf/train-conf.yml ## Say whether CONF and its dataset would train, without training
+	@$(DEV)/bin/python -m train check --conf '$(CONF)' $(SETTINGS)
+
+.PHONY: datasets
+datasets: $(DEV)/ready ## List the datasets that DATASET= knows by name
+	@$(DEV)/bin/python -m train datasets
+
+.PHONY: predict-test
+predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT, once, without a server
+	@$(PREDICT)/bin/python -m predict text -- "$$TEXT"
+
+.PHONY: serve
+serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
+	@exec $(PREDICT)/bin/python -m predict serve
+
+.PHONY: request-test
+request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
+	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
+	curl --silent --show-error --fail-with-body --max-time 10 --data-urlencode "text=$$TEXT" \
+	    "http://127.0.0.1:$${port:-8080}/predict" || { echo; echo "No answer on port $${port:-8080}? Run 'make serve' in another terminal." >&2; exit 1; }
+
+# TEXT may hold quotes and dollars: it goes through the environment, not through the command line.
+export TEXT
+
+## Containers
+
+.PHONY: image-train
+image-train: ## Build the training image (DOCKER= takes any docker-compatible command)
+	$(DOCKER) build --file Dockerfile.train --tag capstone-train .
+
+.PHONY: image-predict
+image-predict: ## Build the inference image
+	$(DOCKER) build --file Dockerfile.predict --tag capstone-predict .
+
+.PHONY: test-images
+test-images: ## Build both images, train in one, serve from the other, ask it over HTTP
+	@DOCKER='$(DOCKER)' scripts/test-images
+
+## Develop
+
+.PHONY: test
+test: $(DEV)/ready $(PREDICT)/ready ## Run the whole test suite
+	@PREDICT_PYTHON=$(PREDICT)/bin/python $(DEV)/bin/python -m pytest
+
+.PHONY: lint
+lint: $(DEV)/ready ## Check style, types, spelling and import direction
+	@$(DEV)/bin/ruff check .
+	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/mypy train predict
+	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(DEV)/bin/codespell
+
+.PHONY: format
+format: $(DEV)/ready ## Rewrite the code in the project's style
+	@$(DEV)/bin/ruff check --fix .
+	@$(DEV)/bin/ruff format .
+
+.PHONY: benchmark
+benchmark: $(DEV)/ready $(PREDICT)/ready ## Measure accuracy, training time, serving speed and memory; print tables
+	@$(DEV)/bin/python -m benchmarks.accuracy
+	@$(DEV)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
+
+.PHONY: lock
+lock: $(DEV)/ready ## Pin the newest libraries that fit together in the requirements files
+	@for part in requirements-dev train/requirements predict/requirements; do \
+	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(DEV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
+	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \
+	done
+
+.PHONY: clean
+clean: ## Remove environments and caches; keep data/ and conf/
+	rm -rf .env .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+## Files these need
+
+conf/%: | conf/%.dist
+	@cp conf/$*.dist $@ && echo "made $@ from conf/$*.dist" >&2
+
+# An environment is ready when its stamp is newer than the pins it was made from.
+$(DEV)/ready: requirements-dev.txt environment.yml
+	$(call make-environment,$(DEV),environment.yml,requirements-dev.txt)
+
+$(PREDICT)/ready: predict/requirements.txt predict/environment.yml
+	$(call make-environment,$(PREDICT),predict/environment.yml,predict/requirements.txt)
+
+# $(1) where, $(2) what conda reads, $(3) what pip reads where there is no conda
+define make-environment
+	@echo "making $(1) from $(if $(CONDA),$(2) with conda,$(3) with $(PYTHON)); this takes a few minutes once" >&2
+	@rm -rf $(1)
+	@if [ -n "$(CONDA)" ]; then "$(CONDA)" env create --quiet --prefix $(1) --file $(2); \
+	elif [ -z "$(PYTHON)" ]; then echo "No Python of 3.11 to 3.13 found. Install one or conda, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	else $(PYTHON) -m venv $(1) || { echo "$(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }; \
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(3); fi
+	@touch $@
+endef

@@ -1,0 +1,83 @@
+"""The command line of the inference side: ask once, serve. Parse, call, turn our errors into one line."""
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+from predict.artefact import ArtefactError
+from predict.predictor import InstanceError, Predictor
+from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
+
+_OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except _OUR_ERRORS as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--conf",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_FILE,
+    show_default=True,
+    help="KEY=value file; environment variables of the same names win over it.",
+)
+@click.pass_context
+def main(ctx: click.Context, conf: Path) -> None:
+    """Serve the artefact that ARTEFACT_DIR in conf/predict.conf points to."""
+    ctx.obj = conf
+
+
+@main.command()
+@click.argument("text")
+@click.option("--top-k", type=click.IntRange(min=1), help="List only the K most probable labels.")
+@click.pass_obj
+def text(conf: Path, text: str, top_k: int | None) -> None:
+    """Ask the model about one TEXT and print its answer as JSON."""
+    predictor = Predictor.load(load_settings(conf).artefact_dir)
+    instances = [predictor.instance_of(text)]
+    predictor.check(instances, place="text")
+    answer = {"predictions": predictor.predict(instances, top_k), "model": predictor.metadata.name}
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@click.pass_obj
+def serve(conf: Path) -> None:
+    """Serve JSON over HTTP until SIGTERM or Ctrl-C; requests in flight are finished first."""
+    # Flask and waitress are not needed to ask once.
+    from predict.app import create_app
+    from predict.server import Server, ServerError
+
+    settings = load_settings(conf)
+    _configure_logging()
+    predictor = Predictor.load(settings.artefact_dir)
+    try:
+        server = Server(create_app(predictor, settings), settings)
+    except ServerError as error:
+        raise click.ClickException(str(error)) from None
+    _announce(settings, server.port, predictor)
+    server.run()
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # One line per request is enough; a queue while all threads are busy is normal.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+def _announce(settings: Settings, port: int, predictor: Predictor) -> None:
+    logging.getLogger("predict").info(
+        "serving %s (%s) on http://%s:%d", predictor.metadata.name, settings.artefact_dir, settings.host, port
+    )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m predict")

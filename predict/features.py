@@ -1,0 +1,160 @@
+"""Text to integer features. Training and serving both encode with this module and no other.
+
+A text becomes two rows of ids, 0 being padding in both:
+
+- `token_ids`: the ids of its words (1 is any unknown word), then the hashed ids of adjacent word pairs;
+- `ngram_ids`: the hashed ids of the character n-grams within each word, so that a word never seen before
+  still says something.
+
+Everything after the ids (weights, embeddings, layers) is inside `model.onnx`.
+"""
+
+import json
+import re
+import unicodedata
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+UNKNOWN_ID = 1
+FIRST_WORD_ID = 2
+
+# A word with what belongs to it: node.js, don't, c++, c#; and a leading dot: .net
+_TOKEN = re.compile(r"\.?\w+(?:[.'’]\w+)*(?:\+\+|\#)?")
+# Longer "words" are base64, hashes and attacks; what is cached per word must stay small.
+_MAX_WORD_LENGTH = 40
+# At about 500 bytes a word, 8 MB when full.
+_CACHED_WORDS = 16_384
+
+Ids = npt.NDArray[np.int32]
+
+
+class FeatureSettings(BaseModel):
+    """How texts become ids; part of `features.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Tokens kept per text, from the start.
+    max_tokens: Annotated[int, Field(ge=1, le=10_000)] = 256
+    # Characters per n-gram, word boundaries included; 0 and 0 for none.
+    min_ngram: Annotated[int, Field(ge=0, le=10)] = 2
+    max_ngram: Annotated[int, Field(ge=0, le=10)] = 5
+    # Number of hash values for character n-grams and for word pairs; 0 for none.
+    ngram_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
+    pair_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
+
+
+class _Word(NamedTuple):
+    id: int
+    raw: bytes
+    # CRC-32 of the word and a space: the hash of a pair goes on from here.
+    pair_start: int
+    # int32 ids of its n-grams, as bytes: joining bytes is far cheaper than joining lists.
+    ngram_ids: bytes
+
+
+def normalise(text: str) -> str:
+    """Fold what looks the same into the same characters: Unicode NFKC and case."""
+    if text.isascii():  # NFKC leaves ASCII alone, and lower() is then the same as casefold()
+        return text.lower()
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def tokenize(text: str, max_tokens: int) -> list[str]:
+    """Split a text into its first `max_tokens` normalised words; `c++`, `c#`, `.net`, `node.js` stay whole."""
+    matches: Iterator[re.Match[str]] = _TOKEN.finditer(normalise(text))
+    return [match[0][:_MAX_WORD_LENGTH] for match in islice(matches, max_tokens)]
+
+
+class TextFeatures:
+    """Encodes texts for one model: its settings and its vocabulary."""
+
+    def __init__(self, settings: FeatureSettings, vocabulary: Sequence[str]) -> None:
+        """Take the words of the vocabulary in the order of their ids, the first one being id 2."""
+        self.settings = settings
+        self.vocabulary = {word: index for index, word in enumerate(vocabulary, FIRST_WORD_ID)}
+        # The first id of a hashed word pair, which is also the number of rows that words need.
+        self.first_pair_id = FIRST_WORD_ID + len(self.vocabulary)
+        self._word = lru_cache(maxsize=_CACHED_WORDS)(self._encode_word)
+
+    @classmethod
+    def read(cls, file: Path) -> "TextFeatures":
+        """Read what `write` wrote."""
+        content = json.loads(file.read_bytes())
+        return cls(FeatureSettings(**content["settings"]), content["vocabulary"])
+
+    def write(self, file: Path) -> None:
+        """Write settings and vocabulary as JSON."""
+        content = {"settings": self.settings.model_dump(), "vocabulary": list(self.vocabulary)}
+        file.write_text(json.dumps(content, ensure_ascii=True), encoding="utf-8")
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the words of a text as this model sees them."""
+        return tokenize(text, self.settings.max_tokens)
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Ids]:
+        """Turn texts into padded rows of ids.
+
+        Args:
+            texts: As typed. At least one.
+
+        Returns:
+            `token_ids` and `ngram_ids`, each <int32>[num_texts, longest row], 0 being padding.
+        """
+        token_rows, ngram_rows = [], []
+        for text in texts:
+            words = [self._word(token) for token in self.tokens(text)]
+            ids = [word.id for word in words]
+            token_rows.append(array("i", ids + self._pair_ids(words)).tobytes())
+            # A repeated word says little more: its n-grams count once.
+            ngram_rows.append(b"".join([word.ngram_ids for word in dict.fromkeys(words)]))
+        return {"token_ids": _pad(token_rows), "ngram_ids": _pad(ngram_rows)}
+
+    def _pair_ids(self, words: Sequence[_Word]) -> list[int]:
+        buckets, first = self.settings.pair_buckets, self.first_pair_id
+        if not buckets:
+            return []
+        crc32 = zlib.crc32
+        return [
+            first + crc32(right.raw, left.pair_start) % buckets
+            for left, right in zip(words, words[1:], strict=False)
+        ]
+
+    def _encode_word(self, word: str) -> _Word:
+        # A lone surrogate, which JSON can carry, has bytes too.
+        raw = word.encode("utf-8", "surrogatepass")
+        return _Word(
+            id=self.vocabulary.get(word, UNKNOWN_ID),
+            raw=raw,
+            pair_start=zlib.crc32(b" ", zlib.crc32(raw)),
+            ngram_ids=array("i", self.ngram_ids(word)).tobytes(),
+        )
+
+    def ngram_ids(self, word: str) -> list[int]:
+        """Return the distinct ids of a word's character n-grams, from 1 to `ngram_buckets`."""
+        settings = self.settings
+        if not settings.ngram_buckets:
+            return []
+        marked = f"<{word}>"
+        ngrams = chain.from_iterable(
+            (marked[start : start + size] for start in range(len(marked) - size + 1))
+            for size in range(max(settings.min_ngram, 1), settings.max_ngram + 1)
+        )
+        buckets = settings.ngram_buckets
+        hashes = (zlib.crc32(ngram.encode("utf-8", "surrogatepass")) for ngram in ngrams)
+        return list(dict.fromkeys(1 + value % buckets for value in hashes))
+
+
+def _pad(rows: Sequence[bytes]) -> Ids:
+    # At least one column: a row without ids is all padding.
+    width = max(4, *map(len, rows)) if rows else 4
+    joined = b"".join([row.ljust(width, b"\0") for row in rows])
+    return np.frombuffer(joined, dtype=np.int32).reshape(len(rows), width // 4)

@@ -1,0 +1,186 @@
+"""Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from predict.artefact import FEATURES, MODEL, Artefact, ArtefactError, Metadata, load_artefact
+from predict.features import TextFeatures
+
+Instance = Mapping[str, Any]
+Prediction = dict[str, Any]
+
+# Golden answers come from another machine perhaps, whose sums round differently.
+EXAMPLE_TOLERANCE = 1e-4
+# Instances scored at once: bounds the memory of the padded rows.
+_BATCH_SIZE = 256
+_PROBLEMS_SHOWN = 10
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "category": (str,),
+    "number": (int, float),
+}
+
+
+class InstanceError(Exception):
+    """Instances that the model cannot take.
+
+    Attributes:
+        problems: (place, message) pairs, such as `("instances.3.title", "missing")`.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{place}: {message}" for place, message in problems))
+        self.problems = list(problems)
+
+
+class Predictor:
+    """One loaded model."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        """Load the model of an artefact and replay its golden examples.
+
+        Raises:
+            ArtefactError: The model cannot be loaded, or does not answer as it did after training.
+        """
+        self.metadata: Metadata = artefact.metadata
+        self.labels = self.metadata.outputs[0].labels
+        self._text_inputs = [field.name for field in self.metadata.inputs if field.type == "text"]
+        self._features = _read_features(artefact) if self._text_inputs else None
+        self._session = _open_session(artefact)
+        self._replay_examples(artefact.path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Check an artefact directory and load its model; raise ArtefactError if either fails."""
+        return cls(load_artefact(path))
+
+    def instance_of(self, text: str) -> Instance:
+        """Return the instance that a bare text stands for.
+
+        Raises:
+            InstanceError: The model has other inputs than one text.
+        """
+        if len(self.metadata.inputs) != 1 or not self._text_inputs:
+            names = ", ".join(field.name for field in self.metadata.inputs)
+            raise InstanceError([("text", f"this model takes instances with the fields {names}, not a text")])
+        return {self._text_inputs[0]: text}
+
+    def check(self, instances: Sequence[object], place: str = "instances") -> None:
+        """Raise InstanceError, with the first few problems, unless the model can take the instances."""
+        problems: list[tuple[str, str]] = []
+        for index, instance in enumerate(instances):
+            problems += self._problems_of(instance, f"{place}.{index}")
+            if len(problems) >= _PROBLEMS_SHOWN:
+                break
+        if problems:
+            raise InstanceError(problems[:_PROBLEMS_SHOWN])
+
+    def predict(self, instances: Sequence[Instance], top_k: int | None = None) -> list[Prediction]:
+        """Score instances that `check` has let pass.
+
+        Args:
+            instances: Dicts with a value for every input of the model.
+            top_k: How many labels to list per prediction, the most probable first; None for all.
+
+        Returns:
+            One dict an instance, in order: `label`, `score` and `probabilities`, or `value`.
+        """
+        scores = self.scores(instances).round(6).tolist()
+        if not self.labels:
+            return [{"value": row[0]} for row in scores]
+        return [self._as_labels(row, top_k) for row in scores]
+
+    def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
+        """Return the model's own output, <float64>[num_instances, num_labels], or [num_instances, 1] for a value."""
+        batches = [
+            self._run(instances[start : start + _BATCH_SIZE])
+            for start in range(0, len(instances), _BATCH_SIZE)
+        ]
+        return (batches[0] if len(batches) == 1 else np.concatenate(batches)).astype(np.float64)
+
+    def _run(self, instances: Sequence[Instance]) -> npt.NDArray[np.float32]:
+        output: npt.NDArray[np.float32] = self._session.run(None, self._encode(instances))[0]
+        return output
+
+    def _encode(self, instances: Sequence[Instance]) -> dict[str, npt.NDArray[Any]]:
+        encoded: dict[str, npt.NDArray[Any]] = {}
+        if self._features is not None:
+            names = self._text_inputs
+            encoded.update(self._features.encode(["\n".join([row[name] for name in names]) for row in instances]))
+        return encoded
+
+    def _as_labels(self, row: list[float], top_k: int | None) -> Prediction:
+        ranked = sorted(zip(row, self.labels, strict=True), key=_by_score, reverse=True)
+        score, label = ranked[0]
+        return {"label": label, "score": score, "probabilities": {name: value for value, name in ranked[:top_k]}}
+
+    def _problems_of(self, instance: object, place: str) -> list[tuple[str, str]]:
+        if not isinstance(instance, Mapping):
+            return [(place, f"expected an object, got {_kind_of(instance)}")]
+        problems = []
+        names = [field.name for field in self.metadata.inputs]
+        for field in self.metadata.inputs:
+            here = f"{place}.{field.name}"
+            if field.name not in instance:
+                problems.append((here, f"missing; expected a {field.type}"))
+                continue
+            value = instance[field.name]
+            if not isinstance(value, _PYTHON_TYPES[field.type]) or isinstance(value, bool):
+                problems.append((here, f"expected a {field.type}, got {_kind_of(value)}"))
+            elif field.type == "text" and not value.strip():
+                problems.append((here, "empty text"))
+        for name in instance:
+            if name not in names:
+                close = difflib.get_close_matches(str(name), names, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
+                problems.append((f"{place}.{name}", f"unknown field; {hint}"))
+        return problems
+
+    def _replay_examples(self, path: Path) -> None:
+        for number, example in enumerate(self.metadata.examples):
+            self.check([example.instance], place=f"example {number}")
+            answer = self.scores([example.instance])[0]
+            expected = np.asarray(example.answer)
+            if answer.shape != expected.shape or not np.allclose(answer, expected, rtol=0, atol=EXAMPLE_TOLERANCE):
+                raise ArtefactError(
+                    f"{path}: golden example {number} is answered differently here than after training. "
+                    "Serve it with the library versions under `versions` in metadata.json, or train again."
+                )
+
+
+def _by_score(pair: tuple[float, str]) -> float:
+    return pair[0]
+
+
+def _kind_of(value: object) -> str:
+    kinds = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def _read_features(artefact: Artefact) -> TextFeatures:
+    if FEATURES not in artefact.metadata.files:
+        raise ArtefactError(f"{artefact.path}: the model reads text, but {FEATURES} is not listed. Train again.")
+    try:
+        return TextFeatures.read(artefact.path / FEATURES)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtefactError(f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again.") from None
+
+
+def _open_session(artefact: Artefact) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Small models: handing work to other threads costs more than it saves, and requests have their own.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    file = artefact.path / MODEL
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no narrower base
+        raise ArtefactError(f"{file}: onnxruntime cannot load it ({error}). Train again.") from error

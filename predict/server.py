@@ -1,0 +1,115 @@
+"""waitress around the application: limits, errors that come before the application, and an orderly stop."""
+
+import gc
+import logging
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Any
+
+from flask import Flask
+from waitress import create_server, wasyncore
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
+
+from predict.app import problem
+from predict.settings import Settings
+
+log = logging.getLogger("predict")
+
+
+class ServerError(Exception):
+    """The server cannot start. The message says why and what to do."""
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress has no types for it
+    """Answers what never reached the application (malformed HTTP, a body too large) as the application would."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        answer = problem(error.code, error.body.strip())
+        body = answer.get_data()
+        self.status = answer.status
+        self.content_length = len(body)
+        self.response_headers.append(("Content-Type", answer.content_type or ""))
+        self.set_close_on_finish()
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _ProblemTask
+
+    def busy(self) -> bool:
+        """Whether a request is being received, worked on or answered."""
+        return bool(self.requests or self.request is not None or self.total_outbufs_len)
+
+
+class Server:
+    """One listening socket; `run` returns after SIGTERM or SIGINT, when requests in flight are answered."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        """Listen, without answering yet.
+
+        Raises:
+            ServerError: The address cannot be listened on.
+        """
+        self._drain_timeout_s = settings.drain_timeout_s
+        self._stopping = False
+        self._waitress: Any = create_server(
+            app,
+            sockets=[_listen(settings.host, settings.port)],
+            threads=settings.threads,
+            max_request_body_size=settings.max_body_bytes,
+            asyncore_use_poll=True,
+            ident=None,
+        )
+        self._waitress.channel_class = _Channel
+        self.port: int = int(self._waitress.effective_port)
+
+    def run(self) -> None:
+        """Serve until a signal asks to stop; then finish what is in flight."""
+        # What was loaded stays: the garbage collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        while not self._stopping:
+            self._poll(timeout_s=1.0)
+        self._drain()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C does not wait
+        self._stopping = True
+        self._waitress.pull_trigger()
+
+    def _poll(self, timeout_s: float) -> None:
+        wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._waitress._map, count=1)
+
+    def _drain(self) -> None:
+        """Take what is queued on the socket, close it, and let every open request finish."""
+        # waitress's own way, stopping the loop and then the workers, loses answers that are still to be sent.
+        deadline = time.monotonic() + self._drain_timeout_s
+        self._poll(timeout_s=0)
+        self._waitress.del_channel()
+        self._waitress.socket.close()
+        self._poll(timeout_s=0)
+        while self._busy() and time.monotonic() < deadline:
+            self._poll(timeout_s=0.05)
+        if unfinished := self._busy():
+            log.warning("stopping with %d requests unfinished after %.0f s", unfinished, self._drain_timeout_s)
+        self._waitress.task_dispatcher.shutdown(timeout=1)
+
+    def _busy(self) -> int:
+        return sum(channel.busy() for channel in self._waitress.active_channels.values())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ServerError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}. Set HOST and PORT in conf/predict.conf."
+        ) from None

@@ -1,0 +1,101 @@
+"""What may be set for serving: `conf/predict.conf` and the environment, checked as a whole."""
+
+import configparser
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+DEFAULT_FILE = Path("conf/predict.conf")
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used. The message lists every problem with its place."""
+
+
+class Settings(BaseModel):
+    """Every key of `conf/predict.conf`. An environment variable of the same name wins over the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    artefact_dir: Path = Path("data/artefacts/latest")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    # Waitress's worker threads.
+    threads: Annotated[int, Field(ge=1, le=256)] = 4
+    max_body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    max_instances: Annotated[int, Field(ge=1)] = 10_000
+    # How long a stopping server waits for requests in flight.
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 25.0
+    log_requests: bool = True
+    # Texts may be private: they are logged only where somebody asked for it.
+    log_texts: bool = False
+
+
+def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings: the environment wins over the file, the file over the defaults.
+
+    Args:
+        file: A `KEY=value` file; None or a missing `DEFAULT_FILE` means none.
+        environ: Environment variables; only the names of our keys are looked at.
+
+    Raises:
+        SettingsError: The file is missing or malformed, or a key or a value is not what it should be;
+            all problems at once.
+    """
+    keys = {name.upper(): name for name in Settings.model_fields}
+    written = _read_file(file)
+    problems = [
+        f"{file}: {key}: unknown key.{_suggestion(key, keys)}" for key in written if key not in keys
+    ]
+    values = {keys[key]: value for key, value in written.items() if key in keys}
+    origin = {name: str(file) for name in values}
+    for key, name in keys.items():
+        if environ.get(key):
+            values[name], origin[name] = environ[key], "environment"
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            problems.append(
+                f"{origin[name]}: {name.upper()}: {problem['msg']}, got {problem['input']!r}."
+            )
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _read_file(file: Path | None) -> dict[str, str]:
+    if file is None or (file == DEFAULT_FILE and not file.exists()):
+        return {}
+    parser = configparser.ConfigParser(
+        delimiters=("=",), comment_prefixes=("#",), interpolation=None, empty_lines_in_values=False
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    try:
+        parser.read_string(f"[predict]\n{file.read_text(encoding='utf-8')}")
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: not UTF-8 text ({error.reason}).") from None
+    except configparser.DuplicateOptionError as error:
+        raise SettingsError(f"{file}, line {_line(error)}: {error.option} is set twice.") from None
+    except configparser.ParsingError as error:
+        lines = [f"{file}, line {line - 1}: expected KEY=value, got {text}." for line, text in error.errors]
+        raise SettingsError("\n".join(lines)) from None
+    except configparser.Error as error:
+        raise SettingsError(f"{file}: expected lines of KEY=value: {error.message}") from None
+    return dict(parser["predict"])
+
+
+def _line(error: configparser.DuplicateOptionError) -> int:
+    return (error.lineno or 1) - 1  # less the section header put before the file's own lines
+
+
+def _suggestion(key: str, known: Mapping[str, str]) -> str:
+    close = difflib.get_close_matches(key.upper(), known, n=1)
+    return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(known)}."

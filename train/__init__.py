@@ -1,0 +1,1 @@
+"""Train, evaluate and export models. Imports `predict` for the contract, and is never imported by it."""

@@ -1,0 +1,130 @@
+"""The command line of the training side: parse, call, turn our errors into one clear line. Short on purpose."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from predict.artefact import ArtefactError
+from train.catalogue import CATALOGUE
+from train.config import TrainConfig, load_config
+from train.errors import UserError
+
+DEFAULT_CONF = Path("conf/train-conf.yml")
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (ArtefactError, UserError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _configured(command: click.Command) -> click.Command:
+    """Add the options that say what to train on."""
+    for option in (
+        click.option("--dataset", help="A catalogue name, a path or a URL; replaces that of the configuration."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key; repeatable."),
+        click.option(
+            "--conf",
+            type=click.Path(path_type=Path),
+            default=DEFAULT_CONF,
+            show_default=True,
+            help="The configuration.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train a model on a labelled dataset and write an artefact that can be served."""
+
+
+@main.command()
+@_configured
+def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
+    """Train, evaluate and export; print the metrics and the next command."""
+    config = load_config(conf, overrides, dataset)
+    _settle_tensorflow()
+    from train.progress import Progress
+    from train.run import run as run_training
+
+    progress = Progress()
+    result = run_training(config, progress)
+    progress.say("done")
+    click.echo(_summary(result.metrics))
+    click.echo(f"artefact: {result.artefact_dir}")
+    click.echo(f'next:     {_next_command(result.artefact_dir, config)}')
+
+
+@main.command()
+@_configured
+def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
+    """Say whether a configuration and its dataset would train, without training."""
+    config = load_config(conf, overrides, dataset)
+    from train.export import prepare_artefacts_dir
+    from train.progress import Progress
+    from train.run import prepare
+
+    prepare(config, Progress())
+    prepare_artefacts_dir(config.artefacts_dir)
+    click.echo(f"{conf}: would train.")
+
+
+@main.command()
+def datasets() -> None:
+    """List the datasets that can be named in a configuration or with DATASET=."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "rows", "what", "licence and source"):
+        table.add_column(heading, overflow="fold")
+    for entry in CATALOGUE.values():
+        table.add_row(entry.name, entry.rows, entry.about, entry.licence)
+    _console().print(table)
+
+
+def _summary(metrics: dict[str, Any]) -> str:
+    """Return the test metrics beside the baselines, as a table."""
+    names = ("accuracy", "macro_f1", "log_loss", "roc_auc", "pr_auc")
+    columns = {"this model": metrics, **metrics["baselines"]}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("on the test split")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name in names:
+        if name in metrics:
+            cells = [f"{column[name]:.4f}" if name in column else "-" for column in columns.values()]
+            table.add_row(name, *cells)
+    console = _console()
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _next_command(artefact_dir: Path, config: TrainConfig) -> str:
+    default = Path(TrainConfig.model_fields["artefacts_dir"].default)
+    setting = "" if config.artefacts_dir == default else f"ARTEFACT_DIR={artefact_dir} "
+    return f'{setting}make predict-test TEXT="…"'
+
+
+def _console() -> Console:
+    """Return a console that cuts no table short where there is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def _settle_tensorflow() -> None:
+    """Set what TensorFlow reads when it is imported."""
+    # Its notes on CPU features are not news to anybody.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # oneDNN rounds differently from machine to machine, and is no faster for lookups and sums.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m train")

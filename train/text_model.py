@@ -1,0 +1,526 @@
+"""The text model: Keras, wide and deep, on gensim vectors. The only importer of tensorflow and keras.
+
+One table has a row for every word, word pair and character n-gram of the training texts. Two heads read
+it, each trained with its own loss, and what is served blends them:
+
+- wide: a linear model on TF-IDF weighted rows, strong where a single word gives the label away;
+- deep: the same rows as vectors, those of words starting from gensim's, added up and passed through a
+  hidden layer.
+
+The one-vs-rest squared hinge loss is kinder to wrongly labelled examples than cross-entropy (see
+docs/adr/0004); a temperature fitted on validation turns its margins into probabilities.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from keras import layers, ops
+
+from predict.features import FIRST_WORD_ID, UNKNOWN_ID, TextFeatures
+from train.config import TrainConfig
+from train.dataset import Dataset, Split
+from train.embeddings import Embeddings, build_embeddings
+from train.errors import UserError
+from train.progress import Progress
+
+Probabilities = npt.NDArray[np.float64]
+Margins = npt.NDArray[np.float32]
+
+# A hashed feature that only one text has teaches nothing; words are kept, for gensim knows more of them.
+_MIN_TEXTS_PER_HASHED_FEATURE = 2
+_ENCODED_AT_ONCE = 256
+# The spread of the vectors that gensim does not give, beside a length of 1 for those that it does.
+_RANDOM_LENGTH = 0.3
+# The learning rate falls linearly to this share of where it started.
+_LAST_RATE = 0.02
+_BLENDS = (0.25, 0.5, 0.75)
+_TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
+
+
+class TrainingError(UserError):
+    """Training went wrong in a way that the user can mend."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Which row of the model's table every feature id has; 0 for those without one.
+
+    Attributes:
+        token_rows: <int32>[first pair id + pair buckets], of words and word pairs.
+        ngram_rows: <int32>[1 + ngram buckets], of character n-grams.
+        idf: <float32>[num_rows, 2]; column 0 weighs words and pairs, column 1 n-grams, zero elsewhere.
+    """
+
+    token_rows: npt.NDArray[np.int32]
+    ngram_rows: npt.NDArray[np.int32]
+    idf: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A fitted model and what is known of it."""
+
+    network: keras.Model
+    features: TextFeatures
+    embedding_metadata: dict[str, Any]
+    metadata: dict[str, Any]
+    history: list[dict[str, float]]
+
+
+def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> TextModel:
+    """Fit on the training rows, choose epochs, blend and temperature on the validation rows, then refit on both.
+
+    Vocabulary, weights and gensim vectors come from the training and validation texts together, whose labels
+    they do not see.
+
+    Raises:
+        TrainingError: The loss is not a number any more.
+        EmbeddingError: Pretrained vectors cannot be read.
+    """
+    seed = config.training.seed
+    keras.utils.set_random_seed(seed)
+    texts = np.array(dataset.texts, dtype=object)
+    known = np.concatenate([split.train, split.validation])
+    with progress.stage("embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"):
+        features, embeddings = _build_features(texts[known], config)
+        progress.say(
+            f"embeddings: {embeddings.metadata['vocabulary_size']:,} words, "
+            f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
+        )
+    with progress.stage("features", "words, word pairs and character n-grams to rows"):
+        table = _build_table(features, texts[known])
+        rows = _encode_rows(features, table, texts)
+        progress.say(f"features: {len(table.idf):,} rows")
+    targets = np.eye(len(dataset.label_names), dtype=np.float32)[dataset.labels]
+    weights = _sample_weights(dataset, known, config)
+    trainer = _Trainer(config, table, embeddings, progress)
+    with progress.stage("train", f"at most {config.training.epochs} epochs on {len(split.train):,} texts"):
+        heads, history = trainer.fit(
+            _Batches(rows, targets, weights, split.train, config), _Batches(rows, targets, weights, split.validation, config)
+        )
+        best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
+        blend, temperature = _calibrate(*_margins(heads, rows, split.validation), dataset.labels[split.validation])
+        progress.say(f"train: best after epoch {best}; blend {blend}, temperature {temperature:.3f}")
+    with progress.stage("refit", f"{best} epochs on all {len(known):,} training and validation texts"):
+        heads, _ = trainer.fit(_Batches(rows, targets, weights, known, config), epochs=best)
+    return TextModel(
+        network=_served_network(heads, table, blend, temperature),
+        features=features,
+        embedding_metadata=_describe_embedding(embeddings, features),
+        metadata=_describe_model(table, best, blend, temperature, config),
+        history=history,
+    )
+
+
+def predict_proba(model: TextModel, texts: Sequence[str]) -> Probabilities:
+    """Return <float64>[num_texts, num_labels], rows summing to 1."""
+    call = tf.function(lambda tokens, ngrams: model.network([tokens, ngrams], training=False), reduce_retracing=True)
+    batches = []
+    for start in range(0, len(texts), _ENCODED_AT_ONCE):
+        encoded = model.features.encode(texts[start : start + _ENCODED_AT_ONCE])
+        batches.append(call(tf.constant(encoded["token_ids"]), tf.constant(encoded["ngram_ids"])).numpy())
+    return np.concatenate(batches).astype(np.float64)
+
+
+def to_onnx(model: TextModel, file: Path) -> None:
+    """Write the model, from feature ids to probabilities, as ONNX."""
+    signature = [keras.InputSpec(shape=(None, None), dtype="int32", name=name) for name in ("token_ids", "ngram_ids")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras's exporter asks numpy for names that are gone
+        model.network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
+
+
+def unknown_token_share(model: TextModel, texts: Sequence[str]) -> float:
+    """Return the share of the texts' words that the vocabulary does not have."""
+    vocabulary = model.features.vocabulary
+    known = [token in vocabulary for text in texts for token in model.features.tokens(text)]
+    return 1.0 - sum(known) / max(1, len(known))
+
+
+# ------------------------------------------------------------------ features
+
+
+def _build_features(texts: Sequence[str], config: TrainConfig) -> tuple[TextFeatures, Embeddings]:
+    tokenizer = TextFeatures(config.features, [])
+    embeddings = build_embeddings([tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed)
+    return TextFeatures(config.features, embeddings.vocabulary), embeddings
+
+
+def _build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
+    """Give a row to every feature that is frequent enough, and weigh it by its inverse document frequency."""
+    token_counts = np.zeros(features.first_pair_id + features.settings.pair_buckets, np.int64)
+    ngram_counts = np.zeros(1 + features.settings.ngram_buckets, np.int64)
+    for start in range(0, len(texts), _ENCODED_AT_ONCE):
+        encoded = features.encode(texts[start : start + _ENCODED_AT_ONCE])
+        token_counts += _document_frequencies(encoded["token_ids"], len(token_counts))
+        ngram_counts += _document_frequencies(encoded["ngram_ids"], len(ngram_counts))
+    needed = np.full(len(token_counts), _MIN_TEXTS_PER_HASHED_FEATURE)
+    needed[FIRST_WORD_ID : features.first_pair_id] = 0  # every word has a row, and in the order of its id
+    token_kept = token_counts >= needed
+    ngram_kept = ngram_counts >= _MIN_TEXTS_PER_HASHED_FEATURE
+    # Padding, and a word that is unknown, say nothing.
+    token_kept[: UNKNOWN_ID + 1] = ngram_kept[0] = False
+    token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
+    ngram_rows = np.where(ngram_kept, token_kept.sum() + np.cumsum(ngram_kept), 0)
+    idf = np.zeros((1 + token_kept.sum() + ngram_kept.sum(), 2), np.float32)
+    # As scikit-learn's TfidfTransformer(smooth_idf=True) has it.
+    idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + token_counts[token_kept])) + 1
+    idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngram_counts[ngram_kept])) + 1
+    return FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
+
+
+def _document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int64]:
+    """Return in how many rows of <int32>[num_texts, length] every id stands."""
+    ordered = np.sort(ids, axis=1)
+    first = np.diff(ordered, axis=1, prepend=-1) != 0
+    return np.bincount(ordered[first], minlength=size)
+
+
+def _encode_rows(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+    """Return for each text the rows of the table that it has, <int32>[varying]."""
+    rows: list[npt.NDArray[np.int32]] = []
+    for start in range(0, len(texts), _ENCODED_AT_ONCE):
+        encoded = features.encode(texts[start : start + _ENCODED_AT_ONCE])
+        found = np.concatenate(
+            [table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]]], axis=1
+        )
+        rows += [row[row > 0] for row in found]
+    return rows
+
+
+def _sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig) -> npt.NDArray[np.float32]:
+    """Return <float32>[num_rows], with a mean of 1 over `rows`."""
+    weights = np.ones(len(dataset.labels), np.float32)
+    if config.training.class_weights == "balanced":
+        counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names))
+        weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.labels].astype(np.float32)
+    return weights
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
+    """Shuffled batches of texts of like length, padded to the longest of the batch."""
+
+    def __init__(
+        self,
+        rows: Sequence[npt.NDArray[np.int32]],
+        targets: npt.NDArray[np.float32],
+        weights: npt.NDArray[np.float32],
+        chosen: npt.NDArray[np.int64],
+        config: TrainConfig,
+    ) -> None:
+        super().__init__()
+        self._rows, self._targets, self._weights, self._chosen = rows, targets, weights, chosen
+        self._lengths = np.array([len(rows[i]) for i in chosen])
+        self._batch_size = config.training.batch_size
+        self._random = np.random.default_rng(config.training.seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        # Sorted by length within stretches of eight batches: little padding, and still shuffled.
+        order, stretch = self._random.permutation(len(self._chosen)), 8 * self._batch_size
+        for start in range(0, len(order), stretch):
+            part = order[start : start + stretch]
+            order[start : start + stretch] = part[np.argsort(self._lengths[part], kind="stable")]
+        self._batches = np.split(order, range(self._batch_size, len(order), self._batch_size))
+        self._random.shuffle(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        chosen = self._chosen[self._batches[index]]
+        target, weight = self._targets[chosen], self._weights[chosen]
+        return pad_rows([self._rows[i] for i in chosen]), (target, target), (weight, weight)
+
+
+def pad_rows(rows: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
+    """Return <int32>[num_texts, longest], padded with 0."""
+    padded = np.zeros((len(rows), max(1, *map(len, rows)) if rows else 1), np.int32)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return padded
+
+
+# ------------------------------------------------------------------- network
+
+
+def _constant(value: npt.NDArray[Any]) -> Any:
+    return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype)
+
+
+class _Weigh(layers.Layer):  # type: ignore[misc]
+    """Rows -> TF-IDF weights, (batch, length) -> (batch, length); tokens and n-grams each of length 1."""
+
+    def __init__(self, idf: npt.NDArray[np.float32], dropout: float, seed: int) -> None:
+        super().__init__()
+        self._initial, self._dropout = idf, dropout
+        self._random = keras.random.SeedGenerator(seed)
+
+    def build(self, shape: Any) -> None:
+        self.idf = self.add_weight(shape=self._initial.shape, initializer=_constant(self._initial), trainable=False)
+
+    def call(self, rows: Any, training: bool = False) -> Any:
+        weights = ops.take(self.idf, rows, axis=0)  # (batch, length, 2)
+        weights = weights * ops.rsqrt(ops.sum(weights * weights, axis=1, keepdims=True) + 1e-9)
+        weights = ops.sum(weights, axis=2)
+        return keras.random.dropout(weights, self._dropout, seed=self._random) if training else weights
+
+
+class _WeightedSum(layers.Layer):  # type: ignore[misc]
+    """Rows and their weights -> the weighted sum of their vectors, (batch, length) x 2 -> (batch, width)."""
+
+    def __init__(self, vectors: npt.NDArray[np.float32], name: str) -> None:
+        super().__init__(name=name)
+        self._initial = vectors
+
+    def build(self, *shapes: Any) -> None:
+        self.table = self.add_weight(
+            shape=self._initial.shape, initializer=_constant(self._initial), name=f"{self.name}_table"
+        )
+
+    def call(self, rows: Any, weights: Any) -> Any:
+        # tf.gather on the variable itself, not ops.take: its gradient touches only the rows of the batch.
+        return ops.einsum("bl,bln->bn", weights, tf.gather(self.table.value, rows))
+
+
+class _Bias(layers.Layer):  # type: ignore[misc]
+    def __init__(self, initial: npt.NDArray[np.float32]) -> None:
+        super().__init__()
+        self._initial = initial
+
+    def build(self, shape: Any) -> None:
+        self.bias = self.add_weight(shape=self._initial.shape, initializer=_constant(self._initial))
+
+    def call(self, margins: Any) -> Any:
+        return margins + self.bias
+
+
+class _Lookup(layers.Layer):  # type: ignore[misc]
+    """Feature ids -> rows of the table, (batch, length) -> (batch, length)."""
+
+    def __init__(self, rows: npt.NDArray[np.int32]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def call(self, ids: Any) -> Any:
+        return ops.take(ops.convert_to_tensor(self._rows), ids, axis=0)
+
+
+class _Probabilities(layers.Layer):  # type: ignore[misc]
+    """The margins of both heads -> probabilities, (batch, num_labels) x 2 -> (batch, num_labels)."""
+
+    def __init__(self, blend: float, temperature: float) -> None:
+        super().__init__()
+        self._wide, self._deep = (1 - blend) / temperature, blend / temperature
+
+    def call(self, wide: Any, deep: Any) -> Any:
+        return ops.softmax(wide * self._wide + deep * self._deep, axis=-1)
+
+
+def _build_heads(table: FeatureTable, embeddings: Embeddings, num_labels: int, config: TrainConfig) -> keras.Model:
+    """Build the network that is trained: rows -> margins of the wide and of the deep head."""
+    training, width = config.training, embeddings.matrix.shape[1]
+    random = np.random.default_rng(training.seed)
+    vectors = random.standard_normal((len(table.idf), width)) * (_RANDOM_LENGTH / math.sqrt(width))
+    found = embeddings.matrix[FIRST_WORD_ID:]
+    has_vector = found.any(axis=1)
+    vectors[1 : 1 + len(found)][has_vector] = found[has_vector]  # row 1 is the first word
+    # Where one-vs-rest margins end up without any evidence.
+    prior = np.full(num_labels, 2 / num_labels - 1, np.float32)
+
+    rows = keras.Input((None,), dtype="int32", name="rows")
+    weights = _Weigh(table.idf, training.dropout, training.seed + 1)(rows)
+    wide = _WeightedSum(np.zeros((len(table.idf), num_labels), np.float32), name="wide")(rows, weights)
+    summed = _WeightedSum(vectors.astype(np.float32), name="deep")(rows, weights)
+    hidden = layers.Dense(training.hidden_size, activation="relu")(summed)
+    hidden = layers.Dropout(training.hidden_dropout, seed=training.seed + 2)(hidden)
+    deep = layers.Dense(num_labels)(layers.Concatenate()([summed, hidden]))
+    return keras.Model(rows, [_Bias(prior)(wide), deep])
+
+
+def _served_network(heads: keras.Model, table: FeatureTable, blend: float, temperature: float) -> keras.Model:
+    """Wrap the heads: feature ids in, probabilities out."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    ngram_ids = keras.Input((None,), dtype="int32", name="ngram_ids")
+    rows = layers.Concatenate(axis=1)([_Lookup(table.token_rows)(token_ids), _Lookup(table.ngram_rows)(ngram_ids)])
+    return keras.Model([token_ids, ngram_ids], _Probabilities(blend, temperature)(*heads(rows)))
+
+
+# ------------------------------------------------------------------ training
+
+
+class _SparseAdam(keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam that updates only the rows of a batch in a table: plain SGD for the wide one, lazy Adam for the deep one.
+
+    A dense update of the whole tables would take most of the time of an epoch. The wide table is a linear
+    model, for which Adam's steps along rare features are too long.
+    """
+
+    def __init__(self, learning_rate: Any, wide_ratio: float) -> None:
+        super().__init__(learning_rate, name="sparse_adam")
+        self._wide_ratio = wide_ratio
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        table = variable if isinstance(variable, tf.Variable) else variable.value
+        indices = tf.reshape(gradient.indices, [-1])
+        values = tf.reshape(gradient.values, [-1, variable.shape[-1]])
+        index = self._get_variable_index(variable)
+        if self._trainable_variables[index].name == "wide_table":
+            table.scatter_sub(tf.IndexedSlices(learning_rate * self._wide_ratio * values, indices))
+            return
+        momentum, velocity = self._momentums[index].value, self._velocities[index].value
+        step = tf.cast(self.iterations + 1, tf.float32)
+        indices, positions = tf.unique(indices)
+        values = tf.math.unsorted_segment_sum(values, positions, tf.size(indices))
+        m = self.beta_1 * tf.gather(momentum, indices) + (1 - self.beta_1) * values
+        v = self.beta_2 * tf.gather(velocity, indices) + (1 - self.beta_2) * values * values
+        momentum.scatter_update(tf.IndexedSlices(m, indices))
+        velocity.scatter_update(tf.IndexedSlices(v, indices))
+        rate = learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        table.scatter_sub(tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), indices))
+
+
+class _LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    def __init__(self, start: float, steps: int) -> None:
+        self._start, self._steps = start, steps
+
+    def __call__(self, step: Any) -> Any:
+        return self._start * ops.maximum(1 - ops.cast(step, "float32") / self._steps, _LAST_RATE)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"start": self._start, "steps": self._steps}
+
+
+def _squared_hinge(target: Any, margins: Any) -> Any:
+    """One-vs-rest squared hinge loss, summed over labels; targets are 0 or 1. (batch, num_labels) -> (batch,)"""
+    return ops.sum(ops.square(ops.maximum(0.0, 1.0 - (2.0 * target - 1.0) * margins)), axis=-1)
+
+
+class _Trainer:
+    """Builds and fits the two heads, always in the same way."""
+
+    def __init__(self, config: TrainConfig, table: FeatureTable, embeddings: Embeddings, progress: Progress) -> None:
+        self._config, self._table, self._embeddings, self._progress = config, table, embeddings, progress
+
+    def fit(
+        self, train: _Batches, validation: _Batches | None = None, epochs: int | None = None
+    ) -> tuple[keras.Model, list[dict[str, float]]]:
+        """Fit new heads; with validation batches, stop early and go back to the best epoch."""
+        training = self._config.training
+        keras.utils.set_random_seed(training.seed)
+        num_labels = train[0][1][0].shape[1]
+        heads = _build_heads(self._table, self._embeddings, num_labels, self._config)
+        # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
+        rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
+        ratio = training.wide_learning_rate / training.learning_rate
+        heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
+        total = epochs or training.epochs
+        history: list[dict[str, float]] = []
+        callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
+        if validation is not None:
+            callbacks.append(
+                keras.callbacks.EarlyStopping("val_loss", patience=training.patience, restore_best_weights=True)
+            )
+        with self._progress.bar("batches", total * len(train)) as advance:
+            callbacks.append(_Narrator(self._progress, total, history, advance))
+            heads.fit(train, validation_data=validation, epochs=total, shuffle=False, verbose=0, callbacks=callbacks)
+        if not history or not math.isfinite(history[-1]["loss"]):
+            raise TrainingError(
+                "training diverged: the loss is not a number any more. "
+                "Lower training.learning_rate and training.wide_learning_rate."
+            )
+        return heads, history
+
+
+class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells how the epochs go, and keeps their losses."""
+
+    def __init__(self, progress: Progress, total: int, history: list[dict[str, float]], advance: Any) -> None:
+        super().__init__()
+        self._progress, self._total, self._history, self._advance = progress, total, history, advance
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._advance()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        losses = {"loss": float(logs["loss"])}
+        if "val_loss" in logs:
+            losses["validation_loss"] = float(logs["val_loss"])
+        self._history.append(losses)
+        done = epoch + 1
+        per_epoch = (time.perf_counter() - self._started) / done
+        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in losses.items())
+        left = f"about {per_epoch * (self._total - done):.0f} s to go" if done < self._total else "last epoch"
+        self._progress.say(f"epoch {done}/{self._total}: {told}; {per_epoch:.1f} s an epoch, {left}")
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def _margins(
+    heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]], chosen: npt.NDArray[np.int64]
+) -> tuple[Margins, Margins]:
+    """Return the margins of both heads for the chosen texts, <float32>[num_chosen, num_labels] each."""
+    call = tf.function(lambda padded: heads(padded, training=False), reduce_retracing=True)
+
+    def batches() -> Iterator[tuple[Margins, Margins]]:
+        for start in range(0, len(chosen), _ENCODED_AT_ONCE):
+            padded = pad_rows([rows[i] for i in chosen[start : start + _ENCODED_AT_ONCE]])
+            wide, deep = call(tf.constant(padded))
+            yield wide.numpy(), deep.numpy()
+
+    wide, deep = zip(*batches(), strict=True)
+    return np.concatenate(wide), np.concatenate(deep)
+
+
+def _calibrate(wide: Margins, deep: Margins, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the share of the deep head and the temperature with the least log loss."""
+
+    def log_loss(blend: float, temperature: float) -> float:
+        scaled = ((1 - blend) * wide + blend * deep).astype(np.float64) / temperature
+        log_sums = np.logaddexp.reduce(scaled, axis=1)
+        return float(np.mean(log_sums - scaled[np.arange(len(labels)), labels]))
+
+    pairs = [(blend, float(temperature)) for blend in _BLENDS for temperature in _TEMPERATURES]
+    return min(pairs, key=lambda pair: log_loss(*pair))
+
+
+# ------------------------------------------------------------------- metadata
+
+
+def _describe_embedding(embeddings: Embeddings, features: TextFeatures) -> dict[str, Any]:
+    settings = features.settings
+    return embeddings.metadata | {
+        "ngram_range": [settings.min_ngram, settings.max_ngram],
+        "ngram_buckets": settings.ngram_buckets,
+        "pair_buckets": settings.pair_buckets,
+    }
+
+
+def _describe_model(
+    table: FeatureTable, epochs: int, blend: float, temperature: float, config: TrainConfig
+) -> dict[str, Any]:
+    return {
+        "family": "text: wide and deep",
+        "table_rows": len(table.idf),
+        "hidden_size": config.training.hidden_size,
+        "epochs": epochs,
+        "deep_share": blend,
+        "temperature": temperature,
+    }
