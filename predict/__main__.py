@@ -42,8 +42,7 @@ def main(ctx: click.Context, conf: Path) -> None:
 def text(conf: Path, text: str, top_k: int | None) -> None:
     """Ask the model about one TEXT and print its answer as JSON."""
     predictor = Predictor.load(load_settings(conf).artefact_dir)
-    instances = [predictor.instance_of(text)]
-    predictor.check(instances, place="text")
+    instances = predictor.check_texts([text], places=lambda _: "TEXT")
     answer = {"predictions": predictor.predict(instances, top_k), "model": predictor.metadata.name}
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
@@ -75,7 +74,11 @@ def _configure_logging() -> None:
 
 def _announce(settings: Settings, port: int, predictor: Predictor) -> None:
     logging.getLogger("predict").info(
-        "serving %s (%s) on http://%s:%d", predictor.metadata.name, settings.artefact_dir, settings.host, port
+        "serving %s (%s) on http://%s:%d",
+        predictor.metadata.name,
+        settings.artefact_dir,
+        settings.host,
+        port,
     )
 
 

@@ -166,11 +166,15 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
         return Metadata.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ArtefactError(f"{shown}: {problems}. Train again with this version of Capstone.") from None
+        raise ArtefactError(
+            f"{shown}: {problems}. Train again with this version of Capstone."
+        ) from None
 
 
 def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
-    problems = [f"{METADATA} does not list {name}" for name in REQUIRED_FILES if name not in metadata.files]
+    problems = [
+        f"{METADATA} does not list {name}" for name in REQUIRED_FILES if name not in metadata.files
+    ]
     for name, expected in metadata.files.items():
         try:
             actual = sha256_of(directory / name)
@@ -178,7 +182,9 @@ def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
             problems.append(f"{name} cannot be read ({error.strerror})")
             continue
         if actual != expected:
-            problems.append(f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…")
+            problems.append(
+                f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…"
+            )
     if problems:
         raise ArtefactError(f"{shown_as}: {'; '.join(problems)}. {_DAMAGED}")
 

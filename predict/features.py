@@ -3,8 +3,8 @@
 A text becomes two rows of ids, 0 being padding in both:
 
 - `token_ids`: the ids of its words (1 is any unknown word), then the hashed ids of adjacent word pairs;
-- `ngram_ids`: the hashed ids of the character n-grams within each word, so that a word never seen before
-  still says something.
+- `ngram_ids`: the hashed ids of the character n-grams within each stretch between blanks, punctuation
+  included, so that a word never seen before still says something, and so do `£` and `!!!`.
 
 Everything after the ids (weights, embeddings, layers) is inside `model.onnx`.
 """
@@ -14,9 +14,9 @@ import re
 import unicodedata
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -29,10 +29,11 @@ FIRST_WORD_ID = 2
 
 # A word with what belongs to it: node.js, don't, c++, c#; and a leading dot: .net
 _TOKEN = re.compile(r"\.?\w+(?:[.'’]\w+)*(?:\+\+|\#)?")
-# Longer "words" are base64, hashes and attacks; what is cached per word must stay small.
-_MAX_WORD_LENGTH = 40
-# At about 500 bytes a word, 8 MB when full.
-_CACHED_WORDS = 16_384
+_DIGIT = re.compile(r"\d")
+# Longer stretches (of Chinese, of base64, of attacks) are cut into pieces: what is cached must stay small.
+_MAX_PIECE_LENGTH = 40
+# At about 600 bytes a piece, 10 MB when full.
+_CACHED_PIECES = 16_384
 
 Ids = npt.NDArray[np.int32]
 
@@ -42,7 +43,7 @@ class FeatureSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Tokens kept per text, from the start.
+    # Stretches between blanks kept per text, from the start; a word each, as a rule.
     max_tokens: Annotated[int, Field(ge=1, le=10_000)] = 256
     # Characters per n-gram, word boundaries included; 0 and 0 for none.
     min_ngram: Annotated[int, Field(ge=0, le=10)] = 2
@@ -57,7 +58,13 @@ class _Word(NamedTuple):
     raw: bytes
     # CRC-32 of the word and a space: the hash of a pair goes on from here.
     pair_start: int
-    # int32 ids of its n-grams, as bytes: joining bytes is far cheaper than joining lists.
+
+
+class _Piece(NamedTuple):
+    """What stands between two blanks: its words, and its n-grams."""
+
+    words: tuple[_Word, ...]
+    # int32 ids, as bytes: joining bytes is far cheaper than joining lists.
     ngram_ids: bytes
 
 
@@ -68,10 +75,22 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def tokenize(text: str, max_tokens: int) -> list[str]:
-    """Split a text into its first `max_tokens` normalised words; `c++`, `c#`, `.net`, `node.js` stay whole."""
-    matches: Iterator[re.Match[str]] = _TOKEN.finditer(normalise(text))
-    return [match[0][:_MAX_WORD_LENGTH] for match in islice(matches, max_tokens)]
+def split_pieces(text: str, max_pieces: int) -> list[str]:
+    """Normalise a text and cut it at blanks, and every 40 characters where there are none."""
+    pieces = normalise(text).split(maxsplit=max_pieces)[:max_pieces]
+    if max(map(len, pieces), default=0) <= _MAX_PIECE_LENGTH:
+        return pieces
+    cut = (
+        piece[start : start + _MAX_PIECE_LENGTH]
+        for piece in pieces
+        for start in range(0, len(piece), _MAX_PIECE_LENGTH)
+    )
+    return list(islice(cut, max_pieces))
+
+
+def tokenize(text: str, max_pieces: int) -> list[str]:
+    """Return the normalised words of a text; `c++`, `c#`, `.net`, `node.js` are one each."""
+    return [token for piece in split_pieces(text, max_pieces) for token in _TOKEN.findall(piece)]
 
 
 class TextFeatures:
@@ -83,7 +102,7 @@ class TextFeatures:
         self.vocabulary = {word: index for index, word in enumerate(vocabulary, FIRST_WORD_ID)}
         # The first id of a hashed word pair, which is also the number of rows that words need.
         self.first_pair_id = FIRST_WORD_ID + len(self.vocabulary)
-        self._word = lru_cache(maxsize=_CACHED_WORDS)(self._encode_word)
+        self._piece = lru_cache(maxsize=_CACHED_PIECES)(self._encode_piece)
 
     @classmethod
     def read(cls, file: Path) -> "TextFeatures":
@@ -107,15 +126,19 @@ class TextFeatures:
             texts: As typed. At least one.
 
         Returns:
-            `token_ids` and `ngram_ids`, each <int32>[num_texts, longest row], 0 being padding.
+            `token_ids` and `ngram_ids`, each <int32>[num_texts, longest row]; every id once, 0 being padding.
         """
         token_rows, ngram_rows = [], []
         for text in texts:
-            words = [self._word(token) for token in self.tokens(text)]
-            ids = [word.id for word in words]
-            token_rows.append(array("i", ids + self._pair_ids(words)).tobytes())
-            # A repeated word says little more: its n-grams count once.
-            ngram_rows.append(b"".join([word.ngram_ids for word in dict.fromkeys(words)]))
+            pieces = [self._piece(piece) for piece in split_pieces(text, self.settings.max_tokens)]
+            words = [word for piece in pieces for word in piece.words]
+            # Said twice is not twice as true: every id counts once.
+            token_rows.append(
+                array(
+                    "i", dict.fromkeys([word.id for word in words] + self._pair_ids(words))
+                ).tobytes()
+            )
+            ngram_rows.append(_distinct(b"".join([piece.ngram_ids for piece in pieces])))
         return {"token_ids": _pad(token_rows), "ngram_ids": _pad(ngram_rows)}
 
     def _pair_ids(self, words: Sequence[_Word]) -> list[int]:
@@ -124,26 +147,25 @@ class TextFeatures:
             return []
         crc32 = zlib.crc32
         return [
-            first + crc32(right.raw, left.pair_start) % buckets
-            for left, right in zip(words, words[1:], strict=False)
+            first + crc32(right.raw, left.pair_start) % buckets for left, right in pairwise(words)
         ]
+
+    def _encode_piece(self, piece: str) -> _Piece:
+        words = tuple(self._encode_word(token) for token in _TOKEN.findall(piece))
+        return _Piece(words, array("i", self.ngram_ids(piece)).tobytes())
 
     def _encode_word(self, word: str) -> _Word:
         # A lone surrogate, which JSON can carry, has bytes too.
         raw = word.encode("utf-8", "surrogatepass")
-        return _Word(
-            id=self.vocabulary.get(word, UNKNOWN_ID),
-            raw=raw,
-            pair_start=zlib.crc32(b" ", zlib.crc32(raw)),
-            ngram_ids=array("i", self.ngram_ids(word)).tobytes(),
-        )
+        return _Word(self.vocabulary.get(word, UNKNOWN_ID), raw, zlib.crc32(b" ", zlib.crc32(raw)))
 
-    def ngram_ids(self, word: str) -> list[int]:
-        """Return the distinct ids of a word's character n-grams, from 1 to `ngram_buckets`."""
+    def ngram_ids(self, piece: str) -> list[int]:
+        """Return the distinct ids of a piece's character n-grams, from 1 to `ngram_buckets`."""
         settings = self.settings
         if not settings.ngram_buckets:
             return []
-        marked = f"<{word}>"
+        # That there is a number says more than which one: telephone numbers and prices come in all digits.
+        marked = f"<{_DIGIT.sub('0', piece)}>"
         ngrams = chain.from_iterable(
             (marked[start : start + size] for start in range(len(marked) - size + 1))
             for size in range(max(settings.min_ngram, 1), settings.max_ngram + 1)
@@ -151,6 +173,13 @@ class TextFeatures:
         buckets = settings.ngram_buckets
         hashes = (zlib.crc32(ngram.encode("utf-8", "surrogatepass")) for ngram in ngrams)
         return list(dict.fromkeys(1 + value % buckets for value in hashes))
+
+
+def _distinct(row: bytes) -> bytes:
+    ids = np.sort(np.frombuffer(row, np.int32))
+    first = np.ones(len(ids), bool)
+    np.not_equal(ids[1:], ids[:-1], out=first[1:])
+    return ids[first].tobytes()
 
 
 def _pad(rows: Sequence[bytes]) -> Ids:

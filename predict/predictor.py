@@ -1,7 +1,7 @@
 """Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,18 +69,42 @@ class Predictor:
         """
         if len(self.metadata.inputs) != 1 or not self._text_inputs:
             names = ", ".join(field.name for field in self.metadata.inputs)
-            raise InstanceError([("text", f"this model takes instances with the fields {names}, not a text")])
+            raise InstanceError(
+                [("text", f"this model takes instances with the fields {names}, not a text")]
+            )
         return {self._text_inputs[0]: text}
 
-    def check(self, instances: Sequence[object], place: str = "instances") -> None:
-        """Raise InstanceError, with the first few problems, unless the model can take the instances."""
+    def check(
+        self, instances: Sequence[object], places: Callable[[int], str] = "instances.{}".format
+    ) -> None:
+        """Raise InstanceError, with the first few problems, unless the model can take the instances.
+
+        Args:
+            instances: What somebody sent.
+            places: Index -> how to call the instance there in a message.
+        """
         problems: list[tuple[str, str]] = []
         for index, instance in enumerate(instances):
-            problems += self._problems_of(instance, f"{place}.{index}")
+            if found := self._problems_of(instance):
+                problems += [
+                    (".".join(filter(None, (places(index), field))), why) for field, why in found
+                ]
             if len(problems) >= _PROBLEMS_SHOWN:
                 break
         if problems:
             raise InstanceError(problems[:_PROBLEMS_SHOWN])
+
+    def check_texts(
+        self, texts: Sequence[str], places: Callable[[int], str] = "texts.{}".format
+    ) -> list[Instance]:
+        """Turn bare texts into instances, or raise InstanceError."""
+        instances = [self.instance_of(text) for text in texts]
+        empty = [index for index, text in enumerate(texts) if not text.strip()]
+        if empty:
+            raise InstanceError(
+                [(places(index), "empty text") for index in empty[:_PROBLEMS_SHOWN]]
+            )
+        return instances
 
     def predict(self, instances: Sequence[Instance], top_k: int | None = None) -> list[Prediction]:
         """Score instances that `check` has let pass.
@@ -113,42 +137,56 @@ class Predictor:
         encoded: dict[str, npt.NDArray[Any]] = {}
         if self._features is not None:
             names = self._text_inputs
-            encoded.update(self._features.encode(["\n".join([row[name] for name in names]) for row in instances]))
+            encoded.update(
+                self._features.encode(
+                    ["\n".join([row[name] for name in names]) for row in instances]
+                )
+            )
         return encoded
 
     def _as_labels(self, row: list[float], top_k: int | None) -> Prediction:
         ranked = sorted(zip(row, self.labels, strict=True), key=_by_score, reverse=True)
         score, label = ranked[0]
-        return {"label": label, "score": score, "probabilities": {name: value for value, name in ranked[:top_k]}}
+        return {
+            "label": label,
+            "score": score,
+            "probabilities": {name: value for value, name in ranked[:top_k]},
+        }
 
-    def _problems_of(self, instance: object, place: str) -> list[tuple[str, str]]:
+    def _problems_of(self, instance: object) -> list[tuple[str, str]]:
+        """Return (field, what is wrong with it) pairs."""
         if not isinstance(instance, Mapping):
-            return [(place, f"expected an object, got {_kind_of(instance)}")]
+            return [("", f"expected an object, got {_kind_of(instance)}")]
         problems = []
         names = [field.name for field in self.metadata.inputs]
         for field in self.metadata.inputs:
-            here = f"{place}.{field.name}"
             if field.name not in instance:
-                problems.append((here, f"missing; expected a {field.type}"))
+                problems.append((field.name, f"missing; expected a {field.type}"))
                 continue
             value = instance[field.name]
             if not isinstance(value, _PYTHON_TYPES[field.type]) or isinstance(value, bool):
-                problems.append((here, f"expected a {field.type}, got {_kind_of(value)}"))
-            elif field.type == "text" and not value.strip():
-                problems.append((here, "empty text"))
+                problems.append((field.name, f"expected a {field.type}, got {_kind_of(value)}"))
+        if (
+            not problems
+            and self._text_inputs
+            and not any(instance[name].strip() for name in self._text_inputs)
+        ):
+            problems.append((self._text_inputs[0], "empty text"))
         for name in instance:
             if name not in names:
                 close = difflib.get_close_matches(str(name), names, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-                problems.append((f"{place}.{name}", f"unknown field; {hint}"))
+                problems.append((str(name), f"unknown field; {hint}"))
         return problems
 
     def _replay_examples(self, path: Path) -> None:
         for number, example in enumerate(self.metadata.examples):
-            self.check([example.instance], place=f"example {number}")
+            self.check([example.instance], "examples.{}".format)
             answer = self.scores([example.instance])[0]
             expected = np.asarray(example.answer)
-            if answer.shape != expected.shape or not np.allclose(answer, expected, rtol=0, atol=EXAMPLE_TOLERANCE):
+            if answer.shape != expected.shape or not np.allclose(
+                answer, expected, rtol=0, atol=EXAMPLE_TOLERANCE
+            ):
                 raise ArtefactError(
                     f"{path}: golden example {number} is answered differently here than after training. "
                     "Serve it with the library versions under `versions` in metadata.json, or train again."
@@ -160,17 +198,28 @@ def _by_score(pair: tuple[float, str]) -> float:
 
 
 def _kind_of(value: object) -> str:
-    kinds = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    kinds = {
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
     return "null" if value is None else kinds.get(type(value), type(value).__name__)
 
 
 def _read_features(artefact: Artefact) -> TextFeatures:
     if FEATURES not in artefact.metadata.files:
-        raise ArtefactError(f"{artefact.path}: the model reads text, but {FEATURES} is not listed. Train again.")
+        raise ArtefactError(
+            f"{artefact.path}: the model reads text, but {FEATURES} is not listed. Train again."
+        )
     try:
         return TextFeatures.read(artefact.path / FEATURES)
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again.") from None
+        raise ArtefactError(
+            f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again."
+        ) from None
 
 
 def _open_session(artefact: Artefact) -> onnxruntime.InferenceSession:
@@ -183,4 +232,6 @@ def _open_session(artefact: Artefact) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no narrower base
-        raise ArtefactError(f"{file}: onnxruntime cannot load it ({error}). Train again.") from error
+        raise ArtefactError(
+            f"{file}: onnxruntime cannot load it ({error}). Train again."
+        ) from error

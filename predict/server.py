@@ -98,7 +98,11 @@ class Server:
         while self._busy() and time.monotonic() < deadline:
             self._poll(timeout_s=0.05)
         if unfinished := self._busy():
-            log.warning("stopping with %d requests unfinished after %.0f s", unfinished, self._drain_timeout_s)
+            log.warning(
+                "stopping with %d requests unfinished after %.0f s",
+                unfinished,
+                self._drain_timeout_s,
+            )
         self._waitress.task_dispatcher.shutdown(timeout=1)
 
     def _busy(self) -> int:

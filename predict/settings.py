@@ -85,7 +85,10 @@ def _read_file(file: Path | None) -> dict[str, str]:
     except configparser.DuplicateOptionError as error:
         raise SettingsError(f"{file}, line {_line(error)}: {error.option} is set twice.") from None
     except configparser.ParsingError as error:
-        lines = [f"{file}, line {line - 1}: expected KEY=value, got {text}." for line, text in error.errors]
+        lines = [
+            f"{file}, line {line - 1}: expected KEY=value, got {text}."
+            for line, text in error.errors
+        ]
         raise SettingsError("\n".join(lines)) from None
     except configparser.Error as error:
         raise SettingsError(f"{file}: expected lines of KEY=value: {error.message}") from None

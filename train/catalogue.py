@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-_STACKOVERFLOW = (
-    "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
-)
+_STACKOVERFLOW = "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
 _AG_NEWS = (
     "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/"
     "555590db4219b1243abb1918effd6a7425a2d75f/data/ag_news_csv"
@@ -19,10 +17,28 @@ _SMS = (
 )
 
 # The label file holds 1 to 20.
-_STACKOVERFLOW_TAGS = (
-    "wordpress oracle svn apache excel matlab visual-studio cocoa osx bash "
-    "spring hibernate scala sharepoint ajax qt drupal linq haskell magento"
-).split()
+_STACKOVERFLOW_TAGS = [
+    "wordpress",
+    "oracle",
+    "svn",
+    "apache",
+    "excel",
+    "matlab",
+    "visual-studio",
+    "cocoa",
+    "osx",
+    "bash",
+    "spring",
+    "hibernate",
+    "scala",
+    "sharepoint",
+    "ajax",
+    "qt",
+    "drupal",
+    "linq",
+    "haskell",
+    "magento",
+]
 _AG_NEWS_TOPICS = ["World", "Sports", "Business", "Sci/Tech"]
 
 # The column by which a reader marks the rows of a dataset's own test split.
@@ -54,13 +70,17 @@ class CatalogueEntry:
 
 def _read_stackoverflow(paths: Sequence[Path]) -> pd.DataFrame:
     titles = paths[0].read_text(encoding="utf-8").splitlines()
-    tags = [_STACKOVERFLOW_TAGS[int(line) - 1] for line in paths[1].read_text(encoding="utf-8").split()]
+    tags = [
+        _STACKOVERFLOW_TAGS[int(line) - 1] for line in paths[1].read_text(encoding="utf-8").split()
+    ]
     return pd.DataFrame({"title": titles, "tag": tags})
 
 
 def _read_sms(paths: Sequence[Path]) -> pd.DataFrame:
     # Messages hold lone quotation marks: nothing is quoted in this file (csv.QUOTE_NONE is 3).
-    return pd.read_csv(paths[0], sep="\t", names=["label", "message"], dtype=str, keep_default_na=False, quoting=3)
+    return pd.read_csv(
+        paths[0], sep="\t", names=["label", "message"], dtype=str, keep_default_na=False, quoting=3
+    )
 
 
 def _read_ag_news(paths: Sequence[Path]) -> pd.DataFrame:
@@ -116,7 +136,9 @@ _ENTRIES = (
         licence="UCI SMS Spam Collection, CC BY 4.0",
         text=("message",),
         label="label",
-        files=(RemoteFile(_SMS, "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),),
+        files=(
+            RemoteFile(_SMS, "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),
+        ),
         read=_read_sms,
     ),
     CatalogueEntry(
@@ -128,10 +150,12 @@ _ENTRIES = (
         label="topic",
         files=(
             RemoteFile(
-                f"{_AG_NEWS}/train.csv", "76a0a2d2f92b286371fe4d4044640910a04a803fdd2538e0f3f29a5c6f6b672e"
+                f"{_AG_NEWS}/train.csv",
+                "76a0a2d2f92b286371fe4d4044640910a04a803fdd2538e0f3f29a5c6f6b672e",
             ),
             RemoteFile(
-                f"{_AG_NEWS}/test.csv", "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699"
+                f"{_AG_NEWS}/test.csv",
+                "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699",
             ),
         ),
         read=_read_ag_news,

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from predict.features import FeatureSettings
 from train.errors import UserError
@@ -49,7 +57,9 @@ class SplitConfig(_Section):
     @model_validator(mode="after")
     def _leaves_something(self) -> "SplitConfig":
         if self.test + self.validation >= 1:
-            raise ValueError("test and validation must leave rows to train on; their sum must be below 1")
+            raise ValueError(
+                "test and validation must leave rows to train on; their sum must be below 1"
+            )
         return self
 
 
@@ -67,13 +77,14 @@ class EmbeddingConfig(_Section):
 class TrainingConfig(_Section):
     """How the Keras model is fitted."""
 
-    epochs: Count = 5
+    epochs: Count = 6
     batch_size: Count = 128
     # Of Adam, for the deep part; and of SGD, for the wide one.
     learning_rate: Positive = 0.004
-    wide_learning_rate: Positive = 6.0
+    wide_learning_rate: Positive = 10.0
     hidden_size: Count = 128
-    dropout: Rate = 0.3
+    wide_dropout: Rate = 0.3
+    deep_dropout: Rate = 0.5
     hidden_dropout: Rate = 0.5
     patience: Count = 2
     class_weights: Literal["none", "balanced"] = "none"
@@ -103,7 +114,9 @@ class TrainConfig(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load_config(file: Path, overrides: Sequence[str] = (), dataset: str | None = None) -> TrainConfig:
+def load_config(
+    file: Path, overrides: Sequence[str] = (), dataset: str | None = None
+) -> TrainConfig:
     """Read and validate a configuration.
 
     Args:
@@ -152,7 +165,7 @@ _Loader.add_implicit_resolver(
 
 def _parse_yaml(text: str, place: str) -> Any:
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        return yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{place}{line}: {error.problem or error}.") from None
@@ -164,11 +177,15 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{file}: not found. Copy conf/train-conf.yml.dist to it; `make train` does.") from None
+        raise ConfigError(
+            f"{file}: not found. Copy conf/train-conf.yml.dist to it; `make train` does."
+        ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start}).") from None
+        raise ConfigError(
+            f"{file}: not UTF-8 text ({error.reason} at byte {error.start})."
+        ) from None
     content = _parse_yaml(text, str(file))
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: expected keys and values, got {type(content).__name__}.")
@@ -179,7 +196,9 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.split(".")
     if not equals or not all(keys):
-        raise ConfigError(f"--set {override}: expected section.key=value, such as training.epochs=3.")
+        raise ConfigError(
+            f"--set {override}: expected section.key=value, such as training.epochs=3."
+        )
     section = content
     for key in keys[:-1]:
         if not isinstance(section.get(key), dict):
@@ -199,7 +218,9 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"{place}: missing."
     if problem["type"] == "value_error":
         return f"{place}: {problem['ctx']['error']}."
-    return f"{place}: expected {_expectation(location) or problem['msg']}, got {problem['input']!r}."
+    return (
+        f"{place}: expected {_expectation(location) or problem['msg']}, got {problem['input']!r}."
+    )
 
 
 def _suggestion(key: str, known: Iterable[str]) -> str:
@@ -213,7 +234,11 @@ def _schema_at(location: Sequence[str | int]) -> dict[str, Any]:
     root = TrainConfig.model_json_schema()
     node: dict[str, Any] = root
     for part in location:
-        node = node.get("properties", {}).get(part, {}) if isinstance(part, str) else node.get("items", {})
+        node = (
+            node.get("properties", {}).get(part, {})
+            if isinstance(part, str)
+            else node.get("items", {})
+        )
         options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
         node = options[0] if len(options) == 1 else node
         if "$ref" in node:

@@ -76,10 +76,11 @@ class Dataset:
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
 
-    @property
-    def texts(self) -> list[str]:
-        """One text a row: its columns joined by a line break, as the predictor joins them."""
-        return ["\n".join(row) for row in self.rows]
+    def texts(self, rows: Iterable[int] | None = None) -> list[str]:
+        """Return one text a row, of all or the given rows: its columns as the predictor joins them."""
+        return [
+            "\n".join(self.rows[row]) for row in (range(len(self.rows)) if rows is None else rows)
+        ]
 
     def label_counts(self) -> dict[str, int]:
         """Return label -> rows."""
@@ -124,7 +125,9 @@ def split_dataset(dataset: Dataset, config: TrainConfig) -> Split:
         rest, test = _split_rows(dataset, rows, shares.test, shares.seed, "test")
     else:
         rest, test = rows[~dataset.own_test], rows[dataset.own_test]
-    share = shares.validation * len(rows) / len(rest) if dataset.own_test is None else shares.validation
+    share = (
+        shares.validation * len(rows) / len(rest) if dataset.own_test is None else shares.validation
+    )
     train, validation = _split_rows(dataset, rest, share, shares.seed, "validation")
     return Split(train, validation, test)
 
@@ -166,7 +169,9 @@ def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, use_columns: bool) 
     columns = config.columns if use_columns and config.columns is not None else own
     if not entry.files:
         frame = entry.read([config.data_dir])
-        digest = hashlib.sha256(frame.to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(
+            frame.to_csv(index=False).encode("utf-8", "surrogatepass")
+        ).hexdigest()
         return RawTable(entry.name, "embedded", digest, columns, frame)
     folder = config.data_dir / entry.name
     paths = _download([(file.url, file.sha256, _name_of(file)) for file in entry.files], folder)
@@ -211,7 +216,9 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
     try:
         return Path(cache.fetch(name, downloader=downloader))
     except requests.HTTPError as error:
-        raise DatasetError(f"{url}: the server answered {error.response.status_code}. Check the address.") from None
+        raise DatasetError(
+            f"{url}: the server answered {error.response.status_code}. Check the address."
+        ) from None
     except requests.RequestException as error:
         raise UnreachableError(
             f"{url}: cannot be reached ({type(error).__name__}). Check the network, set DATASET_MIRROR to a mirror, "
@@ -221,24 +228,34 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
     except ValueError as error:  # pooch: the checksum differs
         raise DatasetError(f"{url}: {error}") from None
     except OSError as error:
-        raise DatasetError(f"{cache.path / name}: cannot be written: {error.strerror or error}.") from None
+        raise DatasetError(
+            f"{cache.path / name}: cannot be written: {error.strerror or error}."
+        ) from None
 
 
 def _existing_file(wanted: str, sha256: str | None) -> Path:
     path = Path(wanted).expanduser()
     if not path.is_file():
-        what = "is a directory, not a file" if path.is_dir() else "is neither a dataset's name nor a file"
+        what = (
+            "is a directory, not a file"
+            if path.is_dir()
+            else "is neither a dataset's name nor a file"
+        )
         close = difflib.get_close_matches(wanted, CATALOGUE, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
         raise DatasetError(f"dataset: {wanted!r} {what}. {hint}")
     if sha256 is not None and _sha256_of([path]) != sha256:
-        raise DatasetError(f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration).")
+        raise DatasetError(
+            f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration)."
+        )
     return path
 
 
 def _sha256_of(paths: Iterable[Path]) -> str:
     digests = [pooch.file_hash(str(path)) for path in paths]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 # ------------------------------------------------------------------- reading
@@ -253,7 +270,9 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
     if kind not in FORMATS:
-        raise DatasetError(f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz behind it).")
+        raise DatasetError(
+            f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz behind it)."
+        )
     try:
         if kind == ".parquet":
             return pd.read_parquet(path)
@@ -274,7 +293,11 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
     _refuse_other_formats(path, text)
-    return _parse_jsonl(path, text) if kind == ".jsonl" else _parse_separated(path, text, "\t" if kind == ".tsv" else ",")
+    return (
+        _parse_jsonl(path, text)
+        if kind == ".jsonl"
+        else _parse_separated(path, text, "\t" if kind == ".tsv" else ",")
+    )
 
 
 def _refuse_other_formats(path: Path, text: str) -> None:
@@ -282,7 +305,9 @@ def _refuse_other_formats(path: Path, text: str) -> None:
     if not start:
         raise DatasetError(f"{path}: the file is empty.")
     if start.startswith(("<!doctype", "<html", "<?xml")):
-        raise DatasetError(f"{path}: this is a web page, not {path.suffix}. Was a login page downloaded instead?")
+        raise DatasetError(
+            f"{path}: this is a web page, not {path.suffix}. Was a login page downloaded instead?"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DatasetError(f"{path}, line {line}: a NUL byte; this is not a text file.")
@@ -295,7 +320,12 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
             frame = pd.read_csv(
-                StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[], index_col=False
+                StringIO(text),
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[],
+                index_col=False,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: ragged or broken rows: {str(error).strip()}") from None
@@ -320,7 +350,9 @@ def _parse_jsonl(path: Path, text: str) -> pd.DataFrame:
         except ValueError as error:
             raise DatasetError(f"{path}, line {number}: not JSON ({error}).") from None
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected an object, got {type(row).__name__}.")
+            raise DatasetError(
+                f"{path}, line {number}: expected an object, got {type(row).__name__}."
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -383,7 +415,9 @@ def _require_columns(table: RawTable, wanted: Sequence[str]) -> None:
     for column in dict.fromkeys(wanted):
         if column not in known:
             close = difflib.get_close_matches(column, known, n=1)
-            problems.append(f"no column {column!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+            problems.append(
+                f"no column {column!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+            )
     if problems:
         raise DatasetError(
             f"{table.name}: {' '.join(problems)} Columns: {', '.join(known)}. "
@@ -405,4 +439,3 @@ def _require_labels(table: RawTable, frame: pd.DataFrame, dropped: dict[str, int
 def _as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Return a column as strings; what is missing becomes the empty string."""
     return column.astype(object).where(column.notna(), "").map(str)
-

@@ -54,7 +54,9 @@ def read_docstrings(cache_dir: Path) -> pd.DataFrame:
         unfinished = file.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(rows), encoding="utf-8")
         unfinished.replace(file)
-    return pd.DataFrame(json.loads(file.read_text(encoding="utf-8")), columns=["paragraph", "library"], dtype=str)
+    return pd.DataFrame(
+        json.loads(file.read_text(encoding="utf-8")), columns=["paragraph", "library"], dtype=str
+    )
 
 
 def _versions_key() -> str:
@@ -75,7 +77,9 @@ def _version(name: str, distribution: str) -> str:
 def _sample(name: str) -> list[str]:
     """Return up to `_MOST_PER_LIBRARY` distinct paragraphs of a library, in an order that says nothing."""
     texts = {text for file in _sources(name) for text in _first_paragraphs(file)}
-    return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:_MOST_PER_LIBRARY]
+    return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[
+        :_MOST_PER_LIBRARY
+    ]
 
 
 def _sources(name: str) -> Iterator[Path]:

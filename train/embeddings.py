@@ -42,7 +42,9 @@ class Embeddings:
     metadata: dict[str, Any]
 
 
-def build_embeddings(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int) -> Embeddings:
+def build_embeddings(
+    corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int
+) -> Embeddings:
     """Train vectors on a tokenised corpus, or look its words up in pretrained ones.
 
     Args:
@@ -56,8 +58,12 @@ def build_embeddings(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, s
     """
     counts = Counter(token for tokens in corpus for token in tokens)
     # By falling count, then alphabetically: the order does not depend on that of the rows.
-    vocabulary = sorted((w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w))
-    vectors = _read_pretrained(config.pretrained) if config.pretrained else _train(corpus, config, seed)
+    vocabulary = sorted(
+        (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
+    )
+    vectors = (
+        _read_pretrained(config.pretrained) if config.pretrained else _train(corpus, config, seed)
+    )
     found = [word for word in vocabulary if word in vectors]
     matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.vector_size), np.float32)
     for index, word in enumerate(vocabulary, FIRST_WORD_ID):
@@ -65,7 +71,9 @@ def build_embeddings(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, s
             matrix[index] = vectors[word]
     if found:
         matrix /= np.linalg.norm(matrix, axis=1).sum() / len(found)
-    return Embeddings(vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, found, matrix))
+    return Embeddings(
+        vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, found, matrix)
+    )
 
 
 def _train(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int) -> KeyedVectors:

@@ -58,10 +58,22 @@ def evaluate_baselines(
     The vectors are those of words and word pairs; the linear model is scikit-learn's LinearSVC, which gives
     no probabilities, hence no log loss.
     """
-    majority = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(train_labels), 1)), train_labels)
-    scores = {"majority label": _evaluate_labels(test_labels, majority.predict(np.zeros((len(test_labels), 1))))}
+    majority = DummyClassifier(strategy="most_frequent").fit(
+        np.zeros((len(train_labels), 1)), train_labels
+    )
+    scores = {
+        "majority label": _evaluate_labels(
+            test_labels, majority.predict(np.zeros((len(test_labels), 1)))
+        )
+    }
     linear = make_pipeline(
-        TfidfVectorizer(tokenizer=_all_tokens, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(
+            tokenizer=_all_tokens,
+            token_pattern=None,
+            lowercase=False,
+            ngram_range=(1, 2),
+            sublinear_tf=True,
+        ),
         LinearSVC(random_state=0),
     ).fit(train_texts, train_labels)
     scores["TF-IDF + linear SVM"] = _evaluate_labels(test_labels, linear.predict(test_texts))
@@ -85,7 +97,7 @@ def headline(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _all_tokens(text: str) -> list[str]:
-    return tokenize(text, max_tokens=100_000)
+    return tokenize(text, max_pieces=100_000)
 
 
 def _evaluate_labels(labels: Labels, predicted: Labels) -> dict[str, float]:
@@ -104,7 +116,9 @@ def _evaluate_ranking(
     }
 
 
-def _per_label(labels: Labels, predicted: Labels, label_names: Sequence[str]) -> dict[str, dict[str, float]]:
+def _per_label(
+    labels: Labels, predicted: Labels, label_names: Sequence[str]
+) -> dict[str, dict[str, float]]:
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels, predicted, labels=np.arange(len(label_names)), zero_division=0
     )

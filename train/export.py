@@ -93,9 +93,7 @@ def write_artefact(
     return final
 
 
-def check_equal(
-    trained: npt.NDArray[np.float64], served: npt.NDArray[np.float64]
-) -> float:
+def check_equal(trained: npt.NDArray[np.float64], served: npt.NDArray[np.float64]) -> float:
     """Return the largest difference between two <float64>[num_rows, num_outputs] arrays.
 
     Raises:

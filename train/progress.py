@@ -28,7 +28,12 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Write one line that must not be overlooked."""
-        click.secho(f"[{time.perf_counter() - self._started:5.1f} s] WARNING: {text}", err=True, fg="yellow", bold=True)
+        click.secho(
+            f"[{time.perf_counter() - self._started:5.1f} s] WARNING: {text}",
+            err=True,
+            fg="yellow",
+            bold=True,
+        )
 
     @contextmanager
     def stage(self, name: str, about: str) -> Iterator[None]:
@@ -44,7 +49,12 @@ class Progress:
         if not sys.stderr.isatty():
             yield lambda: None
             return
-        columns = (TextColumn("          {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("          {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with RichProgress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(name, total=total)
             yield lambda: bars.advance(task)

@@ -8,7 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 _CONFUSIONS_SHOWN = 15
 
 
-def render_report(metadata: Mapping[str, Any], metrics: Mapping[str, Any], configuration: str) -> str:
+def render_report(
+    metadata: Mapping[str, Any], metrics: Mapping[str, Any], configuration: str
+) -> str:
     """Return the page as HTML.
 
     Args:
@@ -17,7 +19,10 @@ def render_report(metadata: Mapping[str, Any], metrics: Mapping[str, Any], confi
         configuration: As in `train-conf.yml`.
     """
     environment = Environment(
-        loader=PackageLoader("train", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("train", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("report.html").render(
         metadata=metadata,

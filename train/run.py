@@ -40,13 +40,12 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
     model = text_model.fit(dataset, split, config, progress)
 
     with progress.stage("evaluate", f"{len(split.test):,} test rows, and two baselines"):
-        texts = np.array(dataset.texts, dtype=object)
-        test_texts, test_labels = texts[split.test], dataset.labels[split.test]
+        test_texts, test_labels = dataset.texts(split.test), dataset.labels[split.test]
         probabilities = text_model.predict_proba(model, test_texts)
         metrics = evaluate_classification(test_labels, probabilities, names)
         fitted_on = np.concatenate([split.train, split.validation])
         metrics["baselines"] = evaluate_baselines(
-            texts[fitted_on], dataset.labels[fitted_on], test_texts, test_labels
+            dataset.texts(fitted_on), dataset.labels[fitted_on], test_texts, test_labels
         )
         metrics["history"] = model.history
 
@@ -55,7 +54,9 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
         "task": config.task,
         "inputs": [{"name": column, "type": "text"} for column in dataset.columns.text],
         "outputs": [{"name": dataset.columns.label, "type": "label", "labels": names}],
-        "examples": export.golden_examples(instances[:_GOLDEN_EXAMPLES], probabilities[:_GOLDEN_EXAMPLES]),
+        "examples": export.golden_examples(
+            instances[:_GOLDEN_EXAMPLES], probabilities[:_GOLDEN_EXAMPLES]
+        ),
         "metrics": headline(metrics),
         "embedding": model.embedding_metadata
         | {"unknown_token_share": text_model.unknown_token_share(model, test_texts)},
@@ -71,7 +72,9 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
         model.features.write(directory / FEATURES)
         (directory / CONFIGURATION).write_text(config.to_yaml(), encoding="utf-8")
         export.write_json(directory / METRICS, metrics)
-        (directory / REPORT).write_text(render_report(metadata, metrics, config.to_yaml()), encoding="utf-8")
+        (directory / REPORT).write_text(
+            render_report(metadata, metrics, config.to_yaml()), encoding="utf-8"
+        )
 
     def verify(predictor: Predictor) -> None:
         difference = export.check_equal(probabilities, predictor.scores(instances))
@@ -92,7 +95,9 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
             if config.offline is None:
                 raise
             progress.warn(f"{error}")
-            progress.warn(f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)")
+            progress.warn(
+                f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)"
+            )
             dataset = load_dataset(config, name=config.offline)
         split = split_dataset(dataset, config)
         _tell(dataset, split, progress)

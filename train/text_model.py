@@ -14,7 +14,7 @@ docs/adr/0004); a temperature fitted on validation turns its margins into probab
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,9 @@ _ENCODED_AT_ONCE = 256
 _RANDOM_LENGTH = 0.3
 # The learning rate falls linearly to this share of where it started.
 _LAST_RATE = 0.02
-_BLENDS = (0.25, 0.5, 0.75)
+# Added before a root, for texts without features.
+_SMALLEST_SQUARE = 1e-9
+_DEEP_SHARES = (0.25, 0.5, 0.75)
 _TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
 
 
@@ -66,10 +68,32 @@ class FeatureTable:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How the margins of the two heads become probabilities."""
+
+    deep_share: float
+    temperature: float
+
+    def factors(self) -> tuple[float, float]:
+        """Return what the wide and the deep margins are multiplied by."""
+        return (1 - self.deep_share) / self.temperature, self.deep_share / self.temperature
+
+    def probabilities(self, wide: Margins, deep: Margins) -> Probabilities:
+        """Return the softmax of the blended margins, <float64>[num_texts, num_labels]."""
+        wide_factor, deep_factor = self.factors()
+        scaled = wide.astype(np.float64) * wide_factor + deep * deep_factor
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
+
+
+@dataclass(frozen=True)
 class TextModel:
     """A fitted model and what is known of it."""
 
-    network: keras.Model
+    heads: keras.Model
+    table: FeatureTable
+    calibration: Calibration
     features: TextFeatures
     embedding_metadata: dict[str, Any]
     metadata: dict[str, Any]
@@ -88,55 +112,70 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
     """
     seed = config.training.seed
     keras.utils.set_random_seed(seed)
-    texts = np.array(dataset.texts, dtype=object)
     known = np.concatenate([split.train, split.validation])
-    with progress.stage("embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"):
-        features, embeddings = _build_features(texts[known], config)
+    with progress.stage(
+        "embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"
+    ):
+        features, embeddings = _build_features(dataset.texts(known), config)
         progress.say(
             f"embeddings: {embeddings.metadata['vocabulary_size']:,} words, "
             f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
         )
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
-        table = _build_table(features, texts[known])
-        rows = _encode_rows(features, table, texts)
+        table = _build_table(features, dataset.texts(known))
+        rows = _encode_rows(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = np.eye(len(dataset.label_names), dtype=np.float32)[dataset.labels]
     weights = _sample_weights(dataset, known, config)
     trainer = _Trainer(config, table, embeddings, progress)
-    with progress.stage("train", f"at most {config.training.epochs} epochs on {len(split.train):,} texts"):
+    with progress.stage(
+        "train", f"at most {config.training.epochs} epochs on {len(split.train):,} texts"
+    ):
         heads, history = trainer.fit(
-            _Batches(rows, targets, weights, split.train, config), _Batches(rows, targets, weights, split.validation, config)
+            _Batches(rows, targets, weights, split.train, config),
+            _Batches(rows, targets, weights, split.validation, config),
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
-        blend, temperature = _calibrate(*_margins(heads, rows, split.validation), dataset.labels[split.validation])
-        progress.say(f"train: best after epoch {best}; blend {blend}, temperature {temperature:.3f}")
-    with progress.stage("refit", f"{best} epochs on all {len(known):,} training and validation texts"):
+        calibration = _calibrate(
+            *_margins(heads, [rows[i] for i in split.validation]), dataset.labels[split.validation]
+        )
+        progress.say(
+            f"train: best after epoch {best}; deep share {calibration.deep_share}, "
+            f"temperature {calibration.temperature:.3f}"
+        )
+    with progress.stage(
+        "refit", f"{best} epochs on all {len(known):,} training and validation texts"
+    ):
         heads, _ = trainer.fit(_Batches(rows, targets, weights, known, config), epochs=best)
     return TextModel(
-        network=_served_network(heads, table, blend, temperature),
+        heads=heads,
+        table=table,
+        calibration=calibration,
         features=features,
         embedding_metadata=_describe_embedding(embeddings, features),
-        metadata=_describe_model(table, best, blend, temperature, config),
+        metadata=_describe_model(table, best, calibration, config),
         history=history,
     )
 
 
 def predict_proba(model: TextModel, texts: Sequence[str]) -> Probabilities:
     """Return <float64>[num_texts, num_labels], rows summing to 1."""
-    call = tf.function(lambda tokens, ngrams: model.network([tokens, ngrams], training=False), reduce_retracing=True)
-    batches = []
-    for start in range(0, len(texts), _ENCODED_AT_ONCE):
-        encoded = model.features.encode(texts[start : start + _ENCODED_AT_ONCE])
-        batches.append(call(tf.constant(encoded["token_ids"]), tf.constant(encoded["ngram_ids"])).numpy())
-    return np.concatenate(batches).astype(np.float64)
+    rows = _encode_rows(model.features, model.table, texts)
+    return model.calibration.probabilities(*_margins(model.heads, rows))
 
 
 def to_onnx(model: TextModel, file: Path) -> None:
     """Write the model, from feature ids to probabilities, as ONNX."""
-    signature = [keras.InputSpec(shape=(None, None), dtype="int32", name=name) for name in ("token_ids", "ngram_ids")]
+    network = _served_network(model.heads, model.table, model.calibration)
+    signature = [
+        keras.InputSpec(shape=(None, None), dtype="int32", name=name)
+        for name in ("token_ids", "ngram_ids")
+    ]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras's exporter asks numpy for names that are gone
-        model.network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # Keras's exporter asks numpy for names that are gone
+        network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
 
 
 def unknown_token_share(model: TextModel, texts: Sequence[str]) -> float:
@@ -151,7 +190,9 @@ def unknown_token_share(model: TextModel, texts: Sequence[str]) -> float:
 
 def _build_features(texts: Sequence[str], config: TrainConfig) -> tuple[TextFeatures, Embeddings]:
     tokenizer = TextFeatures(config.features, [])
-    embeddings = build_embeddings([tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed)
+    embeddings = build_embeddings(
+        [tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed
+    )
     return TextFeatures(config.features, embeddings.vocabulary), embeddings
 
 
@@ -164,7 +205,9 @@ def _build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
         token_counts += _document_frequencies(encoded["token_ids"], len(token_counts))
         ngram_counts += _document_frequencies(encoded["ngram_ids"], len(ngram_counts))
     needed = np.full(len(token_counts), _MIN_TEXTS_PER_HASHED_FEATURE)
-    needed[FIRST_WORD_ID : features.first_pair_id] = 0  # every word has a row, and in the order of its id
+    needed[FIRST_WORD_ID : features.first_pair_id] = (
+        0  # every word has a row, and in the order of its id
+    )
     token_kept = token_counts >= needed
     ngram_kept = ngram_counts >= _MIN_TEXTS_PER_HASHED_FEATURE
     # Padding, and a word that is unknown, say nothing.
@@ -185,7 +228,9 @@ def _document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[
     return np.bincount(ordered[first], minlength=size)
 
 
-def _encode_rows(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+def _encode_rows(
+    features: TextFeatures, table: FeatureTable, texts: Sequence[str]
+) -> list[npt.NDArray[np.int32]]:
     """Return for each text the rows of the table that it has, <int32>[varying]."""
     rows: list[npt.NDArray[np.int32]] = []
     for start in range(0, len(texts), _ENCODED_AT_ONCE):
@@ -197,12 +242,16 @@ def _encode_rows(features: TextFeatures, table: FeatureTable, texts: Sequence[st
     return rows
 
 
-def _sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig) -> npt.NDArray[np.float32]:
+def _sample_weights(
+    dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig
+) -> npt.NDArray[np.float32]:
     """Return <float32>[num_rows], with a mean of 1 over `rows`."""
     weights = np.ones(len(dataset.labels), np.float32)
     if config.training.class_weights == "balanced":
         counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names))
-        weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.labels].astype(np.float32)
+        weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.labels].astype(
+            np.float32
+        )
     return weights
 
 
@@ -223,6 +272,13 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no typ
         self._batch_size = config.training.batch_size
         self._random = np.random.default_rng(config.training.seed)
         self.on_epoch_end()
+
+    def label_shares(self) -> npt.NDArray[np.float32]:
+        """Return the weighted share of every label, <float32>[num_labels]."""
+        shares: npt.NDArray[np.float32] = np.average(
+            self._targets[self._chosen], axis=0, weights=self._weights[self._chosen]
+        ).astype(np.float32)
+        return shares
 
     def on_epoch_end(self) -> None:
         # Sorted by length within stretches of eight batches: little padding, and still shuffled.
@@ -260,19 +316,21 @@ def _constant(value: npt.NDArray[Any]) -> Any:
 class _Weigh(layers.Layer):  # type: ignore[misc]
     """Rows -> TF-IDF weights, (batch, length) -> (batch, length); tokens and n-grams each of length 1."""
 
-    def __init__(self, idf: npt.NDArray[np.float32], dropout: float, seed: int) -> None:
+    def __init__(self, idf: npt.NDArray[np.float32]) -> None:
         super().__init__()
-        self._initial, self._dropout = idf, dropout
-        self._random = keras.random.SeedGenerator(seed)
+        self._initial = idf
 
     def build(self, shape: Any) -> None:
-        self.idf = self.add_weight(shape=self._initial.shape, initializer=_constant(self._initial), trainable=False)
+        self.idf = self.add_weight(
+            shape=self._initial.shape, initializer=_constant(self._initial), trainable=False
+        )
 
-    def call(self, rows: Any, training: bool = False) -> Any:
+    def call(self, rows: Any) -> Any:
         weights = ops.take(self.idf, rows, axis=0)  # (batch, length, 2)
-        weights = weights * ops.rsqrt(ops.sum(weights * weights, axis=1, keepdims=True) + 1e-9)
-        weights = ops.sum(weights, axis=2)
-        return keras.random.dropout(weights, self._dropout, seed=self._random) if training else weights
+        weights = weights * ops.rsqrt(
+            ops.sum(weights * weights, axis=1, keepdims=True) + _SMALLEST_SQUARE
+        )
+        return ops.sum(weights, axis=2)
 
 
 class _WeightedSum(layers.Layer):  # type: ignore[misc]
@@ -284,7 +342,9 @@ class _WeightedSum(layers.Layer):  # type: ignore[misc]
 
     def build(self, *shapes: Any) -> None:
         self.table = self.add_weight(
-            shape=self._initial.shape, initializer=_constant(self._initial), name=f"{self.name}_table"
+            shape=self._initial.shape,
+            initializer=_constant(self._initial),
+            name=f"{self.name}_table",
         )
 
     def call(self, rows: Any, weights: Any) -> Any:
@@ -293,8 +353,8 @@ class _WeightedSum(layers.Layer):  # type: ignore[misc]
 
 
 class _Bias(layers.Layer):  # type: ignore[misc]
-    def __init__(self, initial: npt.NDArray[np.float32]) -> None:
-        super().__init__()
+    def __init__(self, initial: npt.NDArray[np.float32], name: str) -> None:
+        super().__init__(name=name)
         self._initial = initial
 
     def build(self, shape: Any) -> None:
@@ -304,29 +364,12 @@ class _Bias(layers.Layer):  # type: ignore[misc]
         return margins + self.bias
 
 
-class _Lookup(layers.Layer):  # type: ignore[misc]
-    """Feature ids -> rows of the table, (batch, length) -> (batch, length)."""
-
-    def __init__(self, rows: npt.NDArray[np.int32]) -> None:
-        super().__init__()
-        self._rows = rows
-
-    def call(self, ids: Any) -> Any:
-        return ops.take(ops.convert_to_tensor(self._rows), ids, axis=0)
-
-
-class _Probabilities(layers.Layer):  # type: ignore[misc]
-    """The margins of both heads -> probabilities, (batch, num_labels) x 2 -> (batch, num_labels)."""
-
-    def __init__(self, blend: float, temperature: float) -> None:
-        super().__init__()
-        self._wide, self._deep = (1 - blend) / temperature, blend / temperature
-
-    def call(self, wide: Any, deep: Any) -> Any:
-        return ops.softmax(wide * self._wide + deep * self._deep, axis=-1)
-
-
-def _build_heads(table: FeatureTable, embeddings: Embeddings, num_labels: int, config: TrainConfig) -> keras.Model:
+def _build_heads(
+    table: FeatureTable,
+    embeddings: Embeddings,
+    label_shares: npt.NDArray[np.float32],
+    config: TrainConfig,
+) -> keras.Model:
     """Build the network that is trained: rows -> margins of the wide and of the deep head."""
     training, width = config.training, embeddings.matrix.shape[1]
     random = np.random.default_rng(training.seed)
@@ -334,25 +377,81 @@ def _build_heads(table: FeatureTable, embeddings: Embeddings, num_labels: int, c
     found = embeddings.matrix[FIRST_WORD_ID:]
     has_vector = found.any(axis=1)
     vectors[1 : 1 + len(found)][has_vector] = found[has_vector]  # row 1 is the first word
-    # Where one-vs-rest margins end up without any evidence.
-    prior = np.full(num_labels, 2 / num_labels - 1, np.float32)
+    # What the squared hinge loss settles at without any evidence: a rare label needs some to be chosen.
+    prior, num_labels = 2 * label_shares - 1, len(label_shares)
 
     rows = keras.Input((None,), dtype="int32", name="rows")
-    weights = _Weigh(table.idf, training.dropout, training.seed + 1)(rows)
-    wide = _WeightedSum(np.zeros((len(table.idf), num_labels), np.float32), name="wide")(rows, weights)
-    summed = _WeightedSum(vectors.astype(np.float32), name="deep")(rows, weights)
-    hidden = layers.Dense(training.hidden_size, activation="relu")(summed)
-    hidden = layers.Dropout(training.hidden_dropout, seed=training.seed + 2)(hidden)
-    deep = layers.Dense(num_labels)(layers.Concatenate()([summed, hidden]))
-    return keras.Model(rows, [_Bias(prior)(wide), deep])
+    weights = _Weigh(table.idf)(rows)
+    wide_weights = layers.Dropout(training.wide_dropout, seed=training.seed + 1)(weights)
+    deep_weights = layers.Dropout(training.deep_dropout, seed=training.seed + 2)(weights)
+    wide = _WeightedSum(np.zeros((len(table.idf), num_labels), np.float32), name="wide")(
+        rows, wide_weights
+    )
+    summed = _WeightedSum(vectors.astype(np.float32), name="deep")(rows, deep_weights)
+    hidden = layers.Dense(training.hidden_size, activation="relu", name="hidden")(summed)
+    hidden = layers.Dropout(training.hidden_dropout, seed=training.seed + 3)(hidden)
+    deep = layers.Dense(num_labels, bias_initializer=_constant(prior), name="output")(
+        layers.Concatenate()([summed, hidden])
+    )
+    return keras.Model(rows, [_Bias(prior, name="prior")(wide), deep])
 
 
-def _served_network(heads: keras.Model, table: FeatureTable, blend: float, temperature: float) -> keras.Model:
-    """Wrap the heads: feature ids in, probabilities out."""
+class _BagOfRows(layers.Layer):  # type: ignore[misc]
+    """Feature ids -> the sum of their rows' vectors over the length of the weights, (batch, length) -> (batch, width).
+
+    What `_Weigh` and `_WeightedSum` compute for one kind of feature, in the fewest operations: the vectors are
+    multiplied by their weights beforehand, and the squared weights are summed up as one column more.
+    """
+
+    def __init__(
+        self,
+        rows: npt.NDArray[np.int32],
+        weights: npt.NDArray[np.float32],
+        vectors: npt.NDArray[np.float32],
+    ) -> None:
+        super().__init__()
+        kept = np.unique(rows)
+        self._rows = np.searchsorted(kept, rows).astype(np.int32)
+        weights = weights[kept, np.newaxis]
+        self._table = np.hstack([weights * weights, weights * vectors[kept]]).astype(np.float32)
+
+    def call(self, ids: Any) -> Any:
+        # tf.gather: ops.take would first look for negative indices.
+        summed = tf.reduce_sum(tf.gather(self._table, tf.gather(self._rows, ids)), axis=1)
+        return summed[:, 1:] * tf.math.rsqrt(summed[:, :1] + _SMALLEST_SQUARE)
+
+
+def _served_network(
+    heads: keras.Model, table: FeatureTable, calibration: Calibration
+) -> keras.Model:
+    """Build what is served from the weights of the trained heads: feature ids -> probabilities.
+
+    The calibration is folded into the weights. That it gives the same probabilities is checked at export.
+    """
+    wide_share, deep_share = calibration.factors()
+    wide, summed = heads.get_layer("wide").table.numpy(), heads.get_layer("deep").table.numpy()
+    num_labels, vectors = wide.shape[1], np.hstack([wide * wide_share, summed])
+    hidden, output = heads.get_layer("hidden"), heads.get_layer("output")
+    kernel, bias = (weight * deep_share for weight in output.get_weights())
+    bias = bias + heads.get_layer("prior").bias.numpy() * wide_share
+
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     ngram_ids = keras.Input((None,), dtype="int32", name="ngram_ids")
-    rows = layers.Concatenate(axis=1)([_Lookup(table.token_rows)(token_ids), _Lookup(table.ngram_rows)(ngram_ids)])
-    return keras.Model([token_ids, ngram_ids], _Probabilities(blend, temperature)(*heads(rows)))
+    pooled = layers.Add()(
+        [
+            _BagOfRows(table.token_rows, table.idf[:, 0], vectors)(token_ids),
+            _BagOfRows(table.ngram_rows, table.idf[:, 1], vectors)(ngram_ids),
+        ]
+    )
+    deep = pooled[:, num_labels:]
+    served_hidden = layers.Dense(hidden.units, activation="relu")
+    served_output = layers.Dense(num_labels)
+    margins = served_output(layers.Concatenate()([deep, served_hidden(deep)]))
+    served_hidden.set_weights(hidden.get_weights())
+    served_output.set_weights([kernel, bias])
+    return keras.Model(
+        [token_ids, ngram_ids], layers.Softmax()(layers.Add()([margins, pooled[:, :num_labels]]))
+    )
 
 
 # ------------------------------------------------------------------ training
@@ -388,7 +487,9 @@ class _SparseAdam(keras.optimizers.Adam):  # type: ignore[misc]
         v = self.beta_2 * tf.gather(velocity, indices) + (1 - self.beta_2) * values * values
         momentum.scatter_update(tf.IndexedSlices(m, indices))
         velocity.scatter_update(tf.IndexedSlices(v, indices))
-        rate = learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        rate = (
+            learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        )
         table.scatter_sub(tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), indices))
 
 
@@ -404,15 +505,25 @@ class _LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
 
 
 def _squared_hinge(target: Any, margins: Any) -> Any:
-    """One-vs-rest squared hinge loss, summed over labels; targets are 0 or 1. (batch, num_labels) -> (batch,)"""
+    """Sum the one-vs-rest squared hinge losses over the labels; targets are 0 or 1.
+
+    Shapes: (batch, num_labels) x 2 -> (batch,).
+    """
     return ops.sum(ops.square(ops.maximum(0.0, 1.0 - (2.0 * target - 1.0) * margins)), axis=-1)
 
 
 class _Trainer:
     """Builds and fits the two heads, always in the same way."""
 
-    def __init__(self, config: TrainConfig, table: FeatureTable, embeddings: Embeddings, progress: Progress) -> None:
-        self._config, self._table, self._embeddings, self._progress = config, table, embeddings, progress
+    def __init__(
+        self, config: TrainConfig, table: FeatureTable, embeddings: Embeddings, progress: Progress
+    ) -> None:
+        self._config, self._table, self._embeddings, self._progress = (
+            config,
+            table,
+            embeddings,
+            progress,
+        )
 
     def fit(
         self, train: _Batches, validation: _Batches | None = None, epochs: int | None = None
@@ -420,8 +531,7 @@ class _Trainer:
         """Fit new heads; with validation batches, stop early and go back to the best epoch."""
         training = self._config.training
         keras.utils.set_random_seed(training.seed)
-        num_labels = train[0][1][0].shape[1]
-        heads = _build_heads(self._table, self._embeddings, num_labels, self._config)
+        heads = _build_heads(self._table, self._embeddings, train.label_shares(), self._config)
         # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
         rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
         ratio = training.wide_learning_rate / training.learning_rate
@@ -431,11 +541,20 @@ class _Trainer:
         callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
         if validation is not None:
             callbacks.append(
-                keras.callbacks.EarlyStopping("val_loss", patience=training.patience, restore_best_weights=True)
+                keras.callbacks.EarlyStopping(
+                    "val_loss", patience=training.patience, restore_best_weights=True
+                )
             )
         with self._progress.bar("batches", total * len(train)) as advance:
             callbacks.append(_Narrator(self._progress, total, history, advance))
-            heads.fit(train, validation_data=validation, epochs=total, shuffle=False, verbose=0, callbacks=callbacks)
+            heads.fit(
+                train,
+                validation_data=validation,
+                epochs=total,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
+            )
         if not history or not math.isfinite(history[-1]["loss"]):
             raise TrainingError(
                 "training diverged: the loss is not a number any more. "
@@ -447,9 +566,16 @@ class _Trainer:
 class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
     """Tells how the epochs go, and keeps their losses."""
 
-    def __init__(self, progress: Progress, total: int, history: list[dict[str, float]], advance: Any) -> None:
+    def __init__(
+        self, progress: Progress, total: int, history: list[dict[str, float]], advance: Any
+    ) -> None:
         super().__init__()
-        self._progress, self._total, self._history, self._advance = progress, total, history, advance
+        self._progress, self._total, self._history, self._advance = (
+            progress,
+            total,
+            history,
+            advance,
+        )
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._started = time.perf_counter()
@@ -466,39 +592,44 @@ class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
         done = epoch + 1
         per_epoch = (time.perf_counter() - self._started) / done
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in losses.items())
-        left = f"about {per_epoch * (self._total - done):.0f} s to go" if done < self._total else "last epoch"
-        self._progress.say(f"epoch {done}/{self._total}: {told}; {per_epoch:.1f} s an epoch, {left}")
+        left = (
+            f"about {per_epoch * (self._total - done):.0f} s to go"
+            if done < self._total
+            else "last epoch"
+        )
+        self._progress.say(
+            f"epoch {done}/{self._total}: {told}; {per_epoch:.1f} s an epoch, {left}"
+        )
 
 
 # ---------------------------------------------------------------- calibration
 
 
-def _margins(
-    heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]], chosen: npt.NDArray[np.int64]
-) -> tuple[Margins, Margins]:
-    """Return the margins of both heads for the chosen texts, <float32>[num_chosen, num_labels] each."""
-    call = tf.function(lambda padded: heads(padded, training=False), reduce_retracing=True)
-
-    def batches() -> Iterator[tuple[Margins, Margins]]:
-        for start in range(0, len(chosen), _ENCODED_AT_ONCE):
-            padded = pad_rows([rows[i] for i in chosen[start : start + _ENCODED_AT_ONCE]])
-            wide, deep = call(tf.constant(padded))
-            yield wide.numpy(), deep.numpy()
-
-    wide, deep = zip(*batches(), strict=True)
+def _margins(heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]]) -> tuple[Margins, Margins]:
+    """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
+    any_batch = tf.TensorSpec((None, None), tf.int32)
+    call = tf.function(lambda padded: heads(padded, training=False), input_signature=[any_batch])
+    starts = range(0, len(rows), _ENCODED_AT_ONCE)
+    batches = [
+        call(tf.constant(pad_rows(rows[start : start + _ENCODED_AT_ONCE]))) for start in starts
+    ]
+    wide, deep = zip(*batches, strict=True)
     return np.concatenate(wide), np.concatenate(deep)
 
 
-def _calibrate(wide: Margins, deep: Margins, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
+def _calibrate(wide: Margins, deep: Margins, labels: npt.NDArray[np.int64]) -> Calibration:
     """Return the share of the deep head and the temperature with the least log loss."""
 
-    def log_loss(blend: float, temperature: float) -> float:
-        scaled = ((1 - blend) * wide + blend * deep).astype(np.float64) / temperature
-        log_sums = np.logaddexp.reduce(scaled, axis=1)
-        return float(np.mean(log_sums - scaled[np.arange(len(labels)), labels]))
+    def log_loss(calibration: Calibration) -> float:
+        probabilities = calibration.probabilities(wide, deep)[np.arange(len(labels)), labels]
+        return -float(np.mean(np.log(np.maximum(probabilities, np.finfo(float).tiny))))
 
-    pairs = [(blend, float(temperature)) for blend in _BLENDS for temperature in _TEMPERATURES]
-    return min(pairs, key=lambda pair: log_loss(*pair))
+    choices = [
+        Calibration(share, float(temperature))
+        for share in _DEEP_SHARES
+        for temperature in _TEMPERATURES
+    ]
+    return min(choices, key=log_loss)
 
 
 # ------------------------------------------------------------------- metadata
@@ -514,13 +645,13 @@ def _describe_embedding(embeddings: Embeddings, features: TextFeatures) -> dict[
 
 
 def _describe_model(
-    table: FeatureTable, epochs: int, blend: float, temperature: float, config: TrainConfig
+    table: FeatureTable, epochs: int, calibration: Calibration, config: TrainConfig
 ) -> dict[str, Any]:
     return {
         "family": "text: wide and deep",
         "table_rows": len(table.idf),
         "hidden_size": config.training.hidden_size,
         "epochs": epochs,
-        "deep_share": blend,
-        "temperature": temperature,
+        "deep_share": calibration.deep_share,
+        "temperature": calibration.temperature,
     }

@@ -1,0 +1,1 @@
+"""What Capstone must reach, measured: each module prints a table."""

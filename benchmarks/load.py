@@ -1,0 +1,72 @@
+"""Ask a server the same request over and over from a number of clients, and count the answers."""
+
+import selectors
+import socket
+import statistics
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a bounded load came to."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+def http_post(path: str, bodies: list[bytes]) -> list[bytes]:
+    """Return JSON bodies as whole HTTP/1.1 requests."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    return [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
+
+
+def run_load(port: int, requests: list[bytes], clients: int, seconds: float) -> Load:
+    """Keep `clients` connections to 127.0.0.1 busy, one request at a time each, for a number of seconds.
+
+    One thread and bare sockets: the client must cost as little as possible, for it runs on the same cores.
+    """
+    selector = selectors.DefaultSelector()
+    connections = [_Connection(port, requests, offset) for offset in range(clients)]
+    for connection in connections:
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
+    started = time.perf_counter()
+    for connection in connections:
+        connection.send()
+    while time.perf_counter() - started < seconds:
+        for key, _ in selector.select(timeout=1):
+            key.data.receive()
+    elapsed = time.perf_counter() - started
+    latencies = sorted(value for connection in connections for value in connection.latencies)
+    for connection in connections:
+        connection.socket.close()
+    percentiles = statistics.quantiles(latencies, n=100)
+    return Load(len(latencies) / elapsed, percentiles[49] * 1000, percentiles[98] * 1000)
+
+
+class _Connection:
+    def __init__(self, port: int, requests: list[bytes], offset: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.latencies: list[float] = []
+        self._requests, self._next = requests, offset
+        self._received = b""
+
+    def send(self) -> None:
+        self._sent = time.perf_counter()
+        self.socket.sendall(self._requests[self._next % len(self._requests)])
+        self._next += 1
+
+    def receive(self) -> None:
+        self._received += self.socket.recv(65536)
+        head, separator, body = self._received.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"expected 200, got {self._received[:500]!r}")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if len(body) >= length:
+            self.latencies.append(time.perf_counter() - self._sent)
+            self._received = b""
+            self.send()
