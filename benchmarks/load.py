@@ -2,7 +2,6 @@
 
 import selectors
 import socket
-import statistics
 import time
 from dataclasses import dataclass
 
@@ -22,27 +21,32 @@ def http_post(path: str, bodies: list[bytes]) -> list[bytes]:
     return [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
 
 
-def run_load(port: int, requests: list[bytes], clients: int, seconds: float) -> Load:
-    """Keep `clients` connections to 127.0.0.1 busy, one request at a time each, for a number of seconds.
+def run_load(
+    port: int, bodies: list[bytes], clients: int, seconds: float = 60.0, requests: int = 1_000_000
+) -> Load:
+    """Keep `clients` connections to 127.0.0.1 busy, one request at a time each, until either bound is reached.
 
     One thread and bare sockets: the client must cost as little as possible, for it runs on the same cores.
     """
     selector = selectors.DefaultSelector()
-    connections = [_Connection(port, requests, offset) for offset in range(clients)]
+    connections = [_Connection(port, bodies, offset) for offset in range(clients)]
     for connection in connections:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
     started = time.perf_counter()
     for connection in connections:
         connection.send()
-    while time.perf_counter() - started < seconds:
+    while (
+        time.perf_counter() - started < seconds
+        and sum(len(c.latencies) for c in connections) < requests
+    ):
         for key, _ in selector.select(timeout=1):
             key.data.receive()
     elapsed = time.perf_counter() - started
     latencies = sorted(value for connection in connections for value in connection.latencies)
     for connection in connections:
         connection.socket.close()
-    percentiles = statistics.quantiles(latencies, n=100)
-    return Load(len(latencies) / elapsed, percentiles[49] * 1000, percentiles[98] * 1000)
+    p50, p99 = (latencies[int(share * (len(latencies) - 1))] for share in (0.5, 0.99))
+    return Load(len(latencies) / elapsed, p50 * 1000, p99 * 1000)
 
 
 class _Connection:

@@ -52,24 +52,23 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 def serve(conf: Path) -> None:
     """Serve JSON over HTTP until SIGTERM or Ctrl-C; requests in flight are finished first."""
     # Flask and waitress are not needed to ask once.
-    from predict.app import create_app
-    from predict.server import Server, ServerError
+    from predict.app import LOG_TIME, create_app
+    from predict.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
-    _configure_logging()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
+    )
+    # A queue while all threads are busy is normal.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     predictor = Predictor.load(settings.artefact_dir)
     try:
-        server = Server(create_app(predictor, settings), settings)
+        quick = predictor.seconds_per_instance < QUICK_MODEL_S
+        server = Server(create_app(predictor, settings), settings, quick)
     except ServerError as error:
         raise click.ClickException(str(error)) from None
     _announce(settings, server.port, predictor)
     server.run()
-
-
-def _configure_logging() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # One line per request is enough; a queue while all threads are busy is normal.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 def _announce(settings: Settings, port: int, predictor: Predictor) -> None:

@@ -1,11 +1,12 @@
 """The HTTP application: routes and errors. `create_app(predictor)` makes it; nothing happens at import."""
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, TextIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, request
@@ -19,6 +20,7 @@ from predict.settings import Settings
 PROBLEM_TYPE = "application/problem+json"
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _ERRORS_SHOWN = 10
+LOG_TIME = "%Y-%m-%d %H:%M:%S"
 
 log = logging.getLogger("predict")
 
@@ -63,7 +65,7 @@ def create_app(predictor: Predictor, settings: Settings | None = None) -> Flask:
     else:
         app.wsgi_app = _Shortcut(app.wsgi_app, answer, settings)  # type: ignore[method-assign]
     if settings.log_requests:
-        app.wsgi_app = _RequestLog(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = _RequestLog(app.wsgi_app, sys.stderr)  # type: ignore[method-assign]
     return app
 
 
@@ -128,22 +130,24 @@ class _Shortcut:
 
 
 class _RequestLog:
-    """Logs one line a request: what was asked, the status, how long it took."""
+    """Writes one line a request: when, what was asked, the status, how long it took.
 
-    def __init__(self, application: WSGIApplication) -> None:
-        self._application = application
+    It writes by itself, for the logging module would take ten times as long as the whole line (30 µs, a
+    fifth of an answer).
+    """
+
+    def __init__(self, application: WSGIApplication, stream: TextIO) -> None:
+        self._application, self._write = application, stream.write
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
 
         def start_and_log(status: str, *more: Any) -> Any:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            log.info(
-                "%s %r %s %.1f ms",
-                environ["REQUEST_METHOD"],
-                environ["PATH_INFO"],
-                status[:3],
-                elapsed_ms,
+            # The path as Python writes it: a line break in it must not look like another line.
+            asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']!r}"
+            self._write(
+                f"{time.strftime(LOG_TIME)} INFO {asked} {status[:3]} {elapsed_ms:.1f} ms\n"
             )
             return start_response(status, *more)
 

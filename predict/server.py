@@ -4,7 +4,9 @@ import gc
 import logging
 import signal
 import socket
+import threading
 import time
+from collections import deque
 from types import FrameType
 from typing import Any
 
@@ -15,6 +17,10 @@ from waitress.task import ErrorTask
 
 from predict.app import problem
 from predict.settings import Settings
+
+# A request with a body of up to this size is answered by the main loop itself, if the model is quick.
+INLINE_BODY_BYTES = 2_000
+QUICK_MODEL_S = 0.001
 
 log = logging.getLogger("predict")
 
@@ -48,8 +54,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 class Server:
     """One listening socket; `run` returns after SIGTERM or SIGINT, when requests in flight are answered."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings, quick_model: bool = False) -> None:
         """Listen, without answering yet.
+
+        Args:
+            app: The application.
+            settings: Address, limits and threads.
+            quick_model: Whether one answer takes less than `QUICK_MODEL_S`, so that handing a small request to
+                another thread, and the interpreter lock with it, would cost more than the answer.
 
         Raises:
             ServerError: The address cannot be listened on.
@@ -65,6 +77,13 @@ class Server:
             ident=None,
         )
         self._waitress.channel_class = _Channel
+        self._inline: deque[_Channel] = deque()
+        if quick_model:
+            self._threads_add_task = self._waitress.add_task
+            self._waitress.add_task = self._add_task
+            self._main_thread = threading.get_ident()
+            self._threads_pull_trigger = self._waitress.pull_trigger
+            self._waitress.pull_trigger = self._pull_trigger
         self.port: int = int(self._waitress.effective_port)
 
     def run(self) -> None:
@@ -82,10 +101,34 @@ class Server:
         if self._stopping and number == signal.SIGINT:
             raise KeyboardInterrupt  # the second Ctrl-C does not wait
         self._stopping = True
-        self._waitress.pull_trigger()
+        self._waitress.trigger.pull_trigger()
 
     def _poll(self, timeout_s: float) -> None:
-        wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._waitress._map, count=1)
+        wasyncore.loop(
+            timeout=0 if self._inline else timeout_s,
+            use_poll=True,
+            map=self._waitress._map,
+            count=1,
+        )
+        for _ in range(len(self._inline)):
+            self._inline.popleft().service()
+
+    def _add_task(self, channel: _Channel) -> None:
+        """Keep a small request for the main loop; give any other to the worker threads."""
+        # What is still to be sent to this client might make the answer wait for the main loop.
+        inline = (
+            channel.requests[0].content_length <= INLINE_BODY_BYTES
+            and not channel.total_outbufs_len
+        )
+        if inline and threading.get_ident() == self._main_thread:
+            self._inline.append(channel)
+        else:
+            self._threads_add_task(channel)
+
+    def _pull_trigger(self) -> None:
+        # The main loop need not wake itself up.
+        if threading.get_ident() != self._main_thread:
+            self._threads_pull_trigger()
 
     def _drain(self) -> None:
         """Take what is queued on the socket, close it, and let every open request finish."""

@@ -51,7 +51,7 @@ class SplitConfig(_Section):
     """Shares of all rows; training gets the rest. A dataset with a test split of its own keeps it."""
 
     test: Share = 0.2
-    validation: Share = 0.1
+    validation: Share = 0.08
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -150,6 +150,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (dict, list)):
+                raise yaml.constructor.ConstructorError(
+                    problem=f"expected a text as key, got {key!r}", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
@@ -171,6 +175,8 @@ def _parse_yaml(text: str, place: str) -> Any:
         raise ConfigError(f"{place}{line}: {error.problem or error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{place}: {error}.") from None
+    except ValueError as error:  # such as the date 2024-13-45
+        raise ConfigError(f"{place}: a value cannot be read: {error}.") from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -216,6 +222,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names)."
     if problem["type"] == "missing":
         return f"{place}: missing."
+    if problem["type"] in ("too_short", "string_too_short", "string_pattern_mismatch"):
+        return f"{place}: {problem['msg']}, got {problem['input']!r}."
     if problem["type"] == "value_error":
         return f"{place}: {problem['ctx']['error']}."
     return (

@@ -1,5 +1,6 @@
 """The data layer: fetch a dataset, read it, check and clean it, split it."""
 
+import csv
 import difflib
 import gzip
 import hashlib
@@ -7,8 +8,10 @@ import json
 import os
 import sys
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,7 +159,7 @@ def _fetch(config: TrainConfig, name: str | None) -> RawTable:
     if entry is not None:
         return _fetch_entry(entry, config, use_columns=name is None)
     columns = config.columns or Columns()
-    if urlsplit(wanted).scheme in ("http", "https"):
+    if wanted.lower().startswith(("http://", "https://")):
         remote = [(wanted, config.sha256, _cache_name(wanted))]
         path = _download(remote, config.data_dir)[0]
     else:
@@ -219,6 +222,8 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
         raise DatasetError(
             f"{url}: the server answered {error.response.status_code}. Check the address."
         ) from None
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise DatasetError(f"{url}: not an address ({error}). Check it and DATASET_MIRROR.") from None
     except requests.RequestException as error:
         raise UnreachableError(
             f"{url}: cannot be reached ({type(error).__name__}). Check the network, set DATASET_MIRROR to a mirror, "
@@ -234,11 +239,11 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
 
 
 def _existing_file(wanted: str, sha256: str | None) -> Path:
-    path = Path(wanted).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(wanted))
+    if not os.path.isfile(path):  # not path.is_file(): that raises for a name that is too long
         what = (
             "is a directory, not a file"
-            if path.is_dir()
+            if os.path.isdir(path)
             else "is neither a dataset's name nor a file"
         )
         close = difflib.get_close_matches(wanted, CATALOGUE, n=1)
@@ -274,13 +279,13 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz behind it)."
         )
     try:
-        if kind == ".parquet":
-            return pd.read_parquet(path)
         raw = gzip.decompress(path.read_bytes()) if suffixes[-1] == ".gz" else path.read_bytes()
+        if kind == ".parquet":
+            return pd.read_parquet(BytesIO(raw))
         text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{path}: not a Parquet file ({error}).") from None
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(f"{path}: not a whole gzip file ({error}).") from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -288,7 +293,7 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             f"{path}, line {line}: byte {raw[error.start]:#04x} is not {encoding}. "
             "Save the file as UTF-8, or set `encoding:` (such as latin-1)."
         ) from None
-    except LookupError:
+    except (LookupError, UnicodeError):  # UnicodeError: of codecs that are not for files
         raise DatasetError(f"encoding: Python knows no {encoding!r}.") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
@@ -314,8 +319,6 @@ def _refuse_other_formats(path: Path, text: str) -> None:
 
 
 def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
-    from io import StringIO
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
@@ -329,13 +332,15 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: ragged or broken rows: {str(error).strip()}") from None
-    # An empty field is ''; NaN is a field that is not there.
-    short = frame.isna().any(axis=1).to_numpy()
-    if short.any():
-        row = int(short.argmax())
+    # pandas takes a field that is not there for an empty one.
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    rows = enumerate(csv.reader(StringIO(text, newline=""), delimiter=separator))
+    lengths = [(number, len(row)) for number, row in rows if "".join(row).strip()]
+    short = [(number, length) for number, length in lengths if length < frame.shape[1]]
+    if short:
         raise DatasetError(
-            f"{path}: row {row + 1} (below the header) has {int(frame.iloc[row].notna().sum())} fields, "
-            f"expected {frame.shape[1]}; {int(short.sum())} rows are too short."
+            f"{path}: row {short[0][0]} (below the header) has {short[0][1]} fields, "
+            f"expected {frame.shape[1]}; {len(short)} rows are too short."
         )
     return frame
 
@@ -354,7 +359,7 @@ def _parse_jsonl(path: Path, text: str) -> pd.DataFrame:
                 f"{path}, line {number}: expected an object, got {type(row).__name__}."
             )
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype=object)  # a missing number would make all of them floats
 
 
 # ------------------------------------------------------------------ cleaning
@@ -438,4 +443,4 @@ def _require_labels(table: RawTable, frame: pd.DataFrame, dropped: dict[str, int
 
 def _as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Return a column as strings; what is missing becomes the empty string."""
-    return column.astype(object).where(column.notna(), "").map(str)
+    return column.astype(object).where(column.notna(), "").map(str).astype(str)

@@ -1,6 +1,7 @@
 """gensim vectors for the words of a corpus. The only importer of gensim."""
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ def build_embeddings(
         EmbeddingError: The pretrained file cannot be read.
     """
     counts = Counter(token for tokens in corpus for token in tokens)
+    if config.pretrained is None and max(counts.values(), default=0) < config.min_count:
+        raise EmbeddingError(
+            f"embeddings: no word stands in the texts {config.min_count} times or more "
+            "(embeddings.min_count). Lower it, or look at the text column of the dataset."
+        )
     # By falling count, then alphabetically: the order does not depend on that of the rows.
     vocabulary = sorted(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
@@ -96,9 +102,13 @@ def _train(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int) 
 def _read_pretrained(path: Path) -> KeyedVectors:
     try:
         if ".bin" in path.suffixes:
-            return KeyedVectors.load_word2vec_format(str(path), binary=True)
-        return KeyedVectors.load_word2vec_format(str(path), no_header=not _has_header(path))
-    except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
+            vectors = KeyedVectors.load_word2vec_format(str(path), binary=True)
+        else:
+            vectors = KeyedVectors.load_word2vec_format(str(path), no_header=not _has_header(path))
+        if not vectors.vector_size:
+            raise ValueError("its first line has no numbers")
+        return vectors
+    except (OSError, ValueError, EOFError, TypeError, MemoryError, zlib.error) as error:
         raise EmbeddingError(
             f"embeddings.pretrained: {path}: cannot be read ({error}). "
             "Expected word2vec or GloVe text format, or word2vec binary format in a file ending in .bin."

@@ -295,7 +295,11 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no typ
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         chosen = self._chosen[self._batches[index]]
         target, weight = self._targets[chosen], self._weights[chosen]
-        return pad_rows([self._rows[i] for i in chosen]), (target, target), (weight, weight)
+        padded = pad_rows([self._rows[i] for i in chosen])
+        # Keras takes the width of its first two batches for that of all, should the two be the same.
+        if index == 1 and padded.shape[1] == max(1, *self._lengths[self._batches[0]]):
+            padded = np.pad(padded, ((0, 0), (0, 1)))
+        return padded, (target, target), (weight, weight)
 
 
 def pad_rows(rows: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:

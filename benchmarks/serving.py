@@ -1,0 +1,138 @@
+"""Compare a served model with a constant Flask route on waitress, and measure start, memory and size.
+
+Use: python -m benchmarks.serving [--python PYTHON] [--artefact DIR] [--seconds S] [--rounds N]
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from benchmarks.load import http_post, run_load
+
+CLIENTS = (1, 8, 32)
+TEXTS = [
+    f"{verb} {noun} in {place}"
+    for verb in ("how to undo", "best way to sort", "cannot find", "why is")
+    for noun in (
+        "a commit",
+        "the list of files",
+        "my cell range",
+        "an entity mapping",
+        "two arrays",
+    )
+    for place in ("bash", "Excel 2007", "an SVN repository", "Hibernate", "my Qt widget", "ASP.NET")
+]
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], port: int, settings: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; in the block it accepts connections."""
+    environment = {**os.environ, **settings}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port, process)
+            yield process
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.005)
+        else:
+            return
+    raise click.ClickException(f"{process.args} does not listen on port {port}")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _memory_mb(process: subprocess.Popen[bytes]) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _first_answer_s(command: Sequence[str], settings: dict[str, str]) -> tuple[float, float]:
+    """Return seconds from process start to the first answer, and MB of memory after some more of them."""
+    port = free_port()
+    started = time.perf_counter()
+    with serving(command, port, {**settings, "PORT": str(port)}) as process:
+        run_load(port, http_post("/predict", [_body(TEXTS[0])]), clients=1, requests=1)
+        elapsed = time.perf_counter() - started
+        run_load(
+            port, http_post("/predict", [_body(text) for text in TEXTS]), clients=8, requests=2000
+        )
+        return elapsed, _memory_mb(process)
+
+
+def _body(text: str) -> bytes:
+    return json.dumps({"text": text}).encode()
+
+
+@click.command()
+@click.option(
+    "--python", default=sys.executable, help="The interpreter of the inference environment."
+)
+@click.option("--artefact", default="data/artefacts/latest", help="What to serve.")
+@click.option("--seconds", default=2.0, help="How long each load lasts.")
+@click.option("--rounds", default=5, help="How often each pair is measured, taking turns.")
+def main(python: str, artefact: str, seconds: float, rounds: int) -> None:
+    """Print a table: requests per second of a constant route and of a model, taking turns, and their ratio."""
+    settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
+    ours = [python, "-m", "predict", "serve"]
+    starts = [_first_answer_s(ours, settings) for _ in range(5)]
+    print(f"process start to first answer: {statistics.median(start for start, _ in starts):.2f} s")
+    print(
+        f"memory after 2,000 answers:    {statistics.median(memory for _, memory in starts):.0f} MB"
+    )
+    site_packages = Path(python).parent.parent / "lib"
+    size = sum(file.lstat().st_size for file in site_packages.rglob("*") if file.is_file())
+    print(f"site-packages:                 {size / 1e6:.0f} MB")
+    constant_port, our_port = free_port(), free_port()
+    constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]
+    requests = http_post("/predict", [_body(text) for text in TEXTS])
+    with (
+        serving(constant, constant_port, {}),
+        serving(ours, our_port, {**settings, "PORT": str(our_port)}),
+    ):
+        print(
+            f"\n{'clients':>8}{'constant/s':>12}{'model/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}"
+        )
+        for clients in CLIENTS:
+            pairs = [
+                [
+                    run_load(port, requests, clients, seconds=seconds)
+                    for port in (constant_port, our_port)
+                ]
+                for _ in range(rounds)
+            ]
+            ratio = statistics.median(
+                model.requests_per_s / fixed.requests_per_s for fixed, model in pairs
+            )
+            fixed, model = pairs[len(pairs) // 2]
+            print(
+                f"{clients:8}{fixed.requests_per_s:12.0f}{model.requests_per_s:10.0f}{ratio:8.2f}"
+                f"{model.p50_ms:9.2f}{model.p99_ms:9.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
