@@ -60,13 +60,16 @@ export TEXT
 
 ## Containers
 
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
 .PHONY: image-train
 image-train: ## Build the training image (DOCKER= takes any docker-compatible command)
-	$(DOCKER) build --file Dockerfile.train --tag capstone-train .
+	$(DOCKER) build --file Dockerfile.train --tag capstone-train --build-arg REVISION=$(REVISION) .
 
 .PHONY: image-predict
-image-predict: ## Build the inference image
-	$(DOCKER) build --file Dockerfile.predict --tag capstone-predict .
+image-predict: ## Build the inference image; ARTEFACT=data/artefacts/… bakes an artefact in
+	$(DOCKER) build --file Dockerfile.predict --tag capstone-predict --build-arg REVISION=$(REVISION) \
+	    $(if $(ARTEFACT),--build-arg ARTEFACT='$(ARTEFACT)') .
 
 .PHONY: test-images
 test-images: ## Build both images, train in one, serve from the other, ask it over HTTP
