@@ -17,7 +17,6 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
-from predict.features import normalise
 from train.config import load_config
 from train.dataset import load_dataset, split_dataset
 
@@ -51,10 +50,8 @@ def _strong_baseline(dataset: str) -> dict[str, Any]:
     started = time.perf_counter()
     model = make_pipeline(
         make_union(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, preprocessor=normalise),
-            TfidfVectorizer(
-                analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, preprocessor=normalise
-            ),
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
         ),
         LinearSVC(C=0.3, random_state=0),
     ).fit(data.texts(fitted_on), data.labels[fitted_on])

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -51,6 +53,9 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 @click.pass_obj
 def serve(conf: Path) -> None:
     """Serve JSON over HTTP until SIGTERM or Ctrl-C; requests in flight are finished first."""
+    # While it starts nothing is in flight. As a container's first process it would otherwise not hear SIGTERM.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     # Flask and waitress are not needed to ask once.
     from predict.app import LOG_TIME, create_app
     from predict.server import QUICK_MODEL_S, Server, ServerError

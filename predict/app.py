@@ -12,9 +12,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import to_json
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import (
+    HTTPException,
+    RequestEntityTooLarge,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
 
-from predict.predictor import Instance, InstanceError, Predictor
+from predict.predictor import Instance, InstanceError, Predictor, shorten
 from predict.settings import Settings
 
 PROBLEM_TYPE = "application/problem+json"
@@ -31,8 +37,9 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: str | None = None
-    texts: list[str] | None = Field(default=None, min_length=1)
-    instances: list[dict[str, Any]] | None = Field(default=None, min_length=1)
+    # The first element that is wrong will do: a long list of them should not take long.
+    texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
+    instances: list[dict[str, Any]] | None = Field(default=None, min_length=1, fail_fast=True)
     top_k: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
@@ -193,14 +200,21 @@ def _json(body: Any) -> Response:
 
 
 def _read_request() -> PredictRequest:
-    if request.method == "GET":
-        return PredictRequest.model_validate(request.args.to_dict(), strict=False)
+    if request.method in ("GET", "HEAD"):
+        return _read_fields(request.args)
     if request.mimetype == "application/json":
         return PredictRequest.model_validate_json(request.get_data())
     if request.mimetype in _FORM_TYPES:
-        return PredictRequest.model_validate(request.form.to_dict(), strict=False)
+        return _read_fields(request.form)
     got = request.mimetype or "none"
     raise UnsupportedMediaType(f"Content-Type: expected application/json or a form, got {got}.")
+
+
+def _read_fields(fields: MultiDict[str, str]) -> PredictRequest:
+    for name, values in fields.lists():
+        if len(values) > 1:
+            raise UnprocessableEntity(f"{shorten(name)}: expected once, got {len(values)} times.")
+    return PredictRequest.model_validate(fields.to_dict(), strict=False)
 
 
 def _http_problem(error: HTTPException) -> Response:
@@ -220,7 +234,10 @@ def _request_problem(error: ValidationError) -> Response:
     first = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN]
     status = 400 if first[0]["type"] == "json_invalid" else 422
     errors = [
-        {"place": ".".join(map(str, item["loc"])) or "body", "message": item["msg"]}
+        {
+            "place": ".".join(shorten(str(part)) for part in item["loc"]) or "body",
+            "message": item["msg"],
+        }
         for item in first
     ]
     detail = "; ".join(f"{item['place']}: {item['message']}" for item in errors)
@@ -233,4 +250,5 @@ def _our_fault(error: Exception) -> Response:
 
 
 def _log_body() -> None:
-    log.info("%s %s %s", request.method, request.full_path, request.get_data(as_text=True))
+    # As Python writes it: a line break in a text must not look like another line.
+    log.info("%s %s %r", request.method, request.full_path, request.get_data(as_text=True))

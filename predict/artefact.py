@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 FORMAT_VERSION = 1
 
@@ -47,23 +55,29 @@ class Input(_Part):
     """One field of an instance."""
 
     name: str
-    type: Literal["text", "number", "category"]
+    type: Literal["text"]
 
 
 class Output(_Part):
-    """What a prediction is."""
+    """What a prediction is: one of the labels, in the order of the model's probabilities."""
 
     name: str
-    type: Literal["label", "number"]
-    # In the order of the model's probabilities; empty for a number.
-    labels: list[str] = []
+    type: Literal["label"]
+    labels: Annotated[list[str], Field(min_length=2)]
+
+    @field_validator("labels")
+    @classmethod
+    def _are_distinct(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("labels must be distinct")
+        return labels
 
 
 class Example(_Part):
     """A golden input with the answer that the trained model gave."""
 
     instance: dict[str, Any]
-    # Probabilities in the order of `Output.labels`, or the one value of a regression.
+    # Probabilities in the order of `Output.labels`.
     answer: list[float]
 
 
@@ -73,12 +87,12 @@ class Metadata(_Part):
     format_version: Literal[1]
     name: str
     created_at: str
-    task: Literal["classification", "regression"]
+    task: Literal["classification"]
     inputs: Annotated[list[Input], Field(min_length=1)]
     outputs: Annotated[list[Output], Field(min_length=1, max_length=1)]
     examples: Annotated[list[Example], Field(min_length=1)]
     # Headline metrics on the test split.
-    metrics: dict[str, float]
+    metrics: dict[str, FiniteFloat]
     files: dict[FileName, Sha256]
     checksum: Sha256
     embedding: dict[str, Any] | None = None
@@ -111,7 +125,7 @@ def serialise_metadata(metadata: Mapping[str, Any]) -> bytes:
     flipped byte anywhere in the file is noticed. Its field stands first: it is the first one found.
     """
     body = {"checksum": _NO_CHECKSUM.decode(), **metadata}
-    raw = (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()
+    raw = (json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     return raw.replace(_NO_CHECKSUM, hashlib.sha256(raw).hexdigest().encode(), 1)
 
 
@@ -149,7 +163,7 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
         raise ArtefactError(f"{shown}: cannot be read: {error.strerror}.") from error
     try:
         content = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{shown}: not JSON ({error}). {_DAMAGED}") from None
     # The version comes first: what a newer format means by the other fields is not ours to judge.
     version = content.get("format_version") if isinstance(content, dict) else None

@@ -68,16 +68,20 @@ class _Piece(NamedTuple):
     ngram_ids: bytes
 
 
-def normalise(text: str) -> str:
-    """Fold what looks the same into the same characters: Unicode NFKC and case."""
-    if text.isascii():  # NFKC leaves ASCII alone, and lower() is then the same as casefold()
-        return text.lower()
-    return unicodedata.normalize("NFKC", text).casefold()
+def normalise(piece: str) -> str:
+    """Fold what looks the same into the same characters: Unicode NFKC and case.
+
+    Pieces are normalised, not texts: NFKC's time grows with the square of a run of combining marks.
+    """
+    if piece.isascii():  # NFKC leaves ASCII alone, and lower() is then the same as casefold()
+        return piece.lower()
+    # One character can become eighteen.
+    return unicodedata.normalize("NFKC", piece).casefold()[: 2 * _MAX_PIECE_LENGTH]
 
 
 def split_pieces(text: str, max_pieces: int) -> list[str]:
-    """Normalise a text and cut it at blanks, and every 40 characters where there are none."""
-    pieces = normalise(text).split(maxsplit=max_pieces)[:max_pieces]
+    """Cut a text at blanks, and every 40 characters where there are none."""
+    pieces = text.split(maxsplit=max_pieces)[:max_pieces]
     if max(map(len, pieces), default=0) <= _MAX_PIECE_LENGTH:
         return pieces
     cut = (
@@ -90,7 +94,11 @@ def split_pieces(text: str, max_pieces: int) -> list[str]:
 
 def tokenize(text: str, max_pieces: int) -> list[str]:
     """Return the normalised words of a text; `c++`, `c#`, `.net`, `node.js` are one each."""
-    return [token for piece in split_pieces(text, max_pieces) for token in _TOKEN.findall(piece)]
+    return [
+        token
+        for piece in split_pieces(text, max_pieces)
+        for token in _TOKEN.findall(normalise(piece))
+    ]
 
 
 class TextFeatures:
@@ -151,6 +159,7 @@ class TextFeatures:
         ]
 
     def _encode_piece(self, piece: str) -> _Piece:
+        piece = normalise(piece)
         words = tuple(self._encode_word(token) for token in _TOKEN.findall(piece))
         return _Piece(words, array("i", self.ngram_ids(piece)).tobytes())
 

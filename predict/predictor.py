@@ -1,6 +1,7 @@
 """Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
 
 import difflib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+# Read when onnxruntime is imported, which would report its use to its makers otherwise.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from predict.artefact import FEATURES, MODEL, Artefact, ArtefactError, Metadata, load_artefact
@@ -21,12 +25,7 @@ EXAMPLE_TOLERANCE = 1e-4
 # Instances scored at once: bounds the memory of the padded rows.
 _BATCH_SIZE = 256
 _PROBLEMS_SHOWN = 10
-
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "text": (str,),
-    "category": (str,),
-    "number": (int, float),
-}
+_SHOWN_LENGTH = 60
 
 
 class InstanceError(Exception):
@@ -46,7 +45,7 @@ class Predictor:
 
     Attributes:
         metadata: Its artefact's metadata.
-        labels: In the order of its probabilities; empty for a regression.
+        labels: In the order of its probabilities.
         seconds_per_instance: How long a single answer took when it was loaded.
     """
 
@@ -58,8 +57,8 @@ class Predictor:
         """
         self.metadata: Metadata = artefact.metadata
         self.labels = self.metadata.outputs[0].labels
-        self._text_inputs = [field.name for field in self.metadata.inputs if field.type == "text"]
-        self._features = _read_features(artefact) if self._text_inputs else None
+        self._fields = [field.name for field in self.metadata.inputs]
+        self._features = _read_features(artefact)
         self._session = _open_session(artefact)
         self._replay_examples(artefact.path)
         self.seconds_per_instance = self._time_examples()
@@ -75,12 +74,12 @@ class Predictor:
         Raises:
             InstanceError: The model has other inputs than one text.
         """
-        if len(self.metadata.inputs) != 1 or not self._text_inputs:
-            names = ", ".join(field.name for field in self.metadata.inputs)
+        if len(self._fields) != 1:
+            names = ", ".join(self._fields)
             raise InstanceError(
                 [("text", f"this model takes instances with the fields {names}, not a text")]
             )
-        return {self._text_inputs[0]: text}
+        return {self._fields[0]: text}
 
     def check(
         self, instances: Sequence[object], places: Callable[[int], str] = "instances.{}".format
@@ -122,15 +121,12 @@ class Predictor:
             top_k: How many labels to list per prediction, the most probable first; None for all.
 
         Returns:
-            One dict an instance, in order: `label`, `score` and `probabilities`, or `value`.
+            One dict an instance, in order: `label`, `score` and `probabilities`.
         """
-        scores = self.scores(instances).round(6).tolist()
-        if not self.labels:
-            return [{"value": row[0]} for row in scores]
-        return [self._as_labels(row, top_k) for row in scores]
+        return [self._as_labels(row, top_k) for row in self.scores(instances).round(6).tolist()]
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
-        """Return the model's own output, <float64>[num_instances, num_labels], or [num_instances, 1] for a value."""
+        """Return the probabilities of the labels, <float64>[num_instances, num_labels]."""
         batches = [
             self._run(instances[start : start + _BATCH_SIZE])
             for start in range(0, len(instances), _BATCH_SIZE)
@@ -138,19 +134,9 @@ class Predictor:
         return (batches[0] if len(batches) == 1 else np.concatenate(batches)).astype(np.float64)
 
     def _run(self, instances: Sequence[Instance]) -> npt.NDArray[np.float32]:
-        output: npt.NDArray[np.float32] = self._session.run(None, self._encode(instances))[0]
+        texts = ["\n".join([instance[name] for name in self._fields]) for instance in instances]
+        output: npt.NDArray[np.float32] = self._session.run(None, self._features.encode(texts))[0]
         return output
-
-    def _encode(self, instances: Sequence[Instance]) -> dict[str, npt.NDArray[Any]]:
-        encoded: dict[str, npt.NDArray[Any]] = {}
-        if self._features is not None:
-            names = self._text_inputs
-            encoded.update(
-                self._features.encode(
-                    ["\n".join([row[name] for name in names]) for row in instances]
-                )
-            )
-        return encoded
 
     def _as_labels(self, row: list[float], top_k: int | None) -> Prediction:
         ranked = sorted(zip(row, self.labels, strict=True), key=_by_score, reverse=True)
@@ -166,37 +152,45 @@ class Predictor:
         if not isinstance(instance, Mapping):
             return [("", f"expected an object, got {_kind_of(instance)}")]
         problems = []
-        names = [field.name for field in self.metadata.inputs]
-        for field in self.metadata.inputs:
-            if field.name not in instance:
-                problems.append((field.name, f"missing; expected a {field.type}"))
-                continue
-            value = instance[field.name]
-            if not isinstance(value, _PYTHON_TYPES[field.type]) or isinstance(value, bool):
-                problems.append((field.name, f"expected a {field.type}, got {_kind_of(value)}"))
-        if (
-            not problems
-            and self._text_inputs
-            and not any(instance[name].strip() for name in self._text_inputs)
-        ):
-            problems.append((self._text_inputs[0], "empty text"))
+        for name in self._fields:
+            if name not in instance:
+                problems.append((name, "missing; expected a text"))
+            elif not isinstance(instance[name], str):
+                problems.append((name, f"expected a text, got {_kind_of(instance[name])}"))
+        if not problems and not any(instance[name].strip() for name in self._fields):
+            problems.append((self._fields[0], "empty text"))
         for name in instance:
-            if name not in names:
-                close = difflib.get_close_matches(str(name), names, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-                problems.append((str(name), f"unknown field; {hint}"))
+            if name not in self._fields:
+                close = difflib.get_close_matches(shorten(str(name)), self._fields, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(self._fields)}"
+                problems.append((shorten(str(name)), f"unknown field; {hint}"))
         return problems
 
     def _replay_examples(self, path: Path) -> None:
         for number, example in enumerate(self.metadata.examples):
-            self.check([example.instance], "examples.{}".format)
-            answer = self.scores([example.instance])[0]
+            shown = f"{path}: golden example {number}"
+            try:
+                self.check([example.instance], lambda _: "instance")
+                answer = self.scores([example.instance])[0]
+            except InstanceError as error:
+                raise ArtefactError(
+                    f"{shown} does not fit the inputs ({error}). Train again."
+                ) from None
+            except Exception as error:  # onnxruntime's own exceptions share no narrower base
+                raise ArtefactError(
+                    f"{shown} cannot be answered ({error}). Train again."
+                ) from error
+            if len(answer) != len(self.labels):
+                raise ArtefactError(
+                    f"{path}: the model has {len(answer)} outputs, but there are {len(self.labels)} labels. "
+                    "Train again."
+                )
             expected = np.asarray(example.answer)
             if answer.shape != expected.shape or not np.allclose(
                 answer, expected, rtol=0, atol=EXAMPLE_TOLERANCE
             ):
                 raise ArtefactError(
-                    f"{path}: golden example {number} is answered differently here than after training. "
+                    f"{shown} is answered differently here than after training. "
                     "Serve it with the library versions under `versions` in metadata.json, or train again."
                 )
 
@@ -212,6 +206,11 @@ class Predictor:
 
 def _by_score(pair: tuple[float, str]) -> float:
     return pair[0]
+
+
+def shorten(name: str) -> str:
+    """Cut a name that somebody sent, for a message."""
+    return name if len(name) <= _SHOWN_LENGTH else f"{name[:_SHOWN_LENGTH]}…"
 
 
 def _kind_of(value: object) -> str:
@@ -233,7 +232,7 @@ def _read_features(artefact: Artefact) -> TextFeatures:
         )
     try:
         return TextFeatures.read(artefact.path / FEATURES)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtefactError(
             f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again."
         ) from None

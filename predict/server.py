@@ -1,7 +1,9 @@
 """waitress around the application: limits, errors that come before the application, and an orderly stop."""
 
+import contextlib
 import gc
 import logging
+import select
 import signal
 import socket
 import threading
@@ -20,6 +22,8 @@ from predict.settings import Settings
 
 # A request with a body of up to this size is answered by the main loop itself, if the model is quick.
 INLINE_BODY_BYTES = 2_000
+# How much of what a refused client goes on sending is taken and thrown away.
+MOST_DISCARDED_BYTES = 100_000_000
 QUICK_MODEL_S = 0.001
 
 log = logging.getLogger("predict")
@@ -40,15 +44,42 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress has no types fo
         self.content_length = len(body)
         self.response_headers.append(("Content-Type", answer.content_type or ""))
         self.set_close_on_finish()
+        self.channel.refused = True
         self.write(body)
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that lets a client which is still sending read why it was refused."""
+
     error_task_class = _ProblemTask
+    refused = False
+    _discarding = False
+    _discarded = 0
 
     def busy(self) -> bool:
         """Whether a request is being received, worked on or answered."""
         return bool(self.requests or self.request is not None or self.total_outbufs_len)
+
+    def handle_close(self) -> None:
+        # To close with input unread resets the connection, and the client may never see the answer.
+        if self.refused and self.connected and not self._discarding:
+            self._discarding, self.will_close = True, False
+            with contextlib.suppress(OSError):  # gone already
+                self.socket.shutdown(socket.SHUT_WR)
+            return
+        super().handle_close()
+
+    def readable(self) -> bool:
+        return self._discarding or super().readable()
+
+    def handle_read(self) -> None:
+        if not self._discarding:
+            super().handle_read()
+            return
+        # recv closes the channel when the client has; silent ones are closed by waitress's maintenance.
+        self._discarded += len(self.recv(65_536))
+        if self._discarded > MOST_DISCARDED_BYTES:
+            self.handle_close()
 
 
 class Server:
@@ -72,7 +103,8 @@ class Server:
             app,
             sockets=[_listen(settings.host, settings.port)],
             threads=settings.threads,
-            max_request_body_size=settings.max_body_bytes,
+            # waitress refuses from this size on, we above ours.
+            max_request_body_size=settings.max_body_bytes + 1,
             asyncore_use_poll=True,
             ident=None,
         )
@@ -117,7 +149,7 @@ class Server:
         """Keep a small request for the main loop; give any other to the worker threads."""
         # What is still to be sent to this client might make the answer wait for the main loop.
         inline = (
-            channel.requests[0].content_length <= INLINE_BODY_BYTES
+            channel.requests[0].body_bytes_received <= INLINE_BODY_BYTES
             and not channel.total_outbufs_len
         )
         if inline and threading.get_ident() == self._main_thread:
@@ -134,7 +166,8 @@ class Server:
         """Take what is queued on the socket, close it, and let every open request finish."""
         # waitress's own way, stopping the loop and then the workers, loses answers that are still to be sent.
         deadline = time.monotonic() + self._drain_timeout_s
-        self._poll(timeout_s=0)
+        while self._somebody_waits() and time.monotonic() < deadline:
+            self._poll(timeout_s=0)  # takes one connection
         self._waitress.del_channel()
         self._waitress.socket.close()
         self._poll(timeout_s=0)
@@ -147,6 +180,9 @@ class Server:
                 self._drain_timeout_s,
             )
         self._waitress.task_dispatcher.shutdown(timeout=1)
+
+    def _somebody_waits(self) -> bool:
+        return bool(select.select([self._waitress.socket], [], [], 0)[0])
 
     def _busy(self) -> int:
         return sum(channel.busy() for channel in self._waitress.active_channels.values())

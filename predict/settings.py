@@ -1,8 +1,8 @@
 """What may be set for serving: `conf/predict.conf` and the environment, checked as a whole."""
 
-import configparser
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEFAULT_FILE = Path("conf/predict.conf")
+
+# Only what make, a shell and docker --env-file would read in the same way.
+_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*) *=(.*)")
 
 
 class SettingsError(Exception):
@@ -29,7 +32,7 @@ class Settings(BaseModel):
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_instances: Annotated[int, Field(ge=1)] = 10_000
     # How long a stopping server waits for requests in flight.
-    drain_timeout_s: Annotated[float, Field(ge=0)] = 25.0
+    drain_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25.0
     log_requests: bool = True
     # Texts may be private: they are logged only where somebody asked for it.
     log_texts: bool = False
@@ -50,6 +53,11 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
     written = _read_file(file)
     problems = [
         f"{file}: {key}: unknown key.{_suggestion(key, keys)}" for key in written if key not in keys
+    ]
+    problems += [
+        f"{file}: {key}: empty; give a value, or remove the line."
+        for key, value in written.items()
+        if not value
     ]
     values = {keys[key]: value for key, value in written.items() if key in keys}
     origin = {name: str(file) for name in values}
@@ -72,31 +80,27 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
 def _read_file(file: Path | None) -> dict[str, str]:
     if file is None or (file == DEFAULT_FILE and not file.exists()):
         return {}
-    parser = configparser.ConfigParser(
-        delimiters=("=",), comment_prefixes=("#",), interpolation=None, empty_lines_in_values=False
-    )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
     try:
-        parser.read_string(f"[predict]\n{file.read_text(encoding='utf-8')}")
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: not UTF-8 text ({error.reason}).") from None
-    except configparser.DuplicateOptionError as error:
-        raise SettingsError(f"{file}, line {_line(error)}: {error.option} is set twice.") from None
-    except configparser.ParsingError as error:
-        lines = [
-            f"{file}, line {line - 1}: expected KEY=value, got {text}."
-            for line, text in error.errors
-        ]
-        raise SettingsError("\n".join(lines)) from None
-    except configparser.Error as error:
-        raise SettingsError(f"{file}: expected lines of KEY=value: {error.message}") from None
-    return dict(parser["predict"])
-
-
-def _line(error: configparser.DuplicateOptionError) -> int:
-    return (error.lineno or 1) - 1  # less the section header put before the file's own lines
+    written: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            problems.append(f"{file}, line {number}: expected KEY=value, got {line!r}.")
+        elif match[1] in written:
+            problems.append(f"{file}, line {number}: {match[1]} is set twice.")
+        else:
+            written[match[1]] = match[2].strip()
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return written
 
 
 def _suggestion(key: str, known: Mapping[str, str]) -> str:

@@ -1,0 +1,97 @@
+"""What serving loads, and what importing does: as little as possible."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from predict.tests.conftest import ROOT
+from predict.tests.processes import Process
+
+HEAVY = ("tensorflow", "keras", "gensim", "sklearn", "pandas", "scipy", "onnx", "train", "yaml")
+MODULES = sorted(
+    f"predict.{file.stem}" for file in (ROOT / "predict").glob("*.py") if file.stem != "__init__"
+)
+# Each room's library, and the rooms that may import it.
+HOMES = {
+    "onnxruntime": {"predictor"},
+    "flask": {"app", "server"},
+    "waitress": {"server"},
+    "click": {"__main__"},
+}
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            yield str(node.module).partition(".")[0]
+
+
+def test_what_serves_loads_nothing_that_trains(start: Callable[..., Process]) -> None:
+    script = (
+        "import sys, predict.app, predict.server, predict.__main__;"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    process = start("-c", script)
+    assert process.exit_code() == 0, process.errors
+    assert process.output == "[]\n"
+
+
+def test_a_server_that_has_answered_has_loaded_nothing_that_trains(
+    start: Callable[..., Process], tiny_artefact: Path
+) -> None:
+    script = (
+        "import sys; from pathlib import Path;"
+        "from predict.app import create_app; from predict.predictor import Predictor;"
+        f"client = create_app(Predictor.load(Path({str(tiny_artefact)!r}))).test_client();"
+        "assert client.post('/predict', json={'text': 'svn'}).status_code == 200;"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    process = start("-c", script)
+    assert process.exit_code() == 0, process.errors
+    assert process.output == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "predict").rglob("*.py")), ids=lambda file: file.stem
+)
+def test_nothing_in_predict_imports_train(file: Path) -> None:
+    assert "train" not in set(imports_of(file))
+
+
+def test_each_library_is_imported_where_it_belongs() -> None:
+    for file in (ROOT / "predict").glob("*.py"):
+        for library in HOMES.keys() & set(imports_of(file)):
+            assert file.stem in HOMES[library], f"{file.name} imports {library}"
+
+
+def test_importing_makes_no_file_configures_no_logging_and_starts_no_thread(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
+    script = (
+        f"import logging, signal, threading, {', '.join(MODULES)};"
+        "assert not logging.root.handlers, logging.root.handlers;"
+        "assert not logging.getLogger('predict').handlers;"
+        "assert logging.getLogger('waitress.queue').level == logging.NOTSET;"
+        "assert threading.active_count() == 1;"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    )
+    process = start("-c", script, ARTEFACT_DIR="nowhere", PORT="not a port")
+    assert process.exit_code() == 0, process.errors
+    assert process.output == process.errors == ""
+    assert {file.suffix for file in tmp_path.rglob("*")} == {".out", ".err"}
+
+
+def test_predict_needs_only_what_its_requirements_name() -> None:
+    lines = (ROOT / "predict" / "requirements.in").read_text(encoding="utf-8").splitlines()
+    named = {line for line in lines if not line.startswith("#")}
+    # Flask brings werkzeug, and pydantic its core.
+    named |= {"werkzeug", "pydantic_core", "predict"}
+    for file in (ROOT / "predict").glob("*.py"):
+        foreign = {name for name in imports_of(file) if name not in sys.stdlib_module_names}
+        assert foreign <= named, f"{file.name}: {foreign - named}"
