@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,8 @@ def main() -> None:
 @_configured
 def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     """Train, evaluate and export; print the metrics and the next command."""
+    # As a container's first process it would otherwise not hear the signal; 143 is what a shell makes of it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     config = load_config(conf, overrides, dataset)
     _settle_tensorflow()
     from train.progress import Progress

@@ -1,5 +1,6 @@
 """The data layer: fetch a dataset, read it, check and clean it, split it."""
 
+import contextlib
 import csv
 import difflib
 import gzip
@@ -159,7 +160,11 @@ def _fetch(config: TrainConfig, name: str | None) -> RawTable:
     if entry is not None:
         return _fetch_entry(entry, config, use_columns=name is None)
     columns = config.columns or Columns()
-    if wanted.lower().startswith(("http://", "https://")):
+    try:
+        scheme = urlsplit(wanted).scheme
+    except ValueError as error:
+        raise DatasetError(f"dataset: {wanted!r} is not an address ({error}).") from None
+    if scheme in ("http", "https"):
         remote = [(wanted, config.sha256, _cache_name(wanted))]
         path = _download(remote, config.data_dir)[0]
     else:
@@ -171,7 +176,13 @@ def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, use_columns: bool) 
     own = Columns(text=list(entry.text), label=entry.label)
     columns = config.columns if use_columns and config.columns is not None else own
     if not entry.files:
-        frame = entry.read([config.data_dir])
+        try:
+            frame = entry.read([config.data_dir])
+        except OSError as error:
+            place = error.filename or config.data_dir
+            raise DatasetError(
+                f"{place}: cannot be made: {error.strerror}. Set data_dir."
+            ) from None
         digest = hashlib.sha256(
             frame.to_csv(index=False).encode("utf-8", "surrogatepass")
         ).hexdigest()
@@ -217,13 +228,19 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
     url = cache.get_url(name)
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT_S)
     try:
-        return Path(cache.fetch(name, downloader=downloader))
+        path = Path(cache.fetch(name, downloader=downloader))
+        # pooch's temporary files are their owner's alone; a container may read the cache as somebody else.
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o644)
+        return path
     except requests.HTTPError as error:
         raise DatasetError(
             f"{url}: the server answered {error.response.status_code}. Check the address."
         ) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise DatasetError(f"{url}: not an address ({error}). Check it and DATASET_MIRROR.") from None
+        raise DatasetError(
+            f"{url}: not an address ({error}). Check it and DATASET_MIRROR."
+        ) from None
     except requests.RequestException as error:
         raise UnreachableError(
             f"{url}: cannot be reached ({type(error).__name__}). Check the network, set DATASET_MIRROR to a mirror, "
@@ -234,7 +251,7 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
         raise DatasetError(f"{url}: {error}") from None
     except OSError as error:
         raise DatasetError(
-            f"{cache.path / name}: cannot be written: {error.strerror or error}."
+            f"{cache.path / name}: cannot be read or written: {error.strerror or error}."
         ) from None
 
 
@@ -249,6 +266,8 @@ def _existing_file(wanted: str, sha256: str | None) -> Path:
         close = difflib.get_close_matches(wanted, CATALOGUE, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
         raise DatasetError(f"dataset: {wanted!r} {what}. {hint}")
+    if not os.access(path, os.R_OK):
+        raise DatasetError(f"{path}: cannot be read: permission denied.")
     if sha256 is not None and _sha256_of([path]) != sha256:
         raise DatasetError(
             f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration)."
@@ -383,7 +402,7 @@ def _clean(table: RawTable, where: dict[str, Any], min_samples: int) -> Dataset:
     frame = pd.DataFrame(
         {
             "row": list(zip(*values, strict=True)),
-            "text": ["\n".join(row) for row in zip(*values, strict=True)],
+            "text": pd.Series(map("\n".join, zip(*values, strict=True)), frame.index, dtype=str),
             "label": label,
             "own_test": frame.get(OWN_TEST_SPLIT, False),
         },
@@ -435,12 +454,16 @@ def _require_labels(table: RawTable, frame: pd.DataFrame, dropped: dict[str, int
         return
     reasons = "; ".join(f"{count} dropped: {reason}" for reason, count in dropped.items())
     found = ", ".join(map(repr, frame["label"].unique())) or "none"
+    hint = (
+        " Lower min_samples_per_label to keep rare labels." if "label with fewer" in reasons else ""
+    )
     raise DatasetError(
         f"{table.name}: expected at least two labels, found {found} in {len(frame)} of {len(table.frame)} rows"
         + (f" ({reasons})." if reasons else ".")
+        + hint
     )
 
 
 def _as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Return a column as strings; what is missing becomes the empty string."""
-    return column.astype(object).where(column.notna(), "").map(str).astype(str)
+    return column.astype(object).where(column.notna(), "").map(str)

@@ -49,8 +49,8 @@ def read_docstrings(cache_dir: Path) -> pd.DataFrame:
     """Return columns `paragraph` and `library`; collected once per set of versions, then read from `cache_dir`."""
     file = cache_dir / f"docstrings-{_versions_key()}.json"
     if not file.exists():
-        rows = [(text, name) for name in _LIBRARIES for text in _sample(name)]
         cache_dir.mkdir(parents=True, exist_ok=True)
+        rows = [(text, name) for name in _LIBRARIES for text in _sample(name)]
         unfinished = file.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(rows), encoding="utf-8")
         unfinished.replace(file)

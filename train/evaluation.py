@@ -39,7 +39,7 @@ def evaluate_classification(
     result["log_loss"] = float(
         metrics.log_loss(labels, probabilities, labels=np.arange(len(label_names)))
     )
-    if len(label_names) == 2:
+    if len(label_names) == 2 and len(np.unique(labels)) == 2:  # a test split of its own may lack one
         positive = rarer_label(labels)
         result["positive_label"] = label_names[positive]
         result.update(_evaluate_ranking(labels == positive, probabilities[:, positive]))
@@ -77,7 +77,7 @@ def evaluate_baselines(
         LinearSVC(random_state=0),
     ).fit(train_texts, train_labels)
     scores["TF-IDF + linear SVM"] = _evaluate_labels(test_labels, linear.predict(test_texts))
-    if len(np.unique(train_labels)) == 2:
+    if len(np.unique(train_labels)) == 2 and len(np.unique(test_labels)) == 2:
         positive = rarer_label(test_labels)
         margins = linear.decision_function(test_texts) * (1 if positive == 1 else -1)
         scores["TF-IDF + linear SVM"].update(_evaluate_ranking(test_labels == positive, margins))

@@ -1,6 +1,7 @@
 """Where a model comes from: the versions, the machine and the commit that made it."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -32,7 +33,10 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_commit() -> dict[str, Any] | None:
-    """Return the git commit of this code and whether the tree was dirty; None outside a checkout."""
+    """Return the git commit of this code and whether the tree was dirty; None where nobody knows.
+
+    An image has no checkout: there, CAPSTONE_REVISION says what it was built from.
+    """
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -48,4 +52,5 @@ def describe_commit() -> dict[str, Any] | None:
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
-        return None
+        revision = os.environ.get("CAPSTONE_REVISION")
+        return {"commit": revision, "dirty": None} if revision else None

@@ -8,7 +8,8 @@ import numpy as np
 
 from predict.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, REPORT
 from predict.predictor import Predictor
-from train import export, text_model
+from train import export
+from train.catalogue import CATALOGUE
 from train.config import TrainConfig
 from train.dataset import Dataset, Split, UnreachableError, load_dataset, split_dataset
 from train.evaluation import evaluate_baselines, evaluate_classification, headline
@@ -33,6 +34,9 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
     Raises:
         ConfigError, DatasetError, EmbeddingError, ExportError: with nothing left behind.
     """
+    # Here and not above: tensorflow takes seconds to import, and `check` needs none of it.
+    from train import text_model
+
     export.prepare_artefacts_dir(config.artefacts_dir)
     dataset, split = prepare(config, progress)
     names = dataset.label_names
@@ -90,7 +94,7 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
     """Load and split the dataset of a configuration; fall back on its `offline` dataset, and say so loudly."""
     with progress.stage("dataset", config.dataset):
         try:
-            dataset = load_dataset(config)
+            dataset = _load(config, progress)
         except UnreachableError as error:
             if config.offline is None:
                 raise
@@ -98,10 +102,19 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
             progress.warn(
                 f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)"
             )
-            dataset = load_dataset(config, name=config.offline)
+            dataset = _load(config, progress, config.offline)
         split = split_dataset(dataset, config)
         _tell(dataset, split, progress)
     return dataset, split
+
+
+def _load(config: TrainConfig, progress: Progress, name: str | None = None) -> Dataset:
+    entry = CATALOGUE.get(name or config.dataset)
+    if entry is not None and not entry.files:
+        progress.say(
+            "dataset: read from the libraries installed here; the first time takes half a minute"
+        )
+    return load_dataset(config, name)
 
 
 def _tell(dataset: Dataset, split: Split, progress: Progress) -> None:

@@ -1,0 +1,301 @@
+"""Claims about the repository as a whole: its documents tell the truth, and its rooms are as they should be."""
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from train.__main__ import main as train_main
+from train.catalogue import CATALOGUE
+from train.config import TrainConfig
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("predict", "train")
+
+
+@cache
+def repository_files() -> list[Path]:
+    """Return what is in the repository or about to be, relative to its root."""
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def documents() -> list[str]:
+    return sorted(str(file) for file in repository_files() if file.suffix == ".md")
+
+
+def read(name: str | Path) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def make_targets() -> set[str]:
+    return set(re.findall(r"^\.PHONY: (\S+)$", read("Makefile"), re.MULTILINE))
+
+
+# ----------------------------------------------------------------- documents
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"])
+def test_the_documents_that_people_look_for_are_there(name: str) -> None:
+    assert len(read(name)) > 100
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """Yield what a document asks to type: lines of its code blocks, and code within its sentences."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        yield from (line.lstrip("$ ") for line in block.splitlines())
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_make_command_in_a_document_names_a_real_target(name: str) -> None:
+    for command in commands_in(read(name)):
+        if match := re.match(r"(?:[A-Z_]+=\S+ )*make +([a-z][\w-]*)", command):
+            assert match[1] in make_targets(), command
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_python_command_in_a_document_names_a_real_one(name: str) -> None:
+    for command in commands_in(read(name)):
+        for module, verb in re.findall(
+            r"python3? -m (train|predict|benchmarks[.\w]*) ?([a-z]*)", command
+        ):
+            place = ROOT / module.replace(".", "/")
+            assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), command
+            if module == "train" and verb:
+                assert verb in train_main.commands, command
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_key_that_a_document_sets_is_one_of_the_configuration(name: str) -> None:
+    sections = {
+        key: set(getattr(field.annotation, "model_fields", ())) | ({"text", "label"} if key == "columns" else set())
+        for key, field in TrainConfig.model_fields.items()
+    }  # fmt: skip
+    for command in commands_in(read(name)):
+        for settings in re.findall(r'(?:SET="|--set )([^"\n]+)', command):
+            for key in re.findall(r"(?:^| )([a-z_.]+)=", settings):
+                section, _, inner = key.partition(".")
+                assert section in sections, command
+                assert section == "where" or not inner or inner in sections[section], command
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_link_of_a_document_leads_to_a_file(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", read(name)):
+        if not re.match(r"[a-z]+:|#", target):
+            assert ((ROOT / name).parent / target.partition("#")[0]).exists(), target
+
+
+# What `make` and a run produce; a reader will have them.
+_MADE = re.compile(r"^(\.env|conf/(train-conf\.yml|predict\.conf)$|data/(raw|artefacts))")
+_ENDINGS = r"\.(?:py|md|yml|yaml|toml|txt|in|dist|conf|html|json|onnx)|Makefile|Dockerfile\.\w+"
+_IN_AN_ARTEFACT = {
+    "metadata.json",
+    "model.onnx",
+    "features.json",
+    "metrics.json",
+    "train-conf.yml",
+    "report.html",
+}
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_file_that_a_document_names_is_there(name: str) -> None:
+    known = {str(file) for file in repository_files()}
+    folders = {str(parent) for file in repository_files() for parent in file.parents}
+    for code in re.findall(r"`([^`\s]+)`", read(name)):
+        path = code.rstrip("/").removeprefix("./")
+        if not re.fullmatch(rf"[\w./-]*?(?:{_ENDINGS})|(?:\w[\w-]*/)+[\w.-]*", code):
+            continue
+        if _MADE.match(path) or Path(path).name in _IN_AN_ARTEFACT or code.startswith("/"):
+            continue
+        beside = str(Path(name).parent / path)
+        same_name = {Path(file).name for file in known} if "/" not in path else set()
+        assert (
+            path in known | folders | same_name
+            or beside in known | folders
+            or path in ("raw", "artefacts")
+        ), code
+
+
+def test_data_readme_lists_the_datasets_of_the_catalogue_with_their_columns() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)`(.*)$", read("data/README.md"), re.MULTILINE))
+    assert set(rows) == set(CATALOGUE)
+    for name, row in rows.items():
+        for column in (*CATALOGUE[name].text, CATALOGUE[name].label):
+            assert f"`{column}`" in row, name
+
+
+def test_no_file_mentions_a_place_on_somebodys_machine() -> None:
+    somewhere = re.compile(r"/(?:home|Users)/[a-z]|/work/(?:main|shared)")
+    for file in repository_files():
+        if file.suffix in {
+            ".md",
+            ".py",
+            ".yml",
+            ".yaml",
+            ".toml",
+            ".txt",
+            ".dist",
+            ".in",
+            ".html",
+            "",
+        }:
+            for number, line in enumerate(read(file).splitlines(), start=1):
+                assert not somewhere.search(line), f"{file}, line {number}: {line.strip()}"
+
+
+# ---------------------------------------------------------------------- make
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_alone_lists_every_target_with_what_it_does() -> None:
+    done = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+    listed = dict(re.findall(r"^  ([a-z][\w-]*) +(\S.*)$", done.stdout, re.MULTILINE))
+    assert set(listed) == make_targets()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", sorted(make_targets()))
+def test_every_target_has_a_rule_and_what_it_runs_is_there(target: str) -> None:
+    # The stamps of the environments are left out of it: what would be run is printed, not run.
+    command = ["make", "-C", str(ROOT), "--dry-run", "--no-print-directory", target]
+    stamps = ["--old-file=.env/dev/ready", "--old-file=.env/predict/ready"]
+    done = subprocess.run([*command, *stamps], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for script in re.findall(r"(?<![\w/])scripts/[\w-]+", done.stdout):
+        assert (ROOT / script).exists(), script
+    for file in re.findall(r"--file (\S+)", done.stdout):
+        assert (ROOT / file).exists(), file
+    for module in re.findall(r"-m (benchmarks\.\w+)", done.stdout):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
+
+
+# ------------------------------------------------------------- configuration
+
+
+def test_the_shipped_configuration_is_at_the_defaults_but_for_its_dataset() -> None:
+    shipped = TrainConfig.model_validate(yaml.safe_load(read("conf/train-conf.yml.dist")))
+    default = TrainConfig(dataset="stackoverflow")
+    assert shipped == default.model_copy(update={"offline": "docstrings"})
+
+
+def _keys(schema: dict[str, object], definitions: dict[str, dict[str, object]]) -> Iterator[str]:
+    for key, value in schema.get("properties", {}).items():  # type: ignore[attr-defined]
+        yield key
+        for option in (value, *value.get("anyOf", ())):
+            if "$ref" in option:
+                yield from _keys(definitions[option["$ref"].rsplit("/", 1)[1]], definitions)
+
+
+def test_the_shipped_configuration_mentions_every_key() -> None:
+    schema = TrainConfig.model_json_schema()
+    keys = list(_keys(schema, schema["$defs"]))
+    assert {"wide_learning_rate", "sha256", "pretrained", "label", "max_ngram"} <= set(keys)
+    written = read("conf/train-conf.yml.dist")
+    for key in keys:
+        assert re.search(rf"^(\s*|.*[#{{,] *){key}:", written, re.MULTILINE), key
+
+
+@pytest.mark.parametrize("key", ["encoding", "where", "min_samples_per_label"])
+def test_what_is_commented_out_in_the_shipped_configuration_is_at_its_default(key: str) -> None:
+    (written,) = re.findall(rf"^# {key}: (.+)$", read("conf/train-conf.yml.dist"), re.MULTILINE)
+    assert yaml.safe_load(written) == TrainConfig.model_fields[key].default
+
+
+# -------------------------------------------------------------------- houses
+
+
+def sources(package: str) -> list[Path]:
+    return [file for file in (ROOT / package).glob("*.py") if file.is_file()]
+
+
+def imports_of(file: Path) -> set[str]:
+    """Return the dotted names of all that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module is not None
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_nothing_under_predict_imports_train() -> None:
+    files = list((ROOT / "predict").rglob("*.py"))
+    assert len(files) > 5
+    for file in files:
+        assert "train" not in {name.partition(".")[0] for name in imports_of(file)}, file
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_modules_of_a_package_import_one_another_without_a_circle(package: str) -> None:
+    modules = {f"{package}.{file.stem}": file for file in sources(package)}
+    left = {name: imports_of(file) & set(modules) for name, file in modules.items()}
+    assert sum(map(len, left.values())) > len(modules) / 2
+    while free := {name for name, needed in left.items() if not needed & set(left)}:
+        left = {name: needed for name, needed in left.items() if name not in free}
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("tensorflow", {"train/text_model.py"}),
+        ("keras", {"train/text_model.py"}),
+        ("gensim", {"train/embeddings.py"}),
+        ("onnxruntime", {"predict/predictor.py"}),
+        ("flask", {"predict/app.py", "predict/server.py"}),
+        ("yaml", {"train/config.py"}),
+    ],
+)
+def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
+    found = {
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in sources(package)
+        if library in {name.partition(".")[0] for name in imports_of(file)}
+    }
+    assert found <= homes
+    assert sorted(homes)[0] in found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_happens_at_import(package: str) -> None:
+    # No call stands alone at the top of a module but `main()` under `if __name__ == "__main__"`.
+    allowed = {
+        "config.py": {"_Loader.add_implicit_resolver"},
+        "predictor.py": {"os.environ.setdefault"},  # onnxruntime reads it when it is imported
+    }
+    for file in sources(package):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                called = ast.unparse(node.value.func)
+                assert called in allowed.get(file.name, set()), f"{file}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_says_what_lives_in_it(package: str) -> None:
+    for file in sources(package):
+        assert ast.get_docstring(ast.parse(file.read_bytes())), file

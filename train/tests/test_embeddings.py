@@ -1,0 +1,174 @@
+"""Claims about the gensim vectors."""
+
+import gzip
+import hashlib
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from predict.features import FIRST_WORD_ID
+from train.config import EmbeddingConfig
+from train.embeddings import EmbeddingError, Embeddings, build_embeddings
+
+# gensim opens a file without a header line twice, and closes it once.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+CORPUS = [["b", "a", "b"], ["c", "b"], ["a"], ["d"]] * 3
+# Three numbers each, of lengths 3 and 5.
+VECTORS = {"a": (1, 2, 2), "c": (0, 3, 4), "elsewhere": (9, 9, 9)}
+LINES = "".join(f"{word} {x} {y} {z}\n" for word, (x, y, z) in VECTORS.items())
+
+
+def build(seed: int = 0, **settings: Any) -> Embeddings:
+    return build_embeddings(
+        CORPUS, EmbeddingConfig(**({"vector_size": 4, "epochs": 2} | settings)), seed
+    )
+
+
+def _binary(vectors: dict[str, tuple[int, ...]]) -> bytes:
+    return b"%d 3\n" % len(vectors) + b"".join(
+        word.encode() + b" " + struct.pack("<3f", *numbers) + b"\n"
+        for word, numbers in vectors.items()
+    )
+
+
+FORMATS = {
+    "glove.txt": LINES.encode(),
+    "word2vec.txt": f"3 3\n{LINES}".encode(),
+    "glove.txt.gz": gzip.compress(LINES.encode()),
+    "word2vec.txt.gz": gzip.compress(f"3 3\n{LINES}".encode()),
+    "word2vec.bin": _binary(VECTORS),
+    "word2vec.bin.gz": gzip.compress(_binary(VECTORS)),
+}
+
+
+@pytest.mark.parametrize("algorithm", ["fasttext", "word2vec"])
+def test_every_word_of_the_corpus_gets_a_vector(algorithm: str) -> None:
+    embeddings = build(algorithm=algorithm)
+    assert embeddings.vocabulary == ["b", "a", "c", "d"]
+    assert embeddings.matrix.shape == (FIRST_WORD_ID + 4, 4)
+    assert embeddings.matrix.dtype == np.float32
+    assert not embeddings.matrix[:FIRST_WORD_ID].any()
+    assert embeddings.matrix[FIRST_WORD_ID:].any(axis=1).all()
+
+
+def test_words_stand_by_falling_count_and_then_by_the_alphabet() -> None:
+    rearranged = build_embeddings(CORPUS[::-1], EmbeddingConfig(vector_size=4, epochs=1), 0)
+    assert rearranged.vocabulary == build().vocabulary == ["b", "a", "c", "d"]
+
+
+def test_the_vectors_have_a_mean_length_of_one() -> None:
+    assert np.linalg.norm(build().matrix[FIRST_WORD_ID:], axis=1).mean() == pytest.approx(1)
+
+
+def test_words_below_the_minimum_count_are_left_out() -> None:
+    embeddings = build(min_count=6)
+    assert embeddings.vocabulary == ["b", "a"]
+    assert embeddings.metadata["vocabulary_size"] == 2
+
+
+def test_the_same_seed_gives_the_same_vectors_and_another_seed_others() -> None:
+    once, again, other = (build(seed) for seed in (0, 0, 1))
+    assert once.metadata["vectors_sha256"] == again.metadata["vectors_sha256"]
+    assert once.metadata["vectors_sha256"] != other.metadata["vectors_sha256"]
+
+
+@pytest.mark.parametrize("algorithm", ["fasttext", "word2vec"])
+def test_the_vectors_of_a_larger_corpus_do_not_depend_on_timing(algorithm: str) -> None:
+    # gensim hands words to its workers 10,000 at a time.
+    corpus = np.random.default_rng(0).choice(list("abcdefgh"), (8000, 10)).tolist()
+    config = EmbeddingConfig(vector_size=4, epochs=1, algorithm=algorithm)
+    once, again = (build_embeddings(corpus, config, 0).metadata for _ in range(2))
+    assert once["vectors_sha256"] == again["vectors_sha256"]
+
+
+def test_metadata_says_how_the_vectors_were_made() -> None:
+    embeddings = build(window=3, algorithm="word2vec")
+    assert embeddings.metadata.pop("gensim_version")
+    assert embeddings.metadata == {
+        "algorithm": "word2vec",
+        "source": None,
+        "vector_size": 4,
+        "window": 3,
+        "epochs": 2,
+        "min_count": 1,
+        "vocabulary_size": 4,
+        "corpus_tokens": 21,
+        "vector_hits": 4,
+        "vector_misses": 0,
+        "vectors_sha256": hashlib.sha256(embeddings.matrix.tobytes()).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pretrained_vectors_are_looked_up_in_every_format(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMATS[name])
+    embeddings = build(pretrained=tmp_path / name)
+    # Scaled by the mean length of the two that were found, 4; b and d have no vector.
+    expected = np.array([[0, 0, 0], [1, 2, 2], [0, 3, 4], [0, 0, 0]]) / 4
+    assert embeddings.vocabulary == ["b", "a", "c", "d"]
+    assert not embeddings.matrix[:FIRST_WORD_ID].any()
+    np.testing.assert_allclose(embeddings.matrix[FIRST_WORD_ID:], expected, rtol=1e-6)
+
+
+def test_metadata_says_how_many_words_have_a_pretrained_vector(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text(LINES)
+    metadata = build(pretrained=tmp_path / "v.txt").metadata
+    assert (metadata["vector_hits"], metadata["vector_misses"]) == (2, 2)
+    assert (metadata["algorithm"], metadata["source"]) == ("pretrained", str(tmp_path / "v.txt"))
+    assert (metadata["vector_size"], metadata["window"], metadata["epochs"]) == (3, None, None)
+
+
+def test_pretrained_vectors_without_a_word_of_ours_are_all_zero(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("x 1 2 3\n")
+    embeddings = build(pretrained=tmp_path / "v.txt")
+    assert embeddings.metadata["vector_hits"] == 0
+    assert not embeddings.matrix.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("empty.txt", b"", "NoneType"),
+        ("short.txt", b"9 3\na 1 2 2\n", "unexpected end of input"),
+        ("ragged.txt", b"a 1 2 2\nc 0 3\n", "shape"),
+        ("words.txt", b"a 1 2 2\nc 0 three 4\n", "could not convert string to float: 'three'"),
+        ("page.txt", b"<html>\n<body>\n", "its first line has no numbers"),
+        ("nothing.txt", b"0 0\n", "its first line has no numbers"),
+        ("latin.txt", b"b\xe9b\xe9 1 2 2\n", "can't decode byte 0xe9"),
+        ("cut.txt.gz", FORMATS["glove.txt.gz"][:-9], "Compressed file ended"),
+        ("not.txt.gz", LINES.encode(), "Not a gzipped file"),
+        ("not.bin", b"\x00\x01\x02", "invalid literal"),
+        ("cut.bin", FORMATS["word2vec.bin"][:-9], ""),
+        ("greedy.txt", b"99999999999 99999\na 1\n", ""),
+    ],
+)
+def test_a_broken_file_of_vectors_says_which_and_what_was_expected(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        EmbeddingError,
+        match=rf"^embeddings\.pretrained: .*{name}: cannot be read \(.*{re.escape(why)}.*\)\. Expected word2vec",
+    ):
+        build(pretrained=tmp_path / name)
+
+
+def test_a_missing_file_of_vectors_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddingError, match=r"no\.txt: cannot be read .*No such file"):
+        build(pretrained=tmp_path / "no.txt")
+
+
+@pytest.mark.parametrize("algorithm", ["fasttext", "word2vec"])
+def test_a_minimum_count_that_no_word_reaches_is_named(algorithm: str) -> None:
+    with pytest.raises(EmbeddingError, match=r"no word stands in the texts 10 times .*min_count"):
+        build(min_count=10, algorithm=algorithm)
+
+
+def test_texts_without_any_word_are_refused() -> None:
+    with pytest.raises(EmbeddingError, match="no word stands in the texts 1 times or more"):
+        build_embeddings([[], []], EmbeddingConfig(vector_size=4), 0)

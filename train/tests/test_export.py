@@ -1,0 +1,374 @@
+"""Claims about writing an artefact: whole or not at all, and proven to answer as the trained model does."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from predict.artefact import METADATA, ArtefactError, load_artefact
+from predict.predictor import Predictor
+from train import export
+from train.export import (
+    ExportError,
+    check_equal,
+    golden_examples,
+    prepare_artefacts_dir,
+    write_artefact,
+)
+
+STAMP = re.compile(r"\d{4}(-\d\d){5}(-\d+)?")
+_WRITTEN_BY_EXPORT = ("checksum", "format_version", "name", "created_at", "files")
+
+
+@pytest.fixture(scope="session")
+def source(trained: Any) -> Path:
+    """A whole artefact, whose files the tests here write again."""
+    return trained.artefact_dir
+
+
+@pytest.fixture
+def metadata(source: Path) -> dict[str, Any]:
+    content = json.loads((source / METADATA).read_bytes())
+    return {key: value for key, value in content.items() if key not in _WRITTEN_BY_EXPORT}
+
+
+@pytest.fixture
+def write_files(source: Path) -> Callable[[Path], None]:
+    def write(directory: Path) -> None:
+        for file in source.iterdir():
+            if file.name != METADATA:
+                shutil.copy(file, directory)
+
+    return write
+
+
+@pytest.fixture
+def artefacts_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "artefacts"
+    prepare_artefacts_dir(folder)
+    return folder
+
+
+@pytest.fixture
+def write(
+    artefacts_dir: Path, write_files: Callable[[Path], None], metadata: dict[str, Any]
+) -> Callable[[], Path]:
+    return lambda: write_artefact(artefacts_dir, write_files, metadata, verify)
+
+
+def verify(predictor: Predictor) -> None:
+    assert predictor.labels
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+# ------------------------------------------------------------------- writing
+
+
+def test_an_artefact_is_named_by_the_second_and_is_the_latest(
+    write: Callable[[], Path], artefacts_dir: Path
+) -> None:
+    before = datetime.now(UTC)
+    artefact = write()
+    written = datetime.strptime(artefact.name, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=UTC)
+    assert abs((written - before).total_seconds()) < 30
+    assert names_in(artefacts_dir) == [artefact.name, "latest"]
+    assert (artefacts_dir / "latest").readlink() == Path(artefact.name)  # relative: it may be moved
+    loaded = load_artefact(artefacts_dir / "latest").metadata
+    assert loaded.name == artefact.name
+    assert loaded.created_at == written.isoformat()
+
+
+def test_others_may_read_an_artefact(write: Callable[[], Path]) -> None:
+    assert write().stat().st_mode & 0o055 == 0o055
+
+
+def test_runs_in_the_same_second_get_names_of_their_own(
+    write: Callable[[], Path], artefacts_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2030, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(export, "datetime", Stopped)
+    stamp = "2030-01-02-03-04-05"
+    artefacts = [write() for _ in range(3)]
+    assert [artefact.name for artefact in artefacts] == [stamp, f"{stamp}-2", f"{stamp}-3"]
+    assert all(load_artefact(artefact).metadata.name == artefact.name for artefact in artefacts)
+    assert (artefacts_dir / "latest").readlink() == Path(f"{stamp}-3")
+
+
+def test_a_name_that_another_run_takes_meanwhile_is_not_overwritten(
+    write: Callable[[], Path], artefacts_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = artefacts_dir / "2030-01-02-03-04-05"
+
+    def names(folder: Path, created_at: datetime) -> Iterator[Path]:
+        taken.mkdir()
+        (taken / "theirs").touch()
+        return iter([taken, artefacts_dir / "free"])
+
+    monkeypatch.setattr(export, "_free_names", names)
+    assert write().name == "free"
+    assert names_in(taken) == ["theirs"]
+    assert load_artefact(artefacts_dir / "free").metadata.name == "free"
+
+
+def test_the_latest_link_moves_only_after_verification(
+    write: Callable[[], Path],
+    write_files: Callable[[Path], None],
+    metadata: dict[str, Any],
+    artefacts_dir: Path,
+) -> None:
+    first = write()
+    seen = []
+
+    def look(predictor: Predictor) -> None:
+        seen.append((artefacts_dir / "latest").readlink().name)
+        seen.extend(name for name in names_in(artefacts_dir) if STAMP.fullmatch(name))
+
+    second = write_artefact(artefacts_dir, write_files, metadata, look)
+    assert seen == [first.name, first.name]
+    assert (artefacts_dir / "latest").readlink().name == second.name
+
+
+# ------------------------------------------------------------------- failing
+
+
+@pytest.mark.parametrize("place", ["write_files", "verify", "sync", "rename"])
+@pytest.mark.parametrize("stop", [RuntimeError("stop"), KeyboardInterrupt("stop")])
+def test_a_run_that_stops_anywhere_leaves_everything_as_it_was(
+    write: Callable[[], Path],
+    write_files: Callable[[Path], None],
+    metadata: dict[str, Any],
+    artefacts_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: BaseException,
+    place: str,
+) -> None:
+    before = write()
+
+    def halt(*arguments: object) -> None:
+        raise stop
+
+    def write_half(directory: Path) -> None:
+        write_files(directory)
+        if place == "write_files":
+            raise stop
+
+    if place in ("sync", "rename"):
+        monkeypatch.setattr(export, f"_{place}", halt)
+    with pytest.raises(type(stop), match=r"^stop$"):
+        write_artefact(artefacts_dir, write_half, metadata, halt if place == "verify" else verify)
+    assert names_in(artefacts_dir) == [before.name, "latest"]
+    assert (artefacts_dir / "latest").readlink().name == before.name
+    monkeypatch.undo()
+    assert load_artefact(write()).path.parent == artefacts_dir
+
+
+def test_a_model_that_is_refused_leaves_nothing_and_the_latest_alone(
+    write: Callable[[], Path],
+    write_files: Callable[[Path], None],
+    metadata: dict[str, Any],
+    artefacts_dir: Path,
+) -> None:
+    before = write()
+
+    def refuse(predictor: Predictor) -> None:
+        check_equal(np.zeros((1, 2)), np.full((1, 2), 2e-5))
+
+    with pytest.raises(ExportError, match=r"differs from the trained one by 2\.00e-05"):
+        write_artefact(artefacts_dir, write_files, metadata, refuse)
+    assert names_in(artefacts_dir) == [before.name, "latest"]
+    assert (artefacts_dir / "latest").readlink().name == before.name
+
+
+def test_golden_examples_that_are_answered_differently_leave_nothing(
+    write_files: Callable[[Path], None], metadata: dict[str, Any], artefacts_dir: Path
+) -> None:
+    answer = metadata["examples"][0]["answer"]
+    metadata["examples"][0]["answer"] = [value + 0.01 for value in answer]
+    with pytest.raises(ArtefactError, match="golden example 0 is answered differently"):
+        write_artefact(artefacts_dir, write_files, metadata, verify)
+    assert names_in(artefacts_dir) == []
+
+
+_KILLED = """
+import json, pathlib, shutil, sys, time
+from train.export import write_artefact
+source, artefacts_dir, place = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+
+def wait(*arguments):
+    print("waiting", flush=True)
+    time.sleep(60)
+
+def write_files(directory):
+    for file in source.iterdir():
+        if file.name == "model.onnx" and place == "write_files":
+            (directory / file.name).write_bytes(file.read_bytes()[:1000])
+            wait()
+        if file.name != "metadata.json":
+            shutil.copy(file, directory)
+
+metadata = json.loads((source / "metadata.json").read_text())
+for key in ("checksum", "format_version", "name", "created_at", "files"):
+    del metadata[key]
+write_artefact(artefacts_dir, write_files, metadata, wait)
+"""
+
+
+@pytest.mark.parametrize("place", ["write_files", "verify"])
+def test_a_killed_run_leaves_no_directory_that_looks_like_an_artefact(
+    source: Path, write: Callable[[], Path], artefacts_dir: Path, place: str
+) -> None:
+    before = write()
+    command = [sys.executable, "-c", _KILLED, str(source), str(artefacts_dir), place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.kill()
+    visible = [name for name in names_in(artefacts_dir) if not name.startswith(".")]
+    assert visible == [before.name, "latest"]
+    assert (artefacts_dir / "latest").readlink().name == before.name
+    after = write()
+    assert (artefacts_dir / "latest").readlink().name == after.name
+
+
+# --------------------------------------------------------- folders and disks
+
+
+def _age(path: Path, hours: float) -> None:
+    then = time.time() - hours * 3600
+    os.utime(path, (then, then), follow_symlinks=False)
+
+
+def test_what_killed_runs_left_is_removed_when_it_is_old(artefacts_dir: Path) -> None:
+    for name, hours in (("old", 2.0), ("fresh", 0.5)):
+        folder = artefacts_dir / f".unfinished-{name}"
+        folder.mkdir()
+        (folder / "model.onnx").touch()
+        link = artefacts_dir / f".unfinished-{name}-latest"
+        link.symlink_to("nowhere")
+        _age(folder, hours)
+        _age(link, hours)
+    ours = artefacts_dir / "2020-01-01-00-00-00"
+    ours.mkdir()
+    _age(ours, 9999)
+    prepare_artefacts_dir(artefacts_dir)
+    assert names_in(artefacts_dir) == [".unfinished-fresh", ".unfinished-fresh-latest", ours.name]
+
+
+def test_the_folder_is_made_with_its_parents_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    prepare_artefacts_dir(tmp_path / "a" / "b")
+    assert names_in(tmp_path / "a" / "b") == []
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        ExportError, match=r"^\S+file\S*: cannot be written: .*set artefacts_dir to a folder"
+    ):
+        prepare_artefacts_dir(tmp_path / "file" / below)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ExportError, match="cannot be written: Permission denied"):
+        prepare_artefacts_dir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["model.onnx", "metrics.json", METADATA])
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
+    artefacts_dir: Path, source: Path, metadata: dict[str, Any], name: str
+) -> None:
+    def write_files(directory: Path) -> None:
+        (directory / name).symlink_to("/dev/full")
+        for file in source.iterdir():
+            if file.name != METADATA:
+                (directory / file.name).write_bytes(file.read_bytes())
+
+    # Reading /dev/full never ends, and it would be read for its checksum.
+    real = export.sha256_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            export, "sha256_of", lambda file: "0" * 64 if file.is_symlink() else real(file)
+        )
+        with pytest.raises(
+            ExportError, match="cannot be written: No space left on device"
+        ) as caught:
+            write_artefact(artefacts_dir, write_files, metadata, verify)
+    assert "\n" not in str(caught.value)
+    assert names_in(artefacts_dir) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_keras_says_so_too_when_the_disk_is_full(fitted: Any, tmp_path: Path) -> None:
+    from train.text_model import to_onnx
+
+    (tmp_path / "model.onnx").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        to_onnx(fitted.model, tmp_path / "model.onnx")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_latest_that_is_not_a_link_is_not_removed(
+    write: Callable[[], Path], artefacts_dir: Path
+) -> None:
+    (artefacts_dir / "latest").mkdir()
+    with pytest.raises(ExportError, match="latest"):
+        write()
+    assert (artefacts_dir / "latest").is_dir()
+
+
+# --------------------------------------------------------- proofs and examples
+
+
+def test_equal_within_the_tolerance_returns_the_largest_difference() -> None:
+    trained = np.array([[0.5, 0.5], [0.1, 0.9]])
+    assert check_equal(trained, trained + np.array([[0, 9e-6], [-3e-6, 0]])) == pytest.approx(9e-6)
+
+
+@pytest.mark.parametrize("difference", [1.1e-5, -1.1e-5, 0.5, float("nan"), float("inf")])
+def test_a_difference_above_the_tolerance_refuses_the_export(difference: float) -> None:
+    trained = np.full((3, 2), 0.5)
+    served = trained.copy()
+    served[1, 1] += difference
+    with pytest.raises(ExportError, match=r"at most 1e-05 is allowed\. No artefact was written"):
+        check_equal(trained, served)
+
+
+def test_golden_examples_pair_every_instance_with_its_answer() -> None:
+    examples = golden_examples([{"a": "x"}, {"a": "y"}], np.array([[0.123456789123, 1], [0, 1]]))
+    assert examples == [
+        {"instance": {"a": "x"}, "answer": [0.12345679, 1.0]},
+        {"instance": {"a": "y"}, "answer": [0.0, 1.0]},
+    ]
+
+
+def test_json_keeps_every_character_readable(tmp_path: Path) -> None:
+    export.write_json(tmp_path / "a.json", {"naïve": ["日本"]})
+    assert (tmp_path / "a.json").read_text(
+        encoding="utf-8"
+    ) == '{\n  "naïve": [\n    "日本"\n  ]\n}\n'
+
+
+def test_every_file_of_an_artefact_but_its_metadata_has_its_checksum(source: Path) -> None:
+    listed = set(load_artefact(source).metadata.files)
+    assert listed | {METADATA} == set(names_in(source))

@@ -1,0 +1,266 @@
+"""Claims about the text model, most of them about one small model that was trained for real."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from predict.features import FeatureSettings, TextFeatures
+from train import text_model
+from train.embeddings import Embeddings
+from train.evaluation import evaluate_classification
+from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
+from train.text_model import TrainingError, pad_rows
+
+# Words of letters that no training text has.
+UNKNOWN = "ξψω ζζζ"
+
+
+@pytest.fixture(scope="module")
+def onnx_file(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    text_model.to_onnx(fitted.model, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def served(fitted: Fitted, onnx_file: Path) -> Any:
+    """Texts -> probabilities, as a server computes them."""
+    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    return lambda texts: session.run(None, fitted.model.features.encode(texts))[0]
+
+
+# ------------------------------------------------------------------ features
+
+
+def test_document_frequencies_count_every_text_once() -> None:
+    ids = np.array([[3, 1, 3, 3], [1, 1, 0, 0], [2, 5, 1, 0]], np.int32)
+    counts = text_model._document_frequencies(ids, 7)
+    assert counts[1:].tolist() == [3, 1, 1, 0, 1, 0]
+
+
+def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
+    settings = FeatureSettings(ngram_buckets=0, pair_buckets=0)
+    features = TextFeatures(settings, ["b", "a", "never"])
+    table = text_model._build_table(features, ["a b", "b b", "b"])
+    # log((1 + texts) / (1 + texts with the word)) + 1; row 0 is padding.
+    expected = [0, np.log(4 / 4) + 1, np.log(4 / 2) + 1, np.log(4 / 1) + 1]
+    np.testing.assert_allclose(table.idf[:, 0], expected, rtol=1e-6)
+    assert not table.idf[:, 1].any()
+    assert table.token_rows.tolist() == [0, 0, 1, 2, 3]
+
+
+def test_a_pair_or_an_ngram_that_one_text_alone_has_gets_no_row() -> None:
+    settings = FeatureSettings(ngram_buckets=1 << 16, pair_buckets=1 << 16)
+    features = TextFeatures(settings, ["a", "b", "c"])
+    table = text_model._build_table(features, ["a b", "a b", "b c"])
+    of_ab, of_bc = (features.encode([text])["token_ids"][0, -1] for text in ("a b", "b c"))
+    assert table.token_rows[of_ab] == 4
+    assert table.token_rows[of_bc] == 0
+    # "<a", "a>", "<a>", and the same of b; but nothing of c.
+    assert len(table.idf) == 1 + 3 + 1 + 6
+
+
+def test_shorter_rows_are_padded_with_zeros_to_the_longest() -> None:
+    rows = [np.array(row, np.int32) for row in ([5, 6, 7], [], [8])]
+    padded = pad_rows(rows)
+    assert padded.tolist() == [[5, 6, 7], [0, 0, 0], [8, 0, 0]]
+    assert padded.dtype == np.int32
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[], []]])
+def test_rows_without_anything_are_padded_to_one_column(rows: list[list[int]]) -> None:
+    assert pad_rows([np.array(row, np.int32) for row in rows]).shape == (len(rows), 1)
+
+
+def test_the_share_of_unknown_words_counts_every_word(fitted: Fitted) -> None:
+    assert text_model.unknown_token_share(fitted.model, ["apple violin", "zzz apple"]) == 0.25
+
+
+# ---------------------------------------------------------------- the exported
+
+
+def test_exported_and_trained_probabilities_agree(fitted: Fitted, served: Any) -> None:
+    texts = [*fitted.test_texts(), UNKNOWN, "?!", "apple " * 500, "APPLE", "apple apple"]
+    trained = text_model.predict_proba(fitted.model, texts)
+    np.testing.assert_allclose(served(texts), trained, rtol=0, atol=1e-5)
+
+
+def test_probabilities_sum_to_one(fitted: Fitted, served: Any) -> None:
+    texts = [*fitted.test_texts(), UNKNOWN]
+    for probabilities in (served(texts), text_model.predict_proba(fitted.model, texts)):
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [["apple"], ["a much longer text " * 9, UNKNOWN, "piano"]])
+def test_one_text_alone_gets_the_same_answer_as_in_a_batch(
+    fitted: Fitted, served: Any, batch: list[str]
+) -> None:
+    for text in [*fitted.test_texts()[:5], UNKNOWN]:
+        np.testing.assert_allclose(served([text, *batch])[0], served([text])[0], atol=1e-6)
+        trained = text_model.predict_proba(fitted.model, [*batch, text])[-1]
+        np.testing.assert_allclose(
+            trained, text_model.predict_proba(fitted.model, [text])[0], atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("text", [UNKNOWN, "?", " ", ""])
+def test_a_text_without_any_known_word_gets_finite_probabilities(
+    fitted: Fitted, served: Any, text: str
+) -> None:
+    (answer,) = served([text])
+    assert np.isfinite(answer).all()
+    assert answer.sum() == pytest.approx(1)
+    np.testing.assert_allclose(answer, text_model.predict_proba(fitted.model, [text])[0], atol=1e-5)
+
+
+def test_a_text_without_features_gets_about_the_shares_of_the_labels(served: Any) -> None:
+    (answer,) = served([""])
+    assert answer == pytest.approx(1 / 3, abs=0.2)
+
+
+def test_the_words_of_a_topic_are_recognised(fitted: Fitted, served: Any) -> None:
+    names = fitted.dataset.label_names
+    answers = served(["banana melon", "violin piano", "hammer drill"])
+    assert [names[i] for i in answers.argmax(axis=1)] == ["fruit", "music", "tools"]
+
+
+def test_a_word_never_seen_is_recognised_by_its_parts(fitted: Fitted, served: Any) -> None:
+    assert "violinists" not in fitted.model.features.vocabulary
+    assert served(["violinists"])[0].argmax() == fitted.dataset.label_names.index("music")
+
+
+def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path) -> None:
+    model = onnx.load(onnx_file)
+    onnx.checker.check_model(model, full_check=True)
+    assert {item.domain for item in model.opset_import} <= {"", "ai.onnx.ml"}
+    assert {item.name for item in model.graph.input} == {"token_ids", "ngram_ids"}
+    assert not model.metadata_props
+    assert not [item for item in model.graph.initializer if item.external_data]
+
+
+# --------------------------------------------------------------------- seeds
+
+
+def test_the_same_seed_gives_the_same_metrics(fitted: Fitted, trained: Any) -> None:
+    probabilities = text_model.predict_proba(fitted.model, fitted.test_texts())
+    labels = fitted.dataset.labels[fitted.split.test]
+    again = evaluate_classification(labels, probabilities, fitted.dataset.label_names)
+    assert fitted.model.history == trained.metrics["history"]
+    assert again.items() <= trained.metrics.items()
+
+
+def test_the_same_seed_gives_the_same_weights_in_the_exported_model(
+    onnx_file: Path, trained: Any
+) -> None:
+    # Not the same bytes: tf2onnx names and orders constants differently from run to run.
+    def weights(file: Path) -> set[bytes]:
+        return {item.raw_data for item in onnx.load(file).graph.initializer if len(item.dims) > 0}
+
+    assert weights(onnx_file) == weights(trained.artefact_dir / "model.onnx")
+
+
+def test_another_seed_gives_another_model(fitted: Fitted, tmp_path: Path) -> None:
+    config = fitted.config.training.model_copy(update={"seed": 1, "epochs": 1})
+    other = fit(fitted.config.model_copy(update={"training": config}))
+    assert other.model.history[0] != fitted.model.history[0]
+
+
+def test_the_history_has_both_losses_of_every_epoch_and_they_fall(fitted: Fitted) -> None:
+    first, *_, last = fitted.model.history
+    assert len(fitted.model.history) == 2
+    assert set(first) == {"loss", "validation_loss"}
+    assert last["loss"] < first["loss"]
+    assert fitted.model.metadata["epochs"] in (1, 2)
+
+
+# --------------------------------------------------------- difficult datasets
+
+
+def _imbalanced(folder: Path, class_weights: str) -> Fitted:
+    """Fit on 190 of "usual" and 10 of "rare", whose one telling word stands under both."""
+    rows = [(f"{'signal' if i % 10 < 2 else 'noise'} x{i % 7}", "usual") for i in range(190)]
+    rows += [(f"signal y{i}", "rare") for i in range(10)]
+    unique = [(f"{text} n{i}", label) for i, (text, label) in enumerate(rows)]
+    training = {"class_weights": class_weights, "epochs": 3, "wide_learning_rate": 0.2}
+    config = tiny_config(folder, write_csv(folder / "d.csv", unique), training=training)
+    return fit(config)
+
+
+def test_balanced_weights_give_the_rare_label_more_of_a_chance(tmp_path: Path) -> None:
+    rare = {}
+    for class_weights in ("none", "balanced"):
+        fitted = _imbalanced(tmp_path, class_weights)
+        assert fitted.dataset.label_names == ["rare", "usual"]
+        (rare[class_weights], _), _ = text_model.predict_proba(fitted.model, ["signal", "noise"])
+    assert 0 < rare["none"] < 0.5
+    assert rare["balanced"] > 2 * rare["none"]
+
+
+def test_balanced_weights_have_a_mean_of_one_and_the_same_sum_for_every_label(
+    fitted: Fitted,
+) -> None:
+    dataset = dataclasses.replace(fitted.dataset, labels=np.array([0] * 6 + [1] * 3 + [2]))
+    training = fitted.config.training.model_copy(update={"class_weights": "balanced"})
+    config = fitted.config.model_copy(update={"training": training})
+    weights = text_model._sample_weights(dataset, np.arange(10), config)
+    assert weights.mean() == pytest.approx(1)
+    assert [weights[dataset.labels == label].sum() for label in range(3)] == pytest.approx(
+        [10 / 3] * 3
+    )
+    assert (text_model._sample_weights(dataset, np.arange(10), fitted.config) == 1).all()
+
+
+@pytest.mark.parametrize("rate", ["learning_rate", "wide_learning_rate"])
+def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted, rate: str) -> None:
+    training = fitted.config.training.model_copy(update={rate: 1e20})
+    with pytest.raises(TrainingError, match=r"diverged.*Lower training\.learning_rate"):
+        fit(fitted.config.model_copy(update={"training": training}))
+
+
+def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_path: Path) -> None:
+    # Keras takes the width of its first two batches for that of all; here nearly all are the same.
+    rows = [
+        (f"{' '.join(text.split()[-3:-1])} n{i}", x) for i, (text, x) in enumerate(make_rows(200))
+    ]
+    rows[17] = (f"{rows[17][0]} a longer one", rows[17][1])
+    fitted = fit(
+        tiny_config(
+            tmp_path,
+            write_csv(tmp_path / "d.csv", rows),
+            features={"ngram_buckets": 0, "pair_buckets": 0},
+            training={"epochs": 1, "batch_size": 16},
+        )
+    )
+    text_model.to_onnx(fitted.model, tmp_path / "model.onnx")
+    assert np.isfinite(text_model.predict_proba(fitted.model, [UNKNOWN, "apple"])).all()
+
+
+def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> None:
+    matrix = np.zeros((2 + 2, 8), np.float32)
+    matrix[2] = 7
+    features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
+    table = text_model._build_table(features, ["apple", "pear"])
+    shares = np.array([0.5, 0.25, 0.25], np.float32)
+    heads = text_model._build_heads(
+        table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config
+    )
+    vectors = heads.get_layer("deep").table.numpy()
+    assert (vectors[1] == 7).all()  # row 1 is the first word
+    assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one
+
+
+def test_metadata_names_everything_that_makes_the_features(fitted: Fitted) -> None:
+    settings = {
+        "ngram_range": [2, 5],
+        "ngram_buckets": 512,
+        "pair_buckets": 512,
+        "vector_size": 8,
+        "vocabulary_size": len(fitted.model.features.vocabulary),
+    }
+    assert settings.items() <= fitted.model.embedding_metadata.items()
+    assert fitted.model.metadata["table_rows"] == len(fitted.model.table.idf)
