@@ -22,7 +22,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
@@ -41,7 +41,7 @@ Ids = npt.NDArray[np.int32]
 class FeatureSettings(BaseModel):
     """How texts become ids; part of `features.json`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # Stretches between blanks kept per text, from the start; a word each, as a rule.
     max_tokens: Annotated[int, Field(ge=1, le=10_000)] = 256
@@ -51,6 +51,12 @@ class FeatureSettings(BaseModel):
     # Number of hash values for character n-grams and for word pairs; 0 for none.
     ngram_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
     pair_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "FeatureSettings":
+        if self.min_ngram > self.max_ngram:
+            raise ValueError("min_ngram must not be above max_ngram")
+        return self
 
 
 class _Word(NamedTuple):

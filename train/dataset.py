@@ -188,7 +188,9 @@ def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, use_columns: bool) 
         ).hexdigest()
         return RawTable(entry.name, "embedded", digest, columns, frame)
     folder = config.data_dir / entry.name
-    paths = _download([(file.url, file.sha256, _name_of(file)) for file in entry.files], folder)
+    paths = _download(
+        [(_mirrored(file.url), file.sha256, _name_of(file)) for file in entry.files], folder
+    )
     return RawTable(entry.name, entry.files[0].url, _sha256_of(paths), columns, entry.read(paths))
 
 
@@ -218,7 +220,7 @@ def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> lis
         path=folder,
         base_url="",
         registry={name: sha256 for _, sha256, name in files},
-        urls={name: _mirrored(url) for url, _, name in files},
+        urls={name: url for url, _, name in files},
         retry_if_failed=_RETRIES,
     )
     return [_download_one(cache, name) for _, _, name in files]

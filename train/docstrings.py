@@ -54,9 +54,12 @@ def read_docstrings(cache_dir: Path) -> pd.DataFrame:
         unfinished = file.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(rows), encoding="utf-8")
         unfinished.replace(file)
-    return pd.DataFrame(
-        json.loads(file.read_text(encoding="utf-8")), columns=["paragraph", "library"], dtype=str
-    )
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # damaged: collect them again
+        file.unlink()
+        return read_docstrings(cache_dir)
+    return pd.DataFrame(rows, columns=["paragraph", "library"], dtype=str)
 
 
 def _versions_key() -> str:

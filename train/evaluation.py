@@ -39,7 +39,9 @@ def evaluate_classification(
     result["log_loss"] = float(
         metrics.log_loss(labels, probabilities, labels=np.arange(len(label_names)))
     )
-    if len(label_names) == 2 and len(np.unique(labels)) == 2:  # a test split of its own may lack one
+    if (
+        len(label_names) == 2 and len(np.unique(labels)) == 2
+    ):  # a test split of its own may lack one
         positive = rarer_label(labels)
         result["positive_label"] = label_names[positive]
         result.update(_evaluate_ranking(labels == positive, probabilities[:, positive]))

@@ -10,7 +10,7 @@ from predict.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, REPORT
 from predict.predictor import Predictor
 from train import export
 from train.catalogue import CATALOGUE
-from train.config import TrainConfig
+from train.config import ConfigError, TrainConfig
 from train.dataset import Dataset, Split, UnreachableError, load_dataset, split_dataset
 from train.evaluation import evaluate_baselines, evaluate_classification, headline
 from train.progress import Progress
@@ -91,7 +91,14 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
 
 
 def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
-    """Load and split the dataset of a configuration; fall back on its `offline` dataset, and say so loudly."""
+    """Load and split the dataset of a configuration; fall back on its `offline` dataset, and say so loudly.
+
+    Raises:
+        ConfigError, DatasetError: It cannot be trained on.
+    """
+    pretrained = config.embeddings.pretrained
+    if pretrained is not None and not pretrained.is_file():
+        raise ConfigError(f"embeddings.pretrained: {pretrained} is not a file.")
     with progress.stage("dataset", config.dataset):
         try:
             dataset = _load(config, progress)

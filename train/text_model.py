@@ -25,66 +25,35 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
-from predict.features import FIRST_WORD_ID, UNKNOWN_ID, TextFeatures
+from predict.features import FIRST_WORD_ID, TextFeatures
+from train.calibration import Calibration, Margins, Probabilities, calibrate
 from train.config import TrainConfig
 from train.dataset import Dataset, Split
 from train.embeddings import Embeddings, build_embeddings
 from train.errors import UserError
+from train.feature_table import (
+    ENCODED_AT_ONCE,
+    SMALLEST_SQUARE,
+    FeatureTable,
+    build_table,
+    encode_rows,
+    largest_eigenvalue,
+    pad_rows,
+)
 from train.progress import Progress
 
-Probabilities = npt.NDArray[np.float64]
-Margins = npt.NDArray[np.float32]
-
-# A hashed feature that only one text has teaches nothing; words are kept, for gensim knows more of them.
-_MIN_TEXTS_PER_HASHED_FEATURE = 2
-_ENCODED_AT_ONCE = 256
 # The spread of the vectors that gensim does not give, beside a length of 1 for those that it does.
 _RANDOM_LENGTH = 0.3
 # The learning rate falls linearly to this share of where it started.
 _LAST_RATE = 0.02
-# Added before a root, for texts without features.
-_SMALLEST_SQUARE = 1e-9
-_DEEP_SHARES = (0.25, 0.5, 0.75)
-_TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
+# Of the rate at which plain gradient descent would start to diverge; a little is left for the noise of batches.
+_STABLE_SHARE = 0.6
+# A loss this many times that of knowing nothing is no bad luck.
+_DIVERGED = 10.0
 
 
 class TrainingError(UserError):
     """Training went wrong in a way that the user can mend."""
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """Which row of the model's table every feature id has; 0 for those without one.
-
-    Attributes:
-        token_rows: <int32>[first pair id + pair buckets], of words and word pairs.
-        ngram_rows: <int32>[1 + ngram buckets], of character n-grams.
-        idf: <float32>[num_rows, 2]; column 0 weighs words and pairs, column 1 n-grams, zero elsewhere.
-    """
-
-    token_rows: npt.NDArray[np.int32]
-    ngram_rows: npt.NDArray[np.int32]
-    idf: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How the margins of the two heads become probabilities."""
-
-    deep_share: float
-    temperature: float
-
-    def factors(self) -> tuple[float, float]:
-        """Return what the wide and the deep margins are multiplied by."""
-        return (1 - self.deep_share) / self.temperature, self.deep_share / self.temperature
-
-    def probabilities(self, wide: Margins, deep: Margins) -> Probabilities:
-        """Return the softmax of the blended margins, <float64>[num_texts, num_labels]."""
-        wide_factor, deep_factor = self.factors()
-        scaled = wide.astype(np.float64) * wide_factor + deep * deep_factor
-        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
 
 
 @dataclass(frozen=True)
@@ -122,8 +91,8 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
             f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
         )
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
-        table = _build_table(features, dataset.texts(known))
-        rows = _encode_rows(features, table, dataset.texts())
+        table = build_table(features, dataset.texts(known))
+        rows = encode_rows(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = np.eye(len(dataset.label_names), dtype=np.float32)[dataset.labels]
     weights = _sample_weights(dataset, known, config)
@@ -136,7 +105,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
             _Batches(rows, targets, weights, split.validation, config),
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
-        calibration = _calibrate(
+        calibration = calibrate(
             *_margins(heads, [rows[i] for i in split.validation]), dataset.labels[split.validation]
         )
         progress.say(
@@ -160,7 +129,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
 
 def predict_proba(model: TextModel, texts: Sequence[str]) -> Probabilities:
     """Return <float64>[num_texts, num_labels], rows summing to 1."""
-    rows = _encode_rows(model.features, model.table, texts)
+    rows = encode_rows(model.features, model.table, texts)
     return model.calibration.probabilities(*_margins(model.heads, rows))
 
 
@@ -194,52 +163,6 @@ def _build_features(texts: Sequence[str], config: TrainConfig) -> tuple[TextFeat
         [tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed
     )
     return TextFeatures(config.features, embeddings.vocabulary), embeddings
-
-
-def _build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
-    """Give a row to every feature that is frequent enough, and weigh it by its inverse document frequency."""
-    token_counts = np.zeros(features.first_pair_id + features.settings.pair_buckets, np.int64)
-    ngram_counts = np.zeros(1 + features.settings.ngram_buckets, np.int64)
-    for start in range(0, len(texts), _ENCODED_AT_ONCE):
-        encoded = features.encode(texts[start : start + _ENCODED_AT_ONCE])
-        token_counts += _document_frequencies(encoded["token_ids"], len(token_counts))
-        ngram_counts += _document_frequencies(encoded["ngram_ids"], len(ngram_counts))
-    needed = np.full(len(token_counts), _MIN_TEXTS_PER_HASHED_FEATURE)
-    needed[FIRST_WORD_ID : features.first_pair_id] = (
-        0  # every word has a row, and in the order of its id
-    )
-    token_kept = token_counts >= needed
-    ngram_kept = ngram_counts >= _MIN_TEXTS_PER_HASHED_FEATURE
-    # Padding, and a word that is unknown, say nothing.
-    token_kept[: UNKNOWN_ID + 1] = ngram_kept[0] = False
-    token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
-    ngram_rows = np.where(ngram_kept, token_kept.sum() + np.cumsum(ngram_kept), 0)
-    idf = np.zeros((1 + token_kept.sum() + ngram_kept.sum(), 2), np.float32)
-    # As scikit-learn's TfidfTransformer(smooth_idf=True) has it.
-    idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + token_counts[token_kept])) + 1
-    idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngram_counts[ngram_kept])) + 1
-    return FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
-
-
-def _document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int64]:
-    """Return in how many rows of <int32>[num_texts, length] every id stands."""
-    ordered = np.sort(ids, axis=1)
-    first = np.diff(ordered, axis=1, prepend=-1) != 0
-    return np.bincount(ordered[first], minlength=size)
-
-
-def _encode_rows(
-    features: TextFeatures, table: FeatureTable, texts: Sequence[str]
-) -> list[npt.NDArray[np.int32]]:
-    """Return for each text the rows of the table that it has, <int32>[varying]."""
-    rows: list[npt.NDArray[np.int32]] = []
-    for start in range(0, len(texts), _ENCODED_AT_ONCE):
-        encoded = features.encode(texts[start : start + _ENCODED_AT_ONCE])
-        found = np.concatenate(
-            [table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]]], axis=1
-        )
-        rows += [row[row > 0] for row in found]
-    return rows
 
 
 def _sample_weights(
@@ -280,6 +203,22 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no typ
         ).astype(np.float32)
         return shares
 
+    def loss_of_prior(self) -> float:
+        """Return the loss of both heads if they answered every text with the shares of the labels."""
+        shares = self.label_shares().astype(np.float64)
+        return float(2 * (4 * shares * (1 - shares)).sum())
+
+    def stable_rate(self, table: FeatureTable, most: float) -> float:
+        """Return a rate for the wide part's SGD, at most `most`, with which its steps do not overshoot.
+
+        Gradient descent on a squared loss diverges above a rate of 1 / largest eigenvalue. A batch has a larger
+        one than all texts: its own texts, of squared length 2, make up much of it.
+        """
+        weights = self._weights[self._chosen]
+        overall = largest_eigenvalue(table, [self._rows[i] for i in self._chosen], weights)
+        of_one_batch = overall + 2 * float(weights.max()) / self._batch_size
+        return min(most, _STABLE_SHARE / of_one_batch)
+
     def on_epoch_end(self) -> None:
         # Sorted by length within stretches of eight batches: little padding, and still shuffled.
         order, stretch = self._random.permutation(len(self._chosen)), 8 * self._batch_size
@@ -300,14 +239,6 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no typ
         if index == 1 and padded.shape[1] == max(1, *self._lengths[self._batches[0]]):
             padded = np.pad(padded, ((0, 0), (0, 1)))
         return padded, (target, target), (weight, weight)
-
-
-def pad_rows(rows: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
-    """Return <int32>[num_texts, longest], padded with 0."""
-    padded = np.zeros((len(rows), max(1, *map(len, rows)) if rows else 1), np.int32)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return padded
 
 
 # ------------------------------------------------------------------- network
@@ -332,7 +263,7 @@ class _Weigh(layers.Layer):  # type: ignore[misc]
     def call(self, rows: Any) -> Any:
         weights = ops.take(self.idf, rows, axis=0)  # (batch, length, 2)
         weights = weights * ops.rsqrt(
-            ops.sum(weights * weights, axis=1, keepdims=True) + _SMALLEST_SQUARE
+            ops.sum(weights * weights, axis=1, keepdims=True) + SMALLEST_SQUARE
         )
         return ops.sum(weights, axis=2)
 
@@ -422,7 +353,7 @@ class _BagOfRows(layers.Layer):  # type: ignore[misc]
     def call(self, ids: Any) -> Any:
         # tf.gather: ops.take would first look for negative indices.
         summed = tf.reduce_sum(tf.gather(self._table, tf.gather(self._rows, ids)), axis=1)
-        return summed[:, 1:] * tf.math.rsqrt(summed[:, :1] + _SMALLEST_SQUARE)
+        return summed[:, 1:] * tf.math.rsqrt(summed[:, :1] + SMALLEST_SQUARE)
 
 
 def _served_network(
@@ -538,7 +469,7 @@ class _Trainer:
         heads = _build_heads(self._table, self._embeddings, train.label_shares(), self._config)
         # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
         rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
-        ratio = training.wide_learning_rate / training.learning_rate
+        ratio = train.stable_rate(self._table, training.wide_learning_rate) / training.learning_rate
         heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
         total = epochs or training.epochs
         history: list[dict[str, float]] = []
@@ -559,9 +490,10 @@ class _Trainer:
                 verbose=0,
                 callbacks=callbacks,
             )
-        if not history or not math.isfinite(history[-1]["loss"]):
+        last, at_first = history[-1]["loss"] if history else math.nan, train.loss_of_prior()
+        if not last <= _DIVERGED * at_first:  # also when it is not a number
             raise TrainingError(
-                "training diverged: the loss is not a number any more. "
+                f"training diverged: the loss is {last:.3g}, and knowing nothing would cost {at_first:.3g}. "
                 "Lower training.learning_rate and training.wide_learning_rate."
             )
         return heads, history
@@ -613,27 +545,12 @@ def _margins(heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]]) -> tuple
     """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
     any_batch = tf.TensorSpec((None, None), tf.int32)
     call = tf.function(lambda padded: heads(padded, training=False), input_signature=[any_batch])
-    starts = range(0, len(rows), _ENCODED_AT_ONCE)
+    starts = range(0, len(rows), ENCODED_AT_ONCE)
     batches = [
-        call(tf.constant(pad_rows(rows[start : start + _ENCODED_AT_ONCE]))) for start in starts
+        call(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
     ]
     wide, deep = zip(*batches, strict=True)
     return np.concatenate(wide), np.concatenate(deep)
-
-
-def _calibrate(wide: Margins, deep: Margins, labels: npt.NDArray[np.int64]) -> Calibration:
-    """Return the share of the deep head and the temperature with the least log loss."""
-
-    def log_loss(calibration: Calibration) -> float:
-        probabilities = calibration.probabilities(wide, deep)[np.arange(len(labels)), labels]
-        return -float(np.mean(np.log(np.maximum(probabilities, np.finfo(float).tiny))))
-
-    choices = [
-        Calibration(share, float(temperature))
-        for share in _DEEP_SHARES
-        for temperature in _TEMPERATURES
-    ]
-    return min(choices, key=log_loss)
 
 
 # ------------------------------------------------------------------- metadata

@@ -10,11 +10,12 @@ import onnxruntime
 import pytest
 
 from predict.features import FeatureSettings, TextFeatures
-from train import text_model
+from train import feature_table, text_model
 from train.embeddings import Embeddings
 from train.evaluation import evaluate_classification
+from train.feature_table import FeatureTable, pad_rows
 from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
-from train.text_model import TrainingError, pad_rows
+from train.text_model import TrainingError
 
 # Words of letters that no training text has.
 UNKNOWN = "ξψω ζζζ"
@@ -39,14 +40,14 @@ def served(fitted: Fitted, onnx_file: Path) -> Any:
 
 def test_document_frequencies_count_every_text_once() -> None:
     ids = np.array([[3, 1, 3, 3], [1, 1, 0, 0], [2, 5, 1, 0]], np.int32)
-    counts = text_model._document_frequencies(ids, 7)
+    counts = feature_table.document_frequencies(ids, 7)
     assert counts[1:].tolist() == [3, 1, 1, 0, 1, 0]
 
 
 def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
     settings = FeatureSettings(ngram_buckets=0, pair_buckets=0)
     features = TextFeatures(settings, ["b", "a", "never"])
-    table = text_model._build_table(features, ["a b", "b b", "b"])
+    table = feature_table.build_table(features, ["a b", "b b", "b"])
     # log((1 + texts) / (1 + texts with the word)) + 1; row 0 is padding.
     expected = [0, np.log(4 / 4) + 1, np.log(4 / 2) + 1, np.log(4 / 1) + 1]
     np.testing.assert_allclose(table.idf[:, 0], expected, rtol=1e-6)
@@ -57,7 +58,7 @@ def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
 def test_a_pair_or_an_ngram_that_one_text_alone_has_gets_no_row() -> None:
     settings = FeatureSettings(ngram_buckets=1 << 16, pair_buckets=1 << 16)
     features = TextFeatures(settings, ["a", "b", "c"])
-    table = text_model._build_table(features, ["a b", "a b", "b c"])
+    table = feature_table.build_table(features, ["a b", "a b", "b c"])
     of_ab, of_bc = (features.encode([text])["token_ids"][0, -1] for text in ("a b", "b c"))
     assert table.token_rows[of_ab] == 4
     assert table.token_rows[of_bc] == 0
@@ -215,11 +216,31 @@ def test_balanced_weights_have_a_mean_of_one_and_the_same_sum_for_every_label(
     assert (text_model._sample_weights(dataset, np.arange(10), fitted.config) == 1).all()
 
 
-@pytest.mark.parametrize("rate", ["learning_rate", "wide_learning_rate"])
-def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted, rate: str) -> None:
-    training = fitted.config.training.model_copy(update={rate: 1e20})
+def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted) -> None:
+    training = fitted.config.training.model_copy(update={"learning_rate": 1e20})
     with pytest.raises(TrainingError, match=r"diverged.*Lower training\.learning_rate"):
         fit(fitted.config.model_copy(update={"training": training}))
+
+
+def test_a_wide_rate_that_would_overshoot_is_lowered(fitted: Fitted) -> None:
+    training = fitted.config.training.model_copy(update={"wide_learning_rate": 1e20})
+    model = fit(fitted.config.model_copy(update={"training": training})).model
+    losses = [epoch["loss"] for epoch in model.history]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_texts_that_are_all_alike_have_the_largest_eigenvalue() -> None:
+    table = FeatureTable(
+        token_rows=np.zeros(0, np.int32),
+        ngram_rows=np.zeros(0, np.int32),
+        idf=np.array([[0, 0], [2, 0], [3, 0], [0, 1], [0, 5]], np.float32),
+    )
+    text, other = np.array([1, 3], np.int32), np.array([2, 4], np.int32)
+    ones = np.ones(2, np.float32)
+    # x = (1, 0, 1, 0) twice: x xᵀ has the eigenvalue |x|² = 2; two that share nothing halve it.
+    assert feature_table.largest_eigenvalue(table, [text, text], ones) == pytest.approx(2)
+    assert feature_table.largest_eigenvalue(table, [text, other], ones) == pytest.approx(1)
+    assert feature_table.largest_eigenvalue(table, [text[:0], text[:0]], ones) == 0
 
 
 def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_path: Path) -> None:
@@ -244,7 +265,7 @@ def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> N
     matrix = np.zeros((2 + 2, 8), np.float32)
     matrix[2] = 7
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
-    table = text_model._build_table(features, ["apple", "pear"])
+    table = feature_table.build_table(features, ["apple", "pear"])
     shares = np.array([0.5, 0.25, 0.25], np.float32)
     heads = text_model._build_heads(
         table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config
