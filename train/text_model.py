@@ -325,9 +325,7 @@ def _build_heads(
     summed = _WeightedSum(vectors.astype(np.float32), name="deep")(rows, deep_weights)
     hidden = layers.Dense(training.hidden_size, activation="relu", name="hidden")(summed)
     hidden = layers.Dropout(training.hidden_dropout, seed=training.seed + 3)(hidden)
-    deep = layers.Dense(num_labels, bias_initializer=_constant(prior), name="output")(
-        layers.Concatenate()([summed, hidden])
-    )
+    deep = layers.Dense(num_labels, name="output")(layers.Concatenate()([summed, hidden]))
     return keras.Model(rows, [_Bias(prior, name="prior")(wide), deep])
 
 
