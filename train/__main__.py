@@ -157,5 +157,19 @@ def _keep_freed_memory() -> None:
             mallopt(option, size)
 
 
+def _run_as_program() -> None:
+    """Run the command line; when it is interrupted, end the process without taking the interpreter down."""
+    try:
+        main(prog_name="python -m train")
+    except SystemExit as ended:
+        # By now everything is cleaned up and said. TensorFlow's threads may still be asking Python for a batch,
+        # which crashes an interpreter that is being taken down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if "tensorflow" in sys.modules and isinstance(ended.code, int) and ended.code:
+            os._exit(ended.code)
+        raise
+
+
 if __name__ == "__main__":
-    main(prog_name="python -m train")
+    _run_as_program()

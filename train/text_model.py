@@ -14,7 +14,7 @@ docs/adr/0004); a temperature fitted on validation turns its margins into probab
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from train.feature_table import (
     largest_eigenvalue,
     pad_rows,
 )
+from train.interruption import signals_deferred
 from train.progress import Progress
 
 # The spread of the vectors that gensim does not give, beside a length of 1 for those that it does.
@@ -135,15 +136,14 @@ def predict_proba(model: TextModel, texts: Sequence[str]) -> Probabilities:
 
 def to_onnx(model: TextModel, file: Path) -> None:
     """Write the model, from feature ids to probabilities, as ONNX."""
-    network = _served_network(model.heads, model.table, model.calibration)
     signature = [
         keras.InputSpec(shape=(None, None), dtype="int32", name=name)
         for name in ("token_ids", "ngram_ids")
     ]
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # Keras's exporter asks numpy for names that are gone
+    with warnings.catch_warnings(), signals_deferred():
+        # Keras's exporter asks numpy for names that are gone.
+        warnings.simplefilter("ignore", FutureWarning)
+        network = _served_network(model.heads, model.table, model.calibration)
         network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
 
 
@@ -463,12 +463,6 @@ class _Trainer:
     ) -> tuple[keras.Model, list[dict[str, float]]]:
         """Fit new heads; with validation batches, stop early and go back to the best epoch."""
         training = self._config.training
-        keras.utils.set_random_seed(training.seed)
-        heads = _build_heads(self._table, self._embeddings, train.label_shares(), self._config)
-        # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
-        rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
-        ratio = train.stable_rate(self._table, training.wide_learning_rate) / training.learning_rate
-        heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
         total = epochs or training.epochs
         history: list[dict[str, float]] = []
         callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
@@ -478,8 +472,12 @@ class _Trainer:
                     "val_loss", patience=training.patience, restore_best_weights=True
                 )
             )
-        with self._progress.bar("batches", total * len(train)) as advance:
-            callbacks.append(_Narrator(self._progress, total, history, advance))
+        with (
+            self._progress.bar("batches", total * len(train)) as advance,
+            signals_deferred() as deliver_signals,
+        ):
+            callbacks.append(_Narrator(self._progress, total, history, advance, deliver_signals))
+            heads = self._compiled_heads(train)
             heads.fit(
                 train,
                 validation_data=validation,
@@ -496,26 +494,41 @@ class _Trainer:
             )
         return heads, history
 
+    def _compiled_heads(self, train: _Batches) -> keras.Model:
+        training = self._config.training
+        keras.utils.set_random_seed(training.seed)
+        heads = _build_heads(self._table, self._embeddings, train.label_shares(), self._config)
+        # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
+        rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
+        ratio = train.stable_rate(self._table, training.wide_learning_rate) / training.learning_rate
+        heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
+        return heads
+
 
 class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
     """Tells how the epochs go, and keeps their losses."""
 
     def __init__(
-        self, progress: Progress, total: int, history: list[dict[str, float]], advance: Any
+        self,
+        progress: Progress,
+        total: int,
+        history: list[dict[str, float]],
+        advance: Callable[[], None],
+        deliver_signals: Callable[[], None],
     ) -> None:
         super().__init__()
-        self._progress, self._total, self._history, self._advance = (
-            progress,
-            total,
-            history,
-            advance,
-        )
+        self._progress, self._total, self._history = progress, total, history
+        self._advance, self._deliver_signals = advance, deliver_signals
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._advance()
+        self._deliver_signals()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._deliver_signals()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
@@ -542,11 +555,14 @@ class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
 def _margins(heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]]) -> tuple[Margins, Margins]:
     """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
     any_batch = tf.TensorSpec((None, None), tf.int32)
-    call = tf.function(lambda padded: heads(padded, training=False), input_signature=[any_batch])
     starts = range(0, len(rows), ENCODED_AT_ONCE)
-    batches = [
-        call(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
-    ]
+    with signals_deferred():
+        call = tf.function(
+            lambda padded: heads(padded, training=False), input_signature=[any_batch]
+        )
+        batches = [
+            call(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
+        ]
     wide, deep = zip(*batches, strict=True)
     return np.concatenate(wide), np.concatenate(deep)
 
