@@ -192,7 +192,7 @@ def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
 
     @app.get("/model")
     def model() -> Response:
-        return _json(predictor.metadata.model_dump(exclude={"files", "checksum"}))
+        return _json(predictor.metadata.model_dump(exclude={"files", "checksum", "examples"}))
 
 
 def _json(body: Any) -> Response:

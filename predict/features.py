@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"\.?\w+(?:[.'’]\w+)*(?:\+\+|\#)?")
 _DIGIT = re.compile(r"\d")
 # Longer stretches (of Chinese, of base64, of attacks) are cut into pieces: what is cached must stay small.
 _MAX_PIECE_LENGTH = 40
-# At about 600 bytes a piece, 10 MB when full.
+# At about 600 bytes a piece of an English text, 10 MB when full; of stranger ones up to 60 MB.
 _CACHED_PIECES = 16_384
 
 Ids = npt.NDArray[np.int32]
@@ -117,6 +117,11 @@ class TextFeatures:
         # The first id of a hashed word pair, which is also the number of rows that words need.
         self.first_pair_id = FIRST_WORD_ID + len(self.vocabulary)
         self._piece = lru_cache(maxsize=_CACHED_PIECES)(self._encode_piece)
+
+    @property
+    def most_characters(self) -> int:
+        """After how many characters of a text nothing counts any more, blanks left aside."""
+        return (_MAX_PIECE_LENGTH + 1) * self.settings.max_tokens
 
     @classmethod
     def read(cls, file: Path) -> "TextFeatures":

@@ -3,7 +3,7 @@
 import difflib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +22,10 @@ Prediction = dict[str, Any]
 
 # Golden answers come from another machine perhaps, whose sums round differently.
 EXAMPLE_TOLERANCE = 1e-4
-# Instances scored at once: bounds the memory of the padded rows.
+# Texts scored at once, and their number times the length of the longest: padding makes all rows as long as that
+# one, and the model needs some 5 kB of memory for every character.
 _BATCH_SIZE = 256
+_BATCH_CHARACTERS = 25_000
 _PROBLEMS_SHOWN = 10
 _SHOWN_LENGTH = 60
 
@@ -127,16 +129,24 @@ class Predictor:
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
         """Return the probabilities of the labels, <float64>[num_instances, num_labels]."""
-        batches = [
-            self._run(instances[start : start + _BATCH_SIZE])
-            for start in range(0, len(instances), _BATCH_SIZE)
-        ]
-        return (batches[0] if len(batches) == 1 else np.concatenate(batches)).astype(np.float64)
-
-    def _run(self, instances: Sequence[Instance]) -> npt.NDArray[np.float32]:
         texts = ["\n".join([instance[name] for name in self._fields]) for instance in instances]
-        output: npt.NDArray[np.float32] = self._session.run(None, self._features.encode(texts))[0]
-        return output
+        outputs = [
+            self._session.run(None, self._features.encode(texts[start:end]))[0]
+            for start, end in self._batches(texts)
+        ]
+        return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs)).astype(np.float64)
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """Yield the ends of stretches of texts that may be scored at once."""
+        start, longest = 0, 0
+        for index, text in enumerate(texts):
+            length = min(len(text), self._features.most_characters)
+            longest = max(longest, length)
+            count = index - start + 1
+            if count > 1 and (count > _BATCH_SIZE or count * longest > _BATCH_CHARACTERS):
+                yield start, index
+                start, longest = index, length
+        yield start, len(texts)
 
     def _as_labels(self, row: list[float], top_k: int | None) -> Prediction:
         ranked = sorted(zip(row, self.labels, strict=True), key=_by_score, reverse=True)
@@ -160,6 +170,8 @@ class Predictor:
         if not problems and not any(instance[name].strip() for name in self._fields):
             problems.append((self._fields[0], "empty text"))
         for name in instance:
+            if len(problems) >= _PROBLEMS_SHOWN:
+                break
             if name not in self._fields:
                 close = difflib.get_close_matches(shorten(str(name)), self._fields, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(self._fields)}"

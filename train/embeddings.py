@@ -33,8 +33,8 @@ class Embeddings:
 
     Attributes:
         vocabulary: Words by falling frequency; word i has id `FIRST_WORD_ID + i`.
-        matrix: <float32>[FIRST_WORD_ID + num_words, vector_size]; the rows of padding and of unknown
-            words are zero, and the others are scaled so that their mean length is 1.
+        matrix: <float32>[FIRST_WORD_ID + num_words, vector_size]; the rows of padding, of unknown
+            words and of words without a vector are zero, and the others are scaled so that their mean length is 1.
         metadata: What the artefact keeps about them.
     """
 
@@ -75,7 +75,7 @@ def build_embeddings(
     for index, word in enumerate(vocabulary, FIRST_WORD_ID):
         if word in vectors:
             matrix[index] = vectors[word]
-    if found:
+    if matrix.any():  # else there is no length to scale
         matrix /= np.linalg.norm(matrix, axis=1).sum() / len(found)
     return Embeddings(
         vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, found, matrix)

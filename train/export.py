@@ -174,6 +174,7 @@ def _point_latest_at(artefact: Path) -> None:
         unfinished.unlink(missing_ok=True)
         unfinished.symlink_to(artefact.name)
         unfinished.replace(link)
+        _sync_directory(artefact.parent)
 
 
 @contextmanager
