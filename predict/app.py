@@ -1,5 +1,6 @@
 """The HTTP application: routes and errors. `create_app(predictor)` makes it; nothing happens at import."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -153,9 +154,11 @@ class _RequestLog:
             elapsed_ms = (time.perf_counter() - started) * 1000
             # The path as Python writes it: a line break in it must not look like another line.
             asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']!r}"
-            self._write(
-                f"{time.strftime(LOG_TIME)} INFO {asked} {status[:3]} {elapsed_ms:.1f} ms\n"
-            )
+            # A log that nobody reads any more is no reason not to answer.
+            with contextlib.suppress(OSError, ValueError):
+                self._write(
+                    f"{time.strftime(LOG_TIME)} INFO {asked} {status[:3]} {elapsed_ms:.1f} ms\n"
+                )
             return start_response(status, *more)
 
         return self._application(environ, start_and_log)

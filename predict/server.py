@@ -35,6 +35,8 @@ IDLE_TIMEOUT_S = 60
 _STALLED_AFTER_S = 5.0
 # How long a stopping server goes on taking connections that are already waiting.
 _LAST_CONNECTIONS_S = 1.0
+# How long a stopping server listens on quiet connections at least: their clients may just be about to ask.
+_LAST_REQUESTS_S = 0.25
 
 log = logging.getLogger("predict")
 
@@ -212,7 +214,10 @@ class Server:
         self._waitress.del_channel()
         self._waitress.socket.close()
         self._poll(timeout_s=0)
-        while self._busy() and time.monotonic() < deadline:
+        last_requests = time.monotonic() + _LAST_REQUESTS_S
+        while time.monotonic() < min(last_requests, deadline) or (
+            self._busy() and time.monotonic() < deadline
+        ):
             self._poll(timeout_s=0.05)
         if unfinished := self._busy():
             log.warning(

@@ -445,3 +445,15 @@ class TestAnyBody:
         if response.status_code != 200:
             check_problem(response, response.status_code)
         assert response.status_code in {200, 400, 422}
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_stop_the_answers(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone:
+        def write(self, line: str) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    client = create_app(predictor, Settings()).test_client()
+    assert post(client, {"text": "svn"}).status_code == 200

@@ -240,3 +240,17 @@ def test_deeply_nested_json_is_refused(artefact_copy: Path, name: str) -> None:
         change_metadata(artefact_copy)
     with pytest.raises(ArtefactError, match=name):
         Predictor.load(artefact_copy)
+
+
+def test_one_long_text_does_not_make_a_batch_of_long_rows(predictor: Predictor) -> None:
+    texts = ["a"] * 300 + [" ".join(f"w{i}" for i in range(5_000))] + ["b"] * 300
+    stretches = list(predictor._batches(texts))
+    assert [text for start, end in stretches for text in texts[start:end]] == texts
+    longest = [max(len(text) for text in texts[start:end]) for start, end in stretches]
+    padded = [
+        (end - start) * min(length, predictor._features.most_characters)
+        for (start, end), length in zip(stretches, longest, strict=True)
+    ]
+    assert max(padded) <= 25_000
+    alone = predictor.scores(as_instances([texts[300]]))
+    assert predictor.scores(as_instances(texts))[300] == pytest.approx(alone[0], abs=1e-6)

@@ -344,3 +344,66 @@ def test_connections_that_were_waiting_when_the_signal_came_are_answered(serve: 
     server.send(signal.SIGCONT)
     assert [read_answer(one.getresponse())[0] for one in connections] == [200] * 8
     assert server.exit_code() == 0
+
+
+def test_idle_connections_shut_nobody_out_and_do_not_delay_the_stop(serve: Start) -> None:
+    server = serve()
+    port = server.port()
+    for _ in range(150):
+        connect(port)
+    assert ask(connect(port, timeout_s=3), {"text": "svn"})[0] == 200
+    started = time.monotonic()
+    server.send(signal.SIGTERM)
+    assert server.exit_code() == 0
+    assert time.monotonic() - started < 3
+
+
+def test_busy_clients_do_not_keep_it_from_stopping(serve: Start) -> None:
+    server = serve(DRAIN_TIMEOUT_S=10)
+    port = server.port()
+    ends: list[str] = []
+
+    def ask_until_told_to_stop() -> None:
+        connection = connect(port)
+        while True:
+            connection.request(
+                "POST", "/predict", b'{"text": "svn"}', {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+            if response.headers["Connection"] == "close":
+                ends.append("told")
+                return
+
+    clients = [threading.Thread(target=ask_until_told_to_stop) for _ in range(4)]
+    for client in clients:
+        client.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    server.send(signal.SIGTERM)
+    assert server.exit_code() == 0
+    assert time.monotonic() - started < 5
+    for client in clients:
+        client.join()
+    assert ends == ["told"] * 4
+
+
+def test_a_large_body_needs_no_temporary_file(serve: Start) -> None:
+    # Python looks for a place to write at the first temporary file; a file name too long can never be one.
+    server = serve(TMPDIR="x" * 300)
+    texts = ["svn commit " * 5] * 10_000
+    status, answer = ask(connect(server.port()), {"texts": texts})
+    assert status == 200
+    assert len(answer["predictions"]) == 10_000
+    assert "Traceback" not in server.errors
+    assert "exception" not in server.errors
+
+
+@pytest.mark.parametrize("target", ["http://[::1/health", "//[/health"])
+def test_a_request_target_that_is_none_is_a_bad_request(port: int, target: str) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert read_answer(response)[0] in (400, 404)
