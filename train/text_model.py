@@ -73,7 +73,7 @@ class TextModel:
 def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> TextModel:
     """Fit on the training rows, choose epochs, blend and temperature on the validation rows, then refit on both.
 
-    Vocabulary, weights and gensim vectors come from the training and validation texts together, whose labels
+    Vocabulary, IDF weights and gensim vectors come from the training and validation texts together, whose labels
     they do not see.
 
     Raises:
