@@ -133,7 +133,6 @@ class Server:
             ServerError: The address cannot be listened on.
         """
         self._drain_timeout_s = settings.drain_timeout_s
-        self._stopping = False
         self._waitress: Any = create_server(
             app,
             sockets=[_listen(settings.host, settings.port)],
@@ -167,14 +166,14 @@ class Server:
         gc.freeze()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        while not self._stopping:
+        while not self._waitress.stopping:
             self._poll(timeout_s=1.0)
         self._drain()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping and number == signal.SIGINT:
+        if self._waitress.stopping and number == signal.SIGINT:
             raise KeyboardInterrupt  # the second Ctrl-C does not wait
-        self._stopping = True
+        self._waitress.stopping = True
         self._waitress.trigger.pull_trigger()
 
     def _poll(self, timeout_s: float) -> None:
@@ -206,7 +205,6 @@ class Server:
     def _drain(self) -> None:
         """Take what is queued on the socket, close it, and let every open request finish."""
         # waitress's own way, stopping the loop and then the workers, loses answers that are still to be sent.
-        self._waitress.stopping = True
         deadline = time.monotonic() + self._drain_timeout_s
         last_connections = time.monotonic() + _LAST_CONNECTIONS_S
         while self._somebody_waits() and time.monotonic() < last_connections:

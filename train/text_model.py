@@ -77,22 +77,21 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
     they do not see.
 
     Raises:
-        TrainingError: The loss is not a number any more.
+        TrainingError: The loss is not a number any more, or far above that of knowing nothing.
         EmbeddingError: Pretrained vectors cannot be read.
     """
-    seed = config.training.seed
-    keras.utils.set_random_seed(seed)
     known = np.concatenate([split.train, split.validation])
+    known_texts = dataset.texts(known)
     with progress.stage(
         "embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"
     ):
-        features, embeddings = _build_features(dataset.texts(known), config)
+        features, embeddings = _build_features(known_texts, config)
         progress.say(
             f"embeddings: {embeddings.metadata['vocabulary_size']:,} words, "
             f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
         )
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
-        table = build_table(features, dataset.texts(known))
+        table = build_table(features, known_texts)
         rows = encode_rows(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = np.eye(len(dataset.label_names), dtype=np.float32)[dataset.labels]
