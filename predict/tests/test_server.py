@@ -389,9 +389,15 @@ def test_busy_clients_do_not_keep_it_from_stopping(serve: Start) -> None:
     assert ends == ["told"] * 4
 
 
-def test_a_large_body_needs_no_temporary_file(serve: Start) -> None:
-    # Python looks for a place to write at the first temporary file; a file name too long can never be one.
-    server = serve(TMPDIR="x" * 300)
+def test_a_large_body_needs_no_temporary_file(
+    start: Start, tiny_artefact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.conf").touch()
+    script = (
+        "import tempfile; tempfile.tempdir = '/nowhere'\n"
+        "from predict.__main__ import main; main(['--conf', 'empty.conf', 'serve'])"
+    )
+    server = start("-c", script, ARTEFACT_DIR=tiny_artefact, PORT=0)
     texts = ["svn commit " * 5] * 10_000
     status, answer = ask(connect(server.port()), {"texts": texts})
     assert status == 200
