@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from predict.artefact import ArtefactError
-from predict.predictor import InstanceError, Predictor
+from predict.inputs import InstanceError
+from predict.predictor import Predictor
 from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
 
 _OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
@@ -42,11 +43,19 @@ def main(ctx: click.Context, conf: Path) -> None:
 @click.option("--top-k", type=click.IntRange(min=1), help="List only the K most probable labels.")
 @click.pass_obj
 def text(conf: Path, text: str, top_k: int | None) -> None:
-    """Ask the model about one TEXT and print its answer as JSON."""
+    """Ask the model about one TEXT, or one instance written as JSON, and print its answer as JSON."""
     predictor = Predictor.load(load_settings(conf).artefact_dir)
-    instances = predictor.check_texts([text], places=lambda _: "TEXT")
-    answer = {"predictions": predictor.predict(instances, top_k), "model": predictor.metadata.name}
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    instances = predictor.check_texts([text], _the_text)
+    predictions = predictor.predict(instances, top_k, _the_text)
+    _print_json({"predictions": predictions, "model": predictor.metadata.name})
+
+
+@main.command()
+@click.argument("number", type=int, default=0)
+@click.pass_obj
+def example(conf: Path, number: int) -> None:
+    """Print held-out example NUMBER, from 0: the instance, the model's answer and the truth."""
+    _print_json(Predictor.load(load_settings(conf).artefact_dir).example(number))
 
 
 @main.command()
@@ -74,6 +83,14 @@ def serve(conf: Path) -> None:
         raise click.ClickException(str(error)) from None
     _announce(settings, server.port, predictor)
     server.run()
+
+
+def _the_text(index: int) -> str:
+    return "TEXT"
+
+
+def _print_json(content: object) -> None:
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _announce(settings: Settings, port: int, predictor: Predictor) -> None:

@@ -21,12 +21,17 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from predict.predictor import Instance, InstanceError, Predictor, shorten
+from predict.inputs import Instance, InstanceError
+from predict.predictor import Places, Predictor
 from predict.settings import Settings
+from predict.values import shorten
 
 PROBLEM_TYPE = "application/problem+json"
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _ERRORS_SHOWN = 10
+_MOST_ERRORS = 1_000
+# Where the shortcut leaves what went wrong, for Flask to report.
+_FAILURE = "predict.failure"
 LOG_TIME = "%Y-%m-%d %H:%M:%S"
 
 log = logging.getLogger("predict")
@@ -42,6 +47,8 @@ class PredictRequest(BaseModel):
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     instances: list[dict[str, Any]] | None = Field(default=None, min_length=1, fail_fast=True)
     top_k: int | None = Field(default=None, ge=1)
+    # What `/predict/example` says of the answer. It is not looked at: an example can be posted as it is.
+    expected: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "PredictRequest":
@@ -50,6 +57,15 @@ class PredictRequest(BaseModel):
             got = " and ".join(given) or "none of them"
             raise ValueError(f"expected exactly one of text, texts and instances, got {got}")
         return self
+
+
+class ExampleRequest(BaseModel):
+    """What `/predict/example` is asked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # Which example, from 0.
+    number: int = 0
 
 
 def create_app(predictor: Predictor, settings: Settings | None = None) -> Flask:
@@ -84,20 +100,25 @@ class _Answer:
         self._predictor, self._settings = predictor, settings
 
     def __call__(self, asked: PredictRequest) -> bytes:
-        instances = self._instances_of(asked)
-        predictions = self._predictor.predict(instances, asked.top_k)
+        instances, places = self._instances_of(asked)
+        predictions = self._predictor.predict(instances, asked.top_k, places)
         return to_json({"predictions": predictions, "model": self._predictor.metadata.name})
 
-    def _instances_of(self, asked: PredictRequest) -> Sequence[Instance]:
+    def _instances_of(self, asked: PredictRequest) -> tuple[Sequence[Instance], Places]:
+        """Return the instances, checked, and how to call each of them in a message."""
+        places: Places
         if asked.text is not None:
-            return self._predictor.check_texts([asked.text], places=lambda _: "text")
+            places = _the_text
+            return self._predictor.check_texts([asked.text], places), places
         if asked.texts is not None:
             self._check_count(len(asked.texts), "texts")
-            return self._predictor.check_texts(asked.texts)
+            places = "texts.{}".format
+            return self._predictor.check_texts(asked.texts, places), places
         assert asked.instances is not None  # PredictRequest has seen to it
         self._check_count(len(asked.instances), "instances")
-        self._predictor.check(asked.instances)
-        return asked.instances
+        places = "instances.{}".format
+        self._predictor.check(asked.instances, places)
+        return asked.instances, places
 
     def _check_count(self, count: int, place: str) -> None:
         most = self._settings.max_instances
@@ -105,11 +126,14 @@ class _Answer:
             raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
 
 
+def _the_text(index: int) -> str:
+    return "text"
+
+
 class _Shortcut:
     """Answers a plain `POST /predict` before Flask, whose routing costs more than the model's answer.
 
-    Whatever is not plain, and every error, goes on to Flask with the body put back: there is one place
-    that knows about errors.
+    Whatever is not plain goes on to Flask, and every error too: there is one place that knows about errors.
     """
 
     def __init__(self, flask: WSGIApplication, answer: _Answer, settings: Settings) -> None:
@@ -128,8 +152,9 @@ class _Shortcut:
         body = environ["wsgi.input"].read(int(length))
         try:
             answer = self._answer(PredictRequest.model_validate_json(body))
-        except Exception:  # Flask meets the same error again, and reports it
+        except Exception as error:
             environ["wsgi.input"] = BytesIO(body)
+            environ[_FAILURE] = error
             return self._flask(environ, start_response)
         start_response(
             "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
@@ -182,7 +207,13 @@ def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
 
     @app.route("/predict", methods=["GET", "POST"])
     def predict() -> Response:
+        _raise_failure(request.environ)
         return Response(answer(_read_request()), content_type="application/json")
+
+    @app.get("/predict/example")
+    def example() -> Response:
+        asked = ExampleRequest.model_validate(_read_fields(request.args))
+        return _json(predictor.example(asked.number))
 
     @app.get("/health")
     def health() -> Response:
@@ -195,7 +226,17 @@ def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
 
     @app.get("/model")
     def model() -> Response:
-        return _json(predictor.metadata.model_dump(exclude={"files", "checksum", "examples"}))
+        left_out = {"files", "checksum", "examples"}
+        return _json(predictor.metadata.model_dump(exclude=left_out, exclude_unset=True))
+
+
+def _raise_failure(environ: WSGIEnvironment) -> None:
+    failure: Exception | None = environ.pop(_FAILURE, None)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # or its traceback would keep it, and the body with it, until the next garbage collection
 
 
 def _json(body: Any) -> Response:
@@ -204,20 +245,20 @@ def _json(body: Any) -> Response:
 
 def _read_request() -> PredictRequest:
     if request.method in ("GET", "HEAD"):
-        return _read_fields(request.args)
+        return PredictRequest.model_validate(_read_fields(request.args), strict=False)
     if request.mimetype == "application/json":
         return PredictRequest.model_validate_json(request.get_data())
     if request.mimetype in _FORM_TYPES:
-        return _read_fields(request.form)
+        return PredictRequest.model_validate(_read_fields(request.form), strict=False)
     got = request.mimetype or "none"
     raise UnsupportedMediaType(f"Content-Type: expected application/json or a form, got {got}.")
 
 
-def _read_fields(fields: MultiDict[str, str]) -> PredictRequest:
+def _read_fields(fields: MultiDict[str, str]) -> dict[str, str]:
     for name, values in fields.lists():
         if len(values) > 1:
             raise UnprocessableEntity(f"{shorten(name)}: expected once, got {len(values)} times.")
-    return PredictRequest.model_validate(fields.to_dict(), strict=False)
+    return fields.to_dict()
 
 
 def _http_problem(error: HTTPException) -> Response:
@@ -234,6 +275,9 @@ def _instance_problem(error: InstanceError) -> Response:
 
 
 def _request_problem(error: ValidationError) -> Response:
+    if (count := error.error_count()) > _MOST_ERRORS:  # to list them takes longer than to find them
+        known = ", ".join(PredictRequest.model_fields)
+        return problem(422, f"body: {count} problems, most of them unknown fields; known: {known}")
     first = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN]
     status = 400 if first[0]["type"] == "json_invalid" else 422
     errors = [

@@ -7,10 +7,12 @@ An artefact is data, never code: ONNX for the model, JSON for the rest. Both sid
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,10 +21,12 @@ from pydantic import (
     FiniteFloat,
     StringConstraints,
     ValidationError,
-    field_validator,
+    model_validator,
 )
 
-FORMAT_VERSION = 1
+# What is written, and what is read: format 1 had text inputs and one label, nothing else.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
 
 METADATA = "metadata.json"
 MODEL = "model.onnx"
@@ -51,44 +55,135 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Input(_Part):
-    """One field of an instance."""
+ColumnType = Literal["text", "number", "category", "date"]
 
-    name: str
-    type: Literal["text"]
+
+class Input(_Part):
+    """One field of an instance, and what training saw in it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    type: ColumnType
+    # Whether it may be null or empty: it was missing in some row of the training data, or declared so.
+    nullable: bool = False
+    # Of a number.
+    minimum: FiniteFloat | None = None
+    maximum: FiniteFloat | None = None
+    # Of a category.
+    categories: list[str] | None = None
+    # The share of training rows without it, from 0 to 1; for people.
+    missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _knows_what_its_type_has(self) -> Self:
+        if self.type != "number" and (self.minimum, self.maximum) != (None, None):
+            raise ValueError(f"{self.name}: only a number has a minimum and a maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"{self.name}: minimum must not be above maximum")
+        if self.type != "category" and self.categories is not None:
+            raise ValueError(f"{self.name}: only a category has categories")
+        _check_distinct(self.categories or (), f"{self.name}: categories")
+        return self
+
+
+class Derived(_Part):
+    """A column that is computed from inputs, or from derived columns before it. See `predict.columns`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["ratio", "cross", "bins", "date_part"]
+    # The columns it is made of.
+    of: list[str]
+    # Of bins: where one ends and the next begins, ascending.
+    edges: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
+    # Of a date_part.
+    part: Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        for key, kind in (("edges", "bins"), ("part", "date_part")):
+            if (getattr(self, key) is not None) != (self.kind == kind):
+                raise ValueError(f"{self.name}: a {kind} column has {key}, and no other has")
+        edges = self.edges or []
+        if any(left >= right for left, right in pairwise(edges)):
+            raise ValueError(f"{self.name}: edges must ascend, got {edges}")
+        return self
+
+
+class Interval(_Part):
+    """How far off a predicted number is: `coverage` of the true values lie within `half_width` of it."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    half_width: Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Output(_Part):
-    """What a prediction is: one of the labels, in the order of the model's probabilities."""
+    """What a prediction is: one label of several, a number, or any number of labels."""
 
     name: str
-    type: Literal["label"]
-    labels: Annotated[list[str], Field(min_length=2)]
+    type: Literal["label", "number", "labels"]
+    # In the order of the model's probabilities; a number has none.
+    labels: list[str] = []
+    # Probability from which on a label is given. "label": none, or that of one of two; "labels": of each.
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    # Of a number.
+    interval: Interval | None = None
 
-    @field_validator("labels")
-    @classmethod
-    def _are_distinct(cls, labels: list[str]) -> list[str]:
-        if len(set(labels)) != len(labels):
-            raise ValueError("labels must be distinct")
-        return labels
+    @property
+    def width(self) -> int:
+        """How many numbers the model gives for an instance."""
+        return 1 if self.type == "number" else len(self.labels)
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> Self:
+        fewest = {"label": 2, "labels": 1, "number": 0}[self.type]
+        if len(self.labels) < fewest:
+            raise ValueError(f"expected at least {fewest} labels, got {len(self.labels)}")
+        if self.type == "number" and self.labels:
+            raise ValueError("a number has no labels")
+        if self.type != "number" and self.interval is not None:
+            raise ValueError("only a number has an interval")
+        _check_distinct(self.labels, "labels")
+        return self
+
+    @model_validator(mode="after")
+    def _has_thresholds_for_its_labels(self) -> Self:
+        for name in self.thresholds:
+            if name not in self.labels:
+                raise ValueError(f"thresholds: {name!r} is none of the labels")
+        if self.type == "labels" and len(self.thresholds) != len(self.labels):
+            raise ValueError("thresholds: expected one for every label")
+        if (
+            self.type == "label"
+            and self.thresholds
+            and (len(self.thresholds), len(self.labels)) != (1, 2)
+        ):
+            raise ValueError("thresholds: expected one, and two labels, or none")
+        return self
 
 
 class Example(_Part):
     """A golden input with the answer that the trained model gave."""
 
     instance: dict[str, Any]
-    # Probabilities in the order of `Output.labels`.
+    # What the model puts out: probabilities in the order of `Output.labels`, or one value.
     answer: list[float]
+    # The true label, value or list of labels of this held-out row, where it is known.
+    truth: Any = None
+
+
+# What each task answers.
+_OUTPUT_OF_TASK = {"classification": "label", "regression": "number", "multilabel": "labels"}
 
 
 class Metadata(_Part):
     """`metadata.json`. What serving needs is typed here; what only people read is kept as it is."""
 
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     name: str
     created_at: str
-    task: Literal["classification"]
+    task: Literal["classification", "regression", "multilabel"]
     inputs: Annotated[list[Input], Field(min_length=1)]
+    # In an order in which they can be computed.
+    derived: list[Derived] = []
     outputs: Annotated[list[Output], Field(min_length=1, max_length=1)]
     examples: Annotated[list[Example], Field(min_length=1)]
     # Headline metrics on the test split.
@@ -102,6 +197,71 @@ class Metadata(_Part):
     versions: dict[str, str] = {}
     git: dict[str, Any] | None = None
     durations_s: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        column_types(self.inputs, self.derived)
+        expected = _OUTPUT_OF_TASK[self.task]
+        if self.outputs[0].type != expected:
+            raise ValueError(
+                f"outputs: the task {self.task} answers a {expected}, got {self.outputs[0].type}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How many columns a derived column is made of, of which type; and its own type."""
+
+    fewest: int
+    most: int
+    takes: ColumnType
+    gives: ColumnType
+
+
+_RECIPES = {
+    "ratio": _Recipe(2, 2, "number", "number"),
+    "cross": _Recipe(2, 10, "category", "category"),
+    "bins": _Recipe(1, 1, "number", "category"),
+    "date_part": _Recipe(1, 1, "date", "number"),
+}
+
+
+def column_types(inputs: Sequence[Input], derived: Sequence[Derived]) -> dict[str, ColumnType]:
+    """Return the type of every column, raw and derived, by name.
+
+    Raises:
+        ValueError: Two columns have the same name, or a derived one is not made of earlier columns of the
+            types that its kind takes.
+    """
+    names = [column.name for column in inputs] + [column.name for column in derived]
+    _check_distinct(names, "inputs and derived: names")
+    types = {column.name: column.type for column in inputs}
+    for column in derived:
+        recipe = _RECIPES[column.kind]
+        place = f"derived: {column.name}: of"
+        if not recipe.fewest <= len(column.of) <= recipe.most:
+            count = (
+                recipe.fewest
+                if recipe.fewest == recipe.most
+                else f"{recipe.fewest} to {recipe.most}"
+            )
+            raise ValueError(f"{place}: a {column.kind} is made of {count}, got {len(column.of)}")
+        for name in column.of:
+            if name not in types:
+                raise ValueError(f"{place}: {name!r} is neither an input nor derived before it")
+            if types[name] != recipe.takes:
+                raise ValueError(
+                    f"{place}: a {column.kind} is made of type {recipe.takes}, but {name} is a {types[name]}"
+                )
+        types[column.name] = recipe.gives
+    return types
+
+
+def _check_distinct(names: Sequence[str], what: str) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"{what} must be distinct, got {twice!r} twice")
 
 
 @dataclass(frozen=True)
@@ -167,9 +327,9 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
         raise ArtefactError(f"{shown}: not JSON ({error}). {_DAMAGED}") from None
     # The version comes first: what a newer format means by the other fields is not ours to judge.
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in READ_VERSIONS:
         raise ArtefactError(
-            f"{shown}: format_version is {version!r}, this server reads {FORMAT_VERSION}. "
+            f"{shown}: format_version is {version!r}, this server reads {' and '.join(map(str, READ_VERSIONS))}. "
             "Serve it with the image that matches, or train again."
         )
     field = _CHECKSUM_FIELD.search(raw)
@@ -179,7 +339,10 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     try:
         return Metadata.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        problems = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"])))
+            for p in error.errors()
+        )
         raise ArtefactError(
             f"{shown}: {problems}. Train again with this version of Capstone."
         ) from None

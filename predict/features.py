@@ -98,6 +98,11 @@ def split_pieces(text: str, max_pieces: int) -> list[str]:
     return list(islice(cut, max_pieces))
 
 
+def most_characters(max_pieces: int) -> int:
+    """Return after how many characters of a text nothing counts any more, blanks left aside."""
+    return (_MAX_PIECE_LENGTH + 1) * max_pieces
+
+
 def tokenize(text: str, max_pieces: int) -> list[str]:
     """Return the normalised words of a text; `c++`, `c#`, `.net`, `node.js` are one each."""
     return [
@@ -121,7 +126,7 @@ class TextFeatures:
     @property
     def most_characters(self) -> int:
         """After how many characters of a text nothing counts any more, blanks left aside."""
-        return (_MAX_PIECE_LENGTH + 1) * self.settings.max_tokens
+        return most_characters(self.settings.max_tokens)
 
     @classmethod
     def read(cls, file: Path) -> "TextFeatures":

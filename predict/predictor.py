@@ -1,14 +1,16 @@
 """Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
 
-import difflib
+import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import from_json
 
 # Read when onnxruntime is imported, which would report its use to its makers otherwise.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -16,30 +18,27 @@ import onnxruntime
 
 from predict.artefact import FEATURES, MODEL, Artefact, ArtefactError, Metadata, load_artefact
 from predict.features import TextFeatures
+from predict.inputs import (
+    FieldWarning,
+    Inputs,
+    Instance,
+    InstanceError,
+    TableInputs,
+    TextInputs,
+)
+from predict.outputs import Prediction, Raw, decode, to_rows
+from predict.values import PROBLEMS_SHOWN, kind_of, listed
 
-Instance = Mapping[str, Any]
-Prediction = dict[str, Any]
-
-# Golden answers come from another machine perhaps, whose sums round differently.
+# Golden answers come from another machine perhaps, whose sums round differently. Of a probability; of a number,
+# as a share of the largest answer.
 EXAMPLE_TOLERANCE = 1e-4
-# Texts scored at once, and their number times the length of the longest: padding makes all rows as long as that
-# one, and the model needs some 5 kB of memory for every character.
-_BATCH_SIZE = 256
-_BATCH_CHARACTERS = 25_000
-_PROBLEMS_SHOWN = 10
-_SHOWN_LENGTH = 60
+# Golden answers are written with eight digits after the point.
+_EXAMPLE_ROUNDING = 1e-8
+# An example instance longer than this is not repeated in a message.
+_LONGEST_SHOWN_INSTANCE = 2_000
 
-
-class InstanceError(Exception):
-    """Instances that the model cannot take.
-
-    Attributes:
-        problems: (place, message) pairs, such as `("instances.3.title", "missing")`.
-    """
-
-    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{place}: {message}" for place, message in problems))
-        self.problems = list(problems)
+Places = Callable[[int], str]
+_PLACES: Places = "instances.{}".format
 
 
 class Predictor:
@@ -47,7 +46,7 @@ class Predictor:
 
     Attributes:
         metadata: Its artefact's metadata.
-        labels: In the order of its probabilities.
+        labels: In the order of its probabilities; none if it answers a number.
         seconds_per_instance: How long a single answer took when it was loaded.
     """
 
@@ -58,10 +57,13 @@ class Predictor:
             ArtefactError: The model cannot be loaded, or does not answer as it did after training.
         """
         self.metadata: Metadata = artefact.metadata
-        self.labels = self.metadata.outputs[0].labels
-        self._fields = [field.name for field in self.metadata.inputs]
-        self._features = _read_features(artefact)
+        self._output = self.metadata.outputs[0]
+        self.labels = self._output.labels
+        fields = self.metadata.inputs
+        self._text_field = fields[0].name if [field.type for field in fields] == ["text"] else None
         self._session = _open_session(artefact)
+        self._graph_outputs = [output.name for output in self._session.get_outputs()]
+        self._inputs = _choose_inputs(artefact, self._session)
         self._replay_examples(artefact.path)
         self.seconds_per_instance = self._time_examples()
 
@@ -70,22 +72,7 @@ class Predictor:
         """Check an artefact directory and load its model; raise ArtefactError if either fails."""
         return cls(load_artefact(path))
 
-    def instance_of(self, text: str) -> Instance:
-        """Return the instance that a bare text stands for.
-
-        Raises:
-            InstanceError: The model has other inputs than one text.
-        """
-        if len(self._fields) != 1:
-            names = ", ".join(self._fields)
-            raise InstanceError(
-                [("text", f"this model takes instances with the fields {names}, not a text")]
-            )
-        return {self._fields[0]: text}
-
-    def check(
-        self, instances: Sequence[object], places: Callable[[int], str] = "instances.{}".format
-    ) -> None:
+    def check(self, instances: Sequence[object], places: Places = _PLACES) -> None:
         """Raise InstanceError, with the first few problems, unless the model can take the instances.
 
         Args:
@@ -94,117 +81,155 @@ class Predictor:
         """
         problems: list[tuple[str, str]] = []
         for index, instance in enumerate(instances):
-            if found := self._problems_of(instance):
-                problems += [
-                    (".".join(filter(None, (places(index), field))), why) for field, why in found
-                ]
-            if len(problems) >= _PROBLEMS_SHOWN:
+            if not isinstance(instance, Mapping):
+                problems.append((places(index), f"expected an object, got {kind_of(instance)}"))
+            elif found := self._inputs.problems_of(instance):
+                problems += [(f"{places(index)}.{field}", why) for field, why in found]
+            if len(problems) >= PROBLEMS_SHOWN:
                 break
         if problems:
-            raise InstanceError(problems[:_PROBLEMS_SHOWN])
+            raise InstanceError(problems[:PROBLEMS_SHOWN])
 
     def check_texts(
-        self, texts: Sequence[str], places: Callable[[int], str] = "texts.{}".format
+        self, texts: Sequence[str], places: Places = "texts.{}".format
     ) -> list[Instance]:
-        """Turn bare texts into instances, or raise InstanceError."""
-        instances = [self.instance_of(text) for text in texts]
+        """Turn bare texts into instances, or raise InstanceError.
+
+        A text stands for the one text that a model reads; for any other model it is an instance as JSON.
+        """
+        field = self._text_field
+        if field is None:
+            instances = [self._read_instance(text, places(i)) for i, text in enumerate(texts)]
+            self.check(instances, places)
+            return instances
         empty = [index for index, text in enumerate(texts) if not text.strip()]
         if empty:
-            raise InstanceError(
-                [(places(index), "empty text") for index in empty[:_PROBLEMS_SHOWN]]
-            )
-        return instances
+            raise InstanceError([(places(index), "empty text") for index in empty[:PROBLEMS_SHOWN]])
+        return [{field: text} for text in texts]
 
-    def predict(self, instances: Sequence[Instance], top_k: int | None = None) -> list[Prediction]:
+    def predict(
+        self, instances: Sequence[Instance], top_k: int | None = None, places: Places = _PLACES
+    ) -> list[Prediction]:
         """Score instances that `check` has let pass.
 
         Args:
             instances: Dicts with a value for every input of the model.
             top_k: How many labels to list per prediction, the most probable first; None for all.
+            places: Index -> how to call the instance there in a message.
 
         Returns:
-            One dict an instance, in order: `label`, `score` and `probabilities`.
+            One dict an instance, in order: what `outputs.decode` returns, and `warnings` where an instance is
+            unlike what training saw.
+
+        Raises:
+            InstanceError: `top_k` is given, but the model answers a number; or the answer is not finite.
         """
-        return [self._as_labels(row, top_k) for row in self.scores(instances).round(6).tolist()]
+        if top_k is not None and self._output.type == "number":
+            raise InstanceError(
+                [("top_k", "this model answers a number, it has no labels to list")]
+            )
+        raw, warnings = self._run(instances)
+        rows = to_rows(raw, self._output)
+        _check_finite(rows, places)
+        predictions = decode(rows, raw, self._output, top_k)
+        for index, found in warnings.items():
+            predictions[index]["warnings"] = found
+        return predictions
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
-        """Return the probabilities of the labels, <float64>[num_instances, num_labels]."""
-        texts = ["\n".join([instance[name] for name in self._fields]) for instance in instances]
-        outputs = [
-            self._session.run(None, self._features.encode(texts[start:end]))[0]
-            for start, end in self._batches(texts)
-        ]
-        return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs)).astype(np.float64)
+        """Return what the model puts out, <float64>[num_instances, num_labels], or [num_instances, 1] values."""
+        return self._run(instances)[0].astype(np.float64)
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """Yield the ends of stretches of texts that may be scored at once."""
-        start, longest = 0, 0
-        for index, text in enumerate(texts):
-            length = min(len(text), self._features.most_characters)
-            longest = max(longest, length)
-            count = index - start + 1
-            if count > 1 and (count > _BATCH_SIZE or count * longest > _BATCH_CHARACTERS):
-                yield start, index
-                start, longest = index, length
-        yield start, len(texts)
+    def example(self, number: int = 0) -> dict[str, Any]:
+        """Return a held-out example as a request, with what is expected of the answer.
 
-    def _as_labels(self, row: list[float], top_k: int | None) -> Prediction:
-        ranked = sorted(zip(row, self.labels, strict=True), key=_by_score, reverse=True)
-        score, label = ranked[0]
-        return {
-            "label": label,
-            "score": score,
-            "probabilities": {name: value for value, name in ranked[:top_k]},
-        }
+        Args:
+            number: Which, from 0.
 
-    def _problems_of(self, instance: object) -> list[tuple[str, str]]:
-        """Return (field, what is wrong with it) pairs."""
-        if not isinstance(instance, Mapping):
-            return [("", f"expected an object, got {_kind_of(instance)}")]
-        problems = []
-        for name in self._fields:
-            if name not in instance:
-                problems.append((name, "missing; expected a text"))
-            elif not isinstance(instance[name], str):
-                problems.append((name, f"expected a text, got {_kind_of(instance[name])}"))
-        if not problems and not any(instance[name].strip() for name in self._fields):
-            problems.append((self._fields[0], "empty text"))
-        for name in instance:
-            if len(problems) >= _PROBLEMS_SHOWN:
-                break
-            if name not in self._fields:
-                close = difflib.get_close_matches(shorten(str(name)), self._fields, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(self._fields)}"
-                problems.append((shorten(str(name)), f"unknown field; {hint}"))
-        return problems
+        Returns:
+            `instances`, and `expected` with `predictions` (what this model answers) and, where it is known,
+            `truth`; both have one element.
+
+        Raises:
+            InstanceError: There are fewer examples.
+        """
+        examples = self.metadata.examples
+        if not 0 <= number < len(examples):
+            count = len(examples)
+            message = f"expected 0 to {count - 1}, for there are {count} examples; got {number}"
+            raise InstanceError([("number", message)])
+        example = examples[number]
+        expected: dict[str, Any] = {"predictions": self.predict([example.instance])}
+        if example.truth is not None:
+            expected["truth"] = [example.truth]
+        return {"instances": [example.instance], "expected": expected}
+
+    def _run(self, instances: Sequence[Instance]) -> tuple[Raw, dict[int, list[FieldWarning]]]:
+        """Return what the model puts out, one row an instance, and the warnings by row."""
+        outputs: list[Raw] = []
+        warnings: dict[int, list[FieldWarning]] = {}
+        done = 0
+        for feeds, unusual in self._inputs.batches(instances):
+            raw = self._session.run(self._graph_outputs, feeds)[0]
+            for row, found in unusual.items():
+                warnings[done + row] = found
+            done += len(raw)
+            outputs.append(raw)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings
+
+    def _read_instance(self, text: str, place: str) -> Instance:
+        """Return the instance that a text is, as JSON."""
+        if not text.lstrip().startswith("{"):
+            names = listed([field.name for field in self.metadata.inputs])
+            message = f"this model takes instances with the fields {names}, not a text"
+            raise InstanceError([(place, f"{message}; {self._shown_example()}")])
+        try:
+            instance: Instance = from_json(text)
+        except ValueError as error:
+            raise InstanceError([(place, f"not JSON: {error}; {self._shown_example()}")]) from None
+        return instance
+
+    def _shown_example(self) -> str:
+        shown = json.dumps(self.metadata.examples[0].instance, ensure_ascii=False)
+        if len(shown) > _LONGEST_SHOWN_INSTANCE:
+            return "GET /predict/example shows one"
+        return f"give one as JSON, such as {shown}"
 
     def _replay_examples(self, path: Path) -> None:
+        scale = 1.0
+        if self._output.type == "number":
+            scale = max(
+                abs(value) for example in self.metadata.examples for value in example.answer
+            )
+        tolerance = EXAMPLE_TOLERANCE * scale + _EXAMPLE_ROUNDING
         for number, example in enumerate(self.metadata.examples):
             shown = f"{path}: golden example {number}"
-            try:
-                self.check([example.instance], lambda _: "instance")
-                answer = self.scores([example.instance])[0]
-            except InstanceError as error:
+            answer = self._replay(example.instance, shown)
+            if answer.shape != (1, self._output.width):
+                of_what = f"{len(self.labels)} labels" if self.labels else "a number"
                 raise ArtefactError(
-                    f"{shown} does not fit the inputs ({error}). Train again."
-                ) from None
-            except Exception as error:  # onnxruntime's own exceptions share no narrower base
-                raise ArtefactError(
-                    f"{shown} cannot be answered ({error}). Train again."
-                ) from error
-            if len(answer) != len(self.labels):
-                raise ArtefactError(
-                    f"{path}: the model has {len(answer)} outputs, but there are {len(self.labels)} labels. "
-                    "Train again."
+                    f"{path}: the model puts out an array of shape {answer.shape}, "
+                    f"expected (1, {self._output.width}) for {of_what}. Train again."
                 )
-            expected = np.asarray(example.answer)
+            expected = np.array([example.answer])
             if answer.shape != expected.shape or not np.allclose(
-                answer, expected, rtol=0, atol=EXAMPLE_TOLERANCE
+                answer, expected, rtol=0, atol=tolerance
             ):
                 raise ArtefactError(
                     f"{shown} is answered differently here than after training. "
                     "Serve it with the library versions under `versions` in metadata.json, or train again."
                 )
+
+    def _replay(self, instance: Instance, shown: str) -> npt.NDArray[np.float64]:
+        try:
+            self.check([instance], lambda _: "instance")
+            return self.scores([instance])
+        except InstanceError as error:
+            raise ArtefactError(
+                f"{shown} does not fit the inputs ({error}). Train again."
+            ) from None
+        except Exception as error:  # onnxruntime's own exceptions share no narrower base
+            raise ArtefactError(f"{shown} cannot be answered ({error}). Train again.") from error
 
     def _time_examples(self) -> float:
         # They have just been replayed, so nothing is done for the first time; the least disturbed one counts.
@@ -216,32 +241,36 @@ class Predictor:
         return min(times)
 
 
-def _by_score(pair: tuple[float, str]) -> float:
-    return pair[0]
+def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
+    # Right after the model has emptied the caches, numpy takes seven times as long for a row as this does.
+    if all(map(isfinite, map(sum, rows))):
+        return
+    why = "the model has no finite answer to this instance: a missing or extreme value that it cannot take"
+    failed = [index for index, row in enumerate(rows) if not isfinite(sum(row))]
+    raise InstanceError([(places(index), why) for index in failed[:PROBLEMS_SHOWN]])
 
 
-def shorten(name: str) -> str:
-    """Cut a name that somebody sent, for a message."""
-    return name if len(name) <= _SHOWN_LENGTH else f"{name[:_SHOWN_LENGTH]}…"
-
-
-def _kind_of(value: object) -> str:
-    kinds = {
-        str: "a string",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-    }
-    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) -> Inputs:
+    """Return the way into the model: that of texts if the artefact has text features, else that of tables."""
+    metadata = artefact.metadata
+    graph_inputs = {graph_input.name: graph_input.type for graph_input in session.get_inputs()}
+    if FEATURES not in metadata.files:
+        try:
+            return TableInputs(metadata.inputs, metadata.derived, graph_inputs)
+        except ValueError as error:
+            raise ArtefactError(
+                f"{artefact.path / MODEL}: {error} ({FEATURES} is not listed, so it is a table model). Train again."
+            ) from None
+    others = [column.name for column in metadata.inputs if column.type != "text"]
+    if others or metadata.derived:
+        raise ArtefactError(
+            f"{artefact.path}: {FEATURES} is for models that read text alone, but this one has other columns. "
+            "Train again."
+        )
+    return TextInputs(metadata.inputs, _read_features(artefact))
 
 
 def _read_features(artefact: Artefact) -> TextFeatures:
-    if FEATURES not in artefact.metadata.files:
-        raise ArtefactError(
-            f"{artefact.path}: the model reads text, but {FEATURES} is not listed. Train again."
-        )
     try:
         return TextFeatures.read(artefact.path / FEATURES)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

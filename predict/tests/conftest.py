@@ -14,9 +14,11 @@ from predict.predictor import Predictor
 from predict.settings import Settings
 from predict.tests.processes import Process, close_connections
 from predict.tests.tiny_artefact import write_tiny_artefact
+from predict.tests.tiny_tables import TABLES, write_tiny_table
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
+GOLDEN_TABLES = Path(__file__).parent / "golden" / "format-2"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,33 @@ def predictor(tiny_artefact: Path) -> Predictor:
 def two_text_predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     directory = tmp_path_factory.mktemp("artefacts") / "two"
     return Predictor.load(write_tiny_artefact(directory, inputs=("title", "body")))
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An artefact for each kind of answer: `label`, `number` and `labels`; for all tests to read."""
+    directory = tmp_path_factory.mktemp("tables")
+    return {kind: write_tiny_table(directory / kind, table) for kind, table in TABLES.items()}
+
+
+@pytest.fixture
+def table_copy(tables: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tables["label"], tmp_path / "artefact"))
+
+
+@pytest.fixture(scope="session")
+def passengers(tables: dict[str, Path]) -> Predictor:
+    return Predictor.load(tables["label"])
+
+
+@pytest.fixture(scope="session")
+def houses(tables: dict[str, Path]) -> Predictor:
+    return Predictor.load(tables["number"])
+
+
+@pytest.fixture(scope="session")
+def films(tables: dict[str, Path]) -> Predictor:
+    return Predictor.load(tables["labels"])
 
 
 @pytest.fixture(scope="session")

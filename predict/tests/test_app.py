@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from predict.app import create_app
-from predict.predictor import Instance, Prediction, Predictor
+from predict.inputs import Instance
+from predict.outputs import Prediction
+from predict.predictor import Places, Predictor
 from predict.settings import Settings
 from predict.tests.tiny_artefact import EXAMPLES, LABELS
 
@@ -303,10 +305,12 @@ class Faulty(Predictor):
 
     broken = False
 
-    def predict(self, instances: Sequence[Instance], top_k: int | None = None) -> list[Prediction]:
+    def predict(
+        self, instances: Sequence[Instance], top_k: int | None = None, places: Places = str
+    ) -> list[Prediction]:
         if self.broken:
             raise RuntimeError(f"no memory at 0x1234 for {instances}")
-        return super().predict(instances, top_k)
+        return super().predict(instances, top_k, places)
 
 
 @pytest.fixture

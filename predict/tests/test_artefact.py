@@ -17,11 +17,12 @@ from predict.artefact import (
     REPORT,
     REQUIRED_FILES,
     ArtefactError,
+    column_types,
     load_artefact,
     serialise_metadata,
 )
 from predict.predictor import Predictor
-from predict.tests.conftest import GOLDEN
+from predict.tests.conftest import GOLDEN, GOLDEN_TABLES
 from predict.tests.tiny_artefact import LABELS, change_metadata
 
 ALL_FILES = (METADATA, MODEL, FEATURES, METRICS, CONFIGURATION, REPORT)
@@ -111,19 +112,22 @@ def without(key: str) -> Callable[[Path], None]:
         (write(METADATA, b""), rf"metadata\.json: not JSON \(.*\)\. {DAMAGED}"),
         (write(METADATA, b'{"format_version": 1'), rf"metadata\.json: not JSON \(.*\)\. {DAMAGED}"),
         (write(METADATA, b"\xff\xfe\x00"), rf"metadata\.json: not JSON \(.*\)\. {DAMAGED}"),
-        (write(METADATA, b"[1]"), r"metadata\.json: format_version is None, this server reads 1"),
+        (
+            write(METADATA, b"[1]"),
+            r"metadata\.json: format_version is None, this server reads 1 and 2",
+        ),
         (
             write(METADATA, b'{"format_version": 1}'),
             rf"metadata\.json: does not match its own checksum\. {DAMAGED}",
         ),
         (
-            change(format_version=2, files="what this is now is not ours to judge"),
-            r"metadata\.json: format_version is 2, this server reads 1\. "
+            change(format_version=3, files="what this is now is not ours to judge"),
+            r"metadata\.json: format_version is 3, this server reads 1 and 2\. "
             "Serve it with the image that matches, or train again",
         ),
-        (change(format_version=0), "format_version is 0, this server reads 1"),
-        (change(format_version="1"), "format_version is '1', this server reads 1"),
-        (without("format_version"), "format_version is None, this server reads 1"),
+        (change(format_version=0), "format_version is 0, this server reads 1 and 2"),
+        (change(format_version="1"), "format_version is '1', this server reads 1 and 2"),
+        (without("format_version"), "format_version is None, this server reads 1 and 2"),
         (remove(MODEL), rf"model\.onnx cannot be read \(No such file.*\)\. {DAMAGED}"),
         (make_folder_of_report, r"report\.html cannot be read \(Is a directory\)"),
         (
@@ -163,6 +167,176 @@ def test_what_is_not_a_good_artefact_is_refused_with_a_reason_and_a_remedy(
     damage(artefact_copy)
     with pytest.raises(ArtefactError, match=message):
         load_artefact(artefact_copy)
+
+
+def test_what_a_table_is_made_of_is_read(tables: dict[str, Path]) -> None:
+    metadata = load_artefact(tables["label"]).metadata
+    age, _fare, _heads, port, _day, note = metadata.inputs
+    assert (age.type, age.minimum, age.maximum, age.nullable) == ("number", 0, 80.5, False)
+    assert (port.categories, port.nullable) == (["C", "Q", "S", "3"], True)
+    assert note.missing_share == 0.25
+    assert metadata.outputs[0].thresholds == {"yes": 0.3}
+    assert [example.truth for example in metadata.examples] == ["yes", "yes", "no", None]
+    assert column_types(metadata.inputs, metadata.derived) == {
+        "age": "number",
+        "fare": "number",
+        "heads": "number",
+        "port": "category",
+        "day": "date",
+        "note": "text",
+        "fare_per_head": "number",
+        "age_group": "category",
+        "port_and_group": "category",
+        "month": "number",
+    }
+    interval = load_artefact(tables["number"]).metadata.outputs[0].interval
+    assert interval is not None
+    assert (interval.coverage, interval.half_width) == (0.9, 12.5)
+
+
+def column(name: str, kind: str = "number", **more: object) -> dict[str, object]:
+    return {"name": name, "type": kind, **more}
+
+
+INPUTS = [column("n"), column("m"), column("c", "category"), column("t", "text")]
+INPUTS += [column("d", "date")]
+
+
+def inputs(**more: object) -> Callable[[Path], None]:
+    return change(inputs=[{"name": "x", **more}], derived=[])
+
+
+def derived(*columns: dict[str, object]) -> Callable[[Path], None]:
+    return change(inputs=INPUTS, derived=list(columns))
+
+
+def made(name: str, kind: str, *of: str, **more: object) -> dict[str, object]:
+    return {"name": name, "kind": kind, "of": list(of), **more}
+
+
+def output(task: str, **more: object) -> Callable[[Path], None]:
+    return change(task=task, outputs=[{"name": "y", **more}])
+
+
+def label(labels: list[str], **more: object) -> Callable[[Path], None]:
+    return output("classification", type="label", labels=labels, **more)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            change(inputs=[column("a"), column("a")], derived=[]),
+            "names must be distinct, got 'a' t",
+        ),
+        (inputs(type="number", minimum=2, maximum=1), "x: minimum must not be above maximum"),
+        (inputs(type="number", categories=[]), "x: only a category has categories"),
+        (inputs(type="text", minimum=1), "x: only a number has a minimum and a maximum"),
+        (inputs(type="category", maximum=1), "x: only a number has a minimum and a maximum"),
+        (inputs(type="category", categories=["a", "a"]), "x: categories must be distinct, got 'a'"),
+        (inputs(type="category", categories=[1]), r"inputs\.0\.categories\.0: Input should be"),
+        (inputs(type="number", missing_share=1.5), r"missing_share: Input should be less than or"),
+        (inputs(type="number", name=""), r"inputs\.0\.name: String should have at least 1"),
+        (derived(made("n", "ratio", "n", "m")), "names must be distinct, got 'n' twice"),
+        (
+            derived(made("r", "ratio", "n", "m"), made("r", "ratio", "m", "n")),
+            "names must be distinct, got 'r' twice",
+        ),
+        (derived(made("r", "root", "n")), r"derived\.0\.kind: Input should be 'ratio'"),
+        (derived(made("r", "ratio", "n")), "derived: r: of: a ratio is made of 2, got 1"),
+        (derived(made("r", "ratio", "n", "m", "n")), "r: of: a ratio is made of 2, got 3"),
+        (derived(made("x", "cross", "c")), "x: of: a cross is made of 2 to 10, got 1"),
+        (derived(made("b", "bins", "n", "m", edges=[1])), "b: of: a bins is made of 1, got 2"),
+        (
+            derived(made("r", "ratio", "n", "k")),
+            "r: of: 'k' is neither an input nor derived before it",
+        ),
+        (
+            derived(made("s", "ratio", "r", "m"), made("r", "ratio", "n", "m")),
+            "s: of: 'r' is neither an input nor derived before it",
+        ),
+        (
+            derived(made("r", "ratio", "n", "c")),
+            "r: of: a ratio is made of type number, but c is a category",
+        ),
+        (derived(made("x", "cross", "c", "n")), "made of type category, but n is a number"),
+        (derived(made("x", "cross", "c", "t")), "made of type category, but t is a text"),
+        (derived(made("b", "bins", "c", edges=[1])), "made of type number, but c is a category"),
+        (derived(made("p", "date_part", "n", part="year")), "made of type date, but n is a number"),
+        (derived(made("b", "bins", "n")), "b: a bins column has edges, and no other has"),
+        (derived(made("b", "bins", "n", edges=[])), r"edges: List should have at least 1 item"),
+        (
+            derived(made("b", "bins", "n", edges=[2, 1])),
+            r"b: edges must ascend, got \[2\.0, 1\.0\]",
+        ),
+        (derived(made("b", "bins", "n", edges=[1, 1])), "b: edges must ascend"),
+        (derived(made("r", "ratio", "n", "m", edges=[1])), "r: a bins column has edges, and no"),
+        (derived(made("p", "date_part", "d")), "p: a date_part column has part, and no other has"),
+        (derived(made("p", "date_part", "d", part="era")), r"part: Input should be 'year'"),
+        (derived(made("r", "ratio", "n", "m", part="day")), "r: a date_part column has part"),
+        (label(["a"]), "expected at least 2 labels, got 1"),
+        (label(["a", "a"]), "labels must be distinct, got 'a' twice"),
+        (label(["a", "b"], thresholds={"c": 0.5}), "thresholds: 'c' is none of the labels"),
+        (label(["a", "b"], thresholds={"a": 0.5, "b": 0.5}), "thresholds: expected one, and two l"),
+        (label(["a", "b", "c"], thresholds={"a": 0.5}), "thresholds: expected one, and two labels"),
+        (label(["a", "b"], thresholds={"a": 1.5}), r"thresholds\.a: Input should be less than or"),
+        (
+            label(["a", "b"], interval={"coverage": 0.9, "half_width": 1}),
+            "only a number has an interval",
+        ),
+        (output("multilabel", type="labels", labels=[]), "expected at least 1 labels, got 0"),
+        (output("multilabel", type="labels", labels=["a"]), "thresholds: expected one for every"),
+        (output("regression", type="number", labels=["a"]), "a number has no labels"),
+        (
+            output("regression", type="number", thresholds={"a": 0.5}),
+            "thresholds: 'a' is none of the labels",
+        ),
+        (
+            output("regression", type="number", interval={"coverage": 1, "half_width": 1}),
+            "coverage: Input should be less than 1",
+        ),
+        (
+            output("regression", type="number", interval={"coverage": 0.9, "half_width": -1}),
+            "half_width: Input should be greater than or equal to 0",
+        ),
+        (
+            output("regression", type="label", labels=["a", "b"]),
+            "outputs: the task regression answers a number, got label",
+        ),
+        (output("classification", type="number"), "the task classification answers a label, got n"),
+    ],
+)
+def test_metadata_that_contradicts_itself_is_refused(
+    table_copy: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(table_copy)
+    with pytest.raises(ArtefactError, match=rf"{message}.*\. Train again with this version"):
+        load_artefact(table_copy)
+
+
+@pytest.mark.parametrize(
+    "change_it",
+    [
+        derived(
+            made("b", "bins", "n", edges=[1]),
+            made("x", "cross", "c", "b"),
+            made("xx", "cross", "x", "b", "c"),
+            made("p", "date_part", "d", part="hour"),
+            made("r", "ratio", "p", "n"),
+        ),
+        inputs(type="number", minimum=1, maximum=1),
+        inputs(type="category", categories=[], nullable=True),
+        label(["a", "b"], thresholds={"b": 0}),
+        label(["a", "b", "c"]),
+        output("multilabel", type="labels", labels=["a"], thresholds={"a": 1}),
+        output("regression", type="number"),
+    ],
+)
+def test_metadata_that_fits_together_is_read(
+    table_copy: Path, change_it: Callable[[Path], None]
+) -> None:
+    change_it(table_copy)
+    load_artefact(table_copy)
 
 
 def test_a_file_is_not_taken_for_an_artefact(tiny_artefact: Path) -> None:
@@ -221,9 +395,48 @@ def test_the_golden_artefact_of_format_1_still_gives_its_answers(
     assert list(prediction["probabilities"]) == list(probabilities)
 
 
-def test_the_golden_artefact_is_small_enough_to_be_committed() -> None:
+@pytest.mark.parametrize(
+    ("kind", "answers"),
+    [
+        (
+            "label",
+            [
+                {"label": "yes", "score": 0.612718},
+                {"label": "yes", "score": 0.826174},
+                {"label": "no", "score": 0.803924},
+                {"label": "no", "score": 0.826712},
+            ],
+        ),
+        ("number", [{"value": 274.5}, {"value": 61.0}]),
+        (
+            "labels",
+            [
+                {"probabilities": {"drama": 0.942676, "comedy": 0.802184, "war": 0.331812}},
+                {"probabilities": {"drama": 0.006693, "comedy": 0.075858, "war": 0.7773}},
+            ],
+        ),
+    ],
+)
+def test_the_golden_tables_of_format_2_still_give_their_answers(
+    kind: str, answers: list[dict[str, object]]
+) -> None:
+    predictor = Predictor.load(GOLDEN_TABLES / kind)
+    instances = [example.instance for example in predictor.metadata.examples]
+    predictor.check(instances)
+    for prediction, expected in zip(predictor.predict(instances), answers, strict=True):
+        for key, value in expected.items():
+            got = prediction[key]
+            assert got == (value if isinstance(value, str) else pytest.approx(value, abs=1e-5))
+
+
+def test_the_golden_artefacts_are_small_enough_to_be_committed() -> None:
     assert {file.name for file in GOLDEN.iterdir()} == set(ALL_FILES)
-    assert sum(file.stat().st_size for file in GOLDEN.iterdir()) < 50_000
+    tables = sorted(GOLDEN_TABLES.iterdir())
+    assert [directory.name for directory in tables] == ["label", "labels", "number"]
+    for directory in tables:
+        assert {file.name for file in directory.iterdir()} == set(ALL_FILES) - {FEATURES}
+    for directory in (GOLDEN, *tables):
+        assert sum(file.stat().st_size for file in directory.iterdir()) < 50_000
 
 
 def test_a_golden_example_that_is_answered_differently_is_refused(artefact_copy: Path) -> None:

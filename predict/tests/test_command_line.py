@@ -13,6 +13,7 @@ from predict.__main__ import main
 from predict.settings import Settings
 from predict.tests.conftest import ROOT
 from predict.tests.processes import Process, ask, connect
+from predict.tests.tiny_tables import PASSENGERS
 
 Start = Callable[..., Process]
 
@@ -40,7 +41,32 @@ def test_top_k_lists_the_most_probable_labels(runner: CliRunner) -> None:
     assert len(json.loads(result.stdout)["predictions"][0]["probabilities"]) == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "-h"], ["text", "--help"]])
+def test_an_instance_of_a_table_is_a_text_too(runner: CliRunner, tables: dict[str, Path]) -> None:
+    result = runner.invoke(
+        main, ["text", '{"rooms": 13, "area": 2}'], env={"ARTEFACT_DIR": str(tables["number"])}
+    )
+    assert result.exit_code == 0
+    [prediction] = json.loads(result.stdout)["predictions"]
+    assert prediction["value"] == pytest.approx(13 + 3 * 2)
+    assert [warning["field"] for warning in prediction["warnings"]] == ["rooms"]
+
+
+@pytest.mark.parametrize(("arguments", "number"), [([], 0), (["1"], 1)])
+def test_an_example_is_printed_with_its_answer_and_the_truth(
+    runner: CliRunner, tables: dict[str, Path], arguments: list[str], number: int
+) -> None:
+    environ = {"ARTEFACT_DIR": str(tables["label"])}
+    result = runner.invoke(main, ["example", *arguments], env=environ)
+    assert result.exit_code == 0
+    printed = json.loads(result.stdout)
+    assert printed["instances"] == [PASSENGERS.instances[number]]
+    assert [answer["label"] for answer in printed["expected"]["predictions"]] == ["yes"]
+    assert printed["expected"]["truth"] == [PASSENGERS.truths[number]]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["serve", "-h"], ["text", "--help"], ["example", "-h"]]
+)
 def test_help_is_given(runner: CliRunner, arguments: list[str]) -> None:
     result = runner.invoke(main, arguments)
     assert result.exit_code == 0
@@ -52,6 +78,8 @@ def test_help_is_given(runner: CliRunner, arguments: list[str]) -> None:
     [
         (["text", " "], 1, "Error: TEXT: empty text\n"),
         (["--conf", "none.conf", "text", "a"], 1, "Error: none.conf: cannot be read: No such file"),
+        (["example", "5"], 1, "Error: number: expected 0 to 4, for there are 5 examples; got 5\n"),
+        (["example", "one"], 2, "'one' is not a valid integer"),
         (["text"], 2, "Missing argument 'TEXT'"),
         (["text", "a", "b"], 2, "Got unexpected extra argument (b)"),
         (["text", "--top-k", "0", "a"], 2, "0 is not in the range x>=1"),
@@ -70,7 +98,7 @@ def test_a_wrong_call_says_what_is_wrong(
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("command", [["text", "svn"], ["serve"]])
+@pytest.mark.parametrize("command", [["text", "svn"], ["example"], ["serve"]])
 @pytest.mark.parametrize(
     ("environ", "message"),
     [

@@ -70,6 +70,22 @@ def test_each_library_is_imported_where_it_belongs() -> None:
             assert file.stem in HOMES[library], f"{file.name} imports {library}"
 
 
+def test_a_server_of_tables_has_loaded_nothing_that_trains_either(
+    start: Callable[..., Process], tables: dict[str, Path]
+) -> None:
+    script = (
+        "import sys; from pathlib import Path;"
+        "from predict.app import create_app; from predict.predictor import Predictor;"
+        f"client = create_app(Predictor.load(Path({str(tables['label'])!r}))).test_client();"
+        "example = client.get('/predict/example').json;"
+        "assert client.post('/predict', json=example).status_code == 200;"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    process = start("-c", script)
+    assert process.exit_code() == 0, process.errors
+    assert process.output == "[]\n"
+
+
 def test_importing_makes_no_file_configures_no_logging_and_starts_no_thread(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:

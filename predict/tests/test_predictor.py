@@ -1,6 +1,7 @@
 """The predictor: what it answers, and what it says of instances that it cannot take."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predict.artefact import FEATURES, METADATA, MODEL, ArtefactError
-from predict.predictor import InstanceError, Predictor
-from predict.tests.tiny_artefact import EXAMPLES, LABELS, change_metadata
+from predict.features import most_characters
+from predict.inputs import InstanceError, stretches
+from predict.predictor import Predictor
+from predict.tests.tiny_artefact import (
+    EXAMPLES,
+    LABELS,
+    SETTINGS,
+    change_metadata,
+    write_tiny_artefact,
+)
 
 TEXTS = ["how do I undo a commit", "zzzz", "a shell script in svn", "?", "c++ " * 100, "Qt", "é"]
 
@@ -87,7 +96,10 @@ def test_a_bare_text_stands_for_the_one_text_input(predictor: Predictor) -> None
 def test_a_bare_text_is_refused_where_a_model_has_more_inputs(
     two_text_predictor: Predictor,
 ) -> None:
-    message = "text: this model takes instances with the fields title, body, not a text"
+    message = (
+        r"^texts\.0: this model takes instances with the fields title, body, not a text; "
+        r'give one as JSON, such as {"title": "how do I undo a commit", "body": "how do'
+    )
     with pytest.raises(InstanceError, match=message):
         two_text_predictor.check_texts(["svn"])
 
@@ -194,7 +206,9 @@ def test_features_that_are_none_are_refused(artefact_copy: Path, content: bytes)
 def test_a_text_model_without_features_is_refused(artefact_copy: Path) -> None:
     (artefact_copy / FEATURES).unlink()
     change_metadata(artefact_copy)
-    with pytest.raises(ArtefactError, match=r"features\.json is not listed\. Train again"):
+    with pytest.raises(
+        ArtefactError, match=r"model\.onnx: it reads 'token_ids', .*features\.json is not listed"
+    ):
         Predictor.load(artefact_copy)
 
 
@@ -244,13 +258,133 @@ def test_deeply_nested_json_is_refused(artefact_copy: Path, name: str) -> None:
 
 def test_one_long_text_does_not_make_a_batch_of_long_rows(predictor: Predictor) -> None:
     texts = ["a"] * 300 + [" ".join(f"w{i}" for i in range(5_000))] + ["b"] * 300
-    stretches = list(predictor._batches(texts))
-    assert [text for start, end in stretches for text in texts[start:end]] == texts
-    longest = [max(len(text) for text in texts[start:end]) for start, end in stretches]
-    padded = [
-        (end - start) * min(length, predictor._features.most_characters)
-        for (start, end), length in zip(stretches, longest, strict=True)
-    ]
-    assert max(padded) <= 25_000
+    sizes = [len(feeds["token_ids"]) for feeds, _ in predictor._inputs.batches(as_instances(texts))]
+    assert (sum(sizes), max(sizes)) == (601, 256)
+    # The long one stands in the third batch, which is small therefore.
+    assert sizes[2] * most_characters(SETTINGS.max_tokens) <= 25_000
     alone = predictor.scores(as_instances([texts[300]]))
     assert predictor.scores(as_instances(texts))[300] == pytest.approx(alone[0], abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=600))
+def test_stretches_take_every_text_once_and_bound_their_area(lengths: list[int]) -> None:
+    ends = list(stretches(lengths))
+    assert [length for start, end in ends for length in lengths[start:end]] == lengths
+    for start, end in ends:
+        assert 1 <= end - start <= 256
+        assert end - start == 1 or (end - start) * max(lengths[start:end]) <= 25_000
+
+
+def test_columns_that_the_graph_does_not_know_are_refused(table_copy: Path) -> None:
+    inputs = json.loads((table_copy / METADATA).read_bytes())["inputs"]
+    renamed = [column | {"name": column["name"].replace("note", "notes")} for column in inputs]
+    change_metadata(table_copy, inputs=renamed)
+    with pytest.raises(ArtefactError, match=r"model\.onnx: it reads 'note', but .* Train again"):
+        Predictor.load(table_copy)
+
+
+def test_a_graph_that_knows_another_type_is_refused(table_copy: Path) -> None:
+    inputs = json.loads((table_copy / METADATA).read_bytes())["inputs"]
+    inputs[3] = {"name": "port", "type": "number"}
+    metadata = json.loads((table_copy / METADATA).read_bytes())
+    derived = [column for column in metadata["derived"] if column["kind"] != "cross"]
+    derived.append(
+        {"name": "port_and_group", "kind": "cross", "of": ["age_group", "age_group"]},
+    )
+    change_metadata(table_copy, inputs=inputs, derived=derived)
+    with pytest.raises(
+        ArtefactError, match=r"it reads port as tensor\(string\), expected tensor\(double\)"
+    ):
+        Predictor.load(table_copy)
+
+
+def test_text_features_beside_other_columns_are_refused(table_copy: Path) -> None:
+    (table_copy / FEATURES).write_text("{}", encoding="utf-8")
+    change_metadata(table_copy)
+    with pytest.raises(ArtefactError, match=r"features\.json is for models that read text alone"):
+        Predictor.load(table_copy)
+
+
+def test_a_graph_with_another_number_of_outputs_is_refused(table_copy: Path) -> None:
+    change_metadata(table_copy, task="regression", outputs=[{"name": "survived", "type": "number"}])
+    with pytest.raises(
+        ArtefactError, match=r"array of shape \(1, 2\), expected \(1, 1\) for a number"
+    ):
+        Predictor.load(table_copy)
+
+
+@pytest.mark.parametrize("kind", ["label", "number", "labels"])
+def test_a_table_that_answers_differently_than_after_training_is_refused(
+    tables: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    artefact = Path(shutil.copytree(tables[kind], tmp_path / kind))
+    examples = json.loads((artefact / METADATA).read_bytes())["examples"]
+    answer = examples[1]["answer"]
+    largest = max(abs(value) for each in examples for value in each["answer"])
+    for share, is_refused in ((0.5e-4, False), (2e-4, True)):
+        # Of probabilities as it is, of numbers as a share of the largest one.
+        examples[1]["answer"] = [answer[0] + share * (largest if kind == "number" else 1)]
+        examples[1]["answer"] += answer[1:]
+        change_metadata(artefact, examples=examples)
+        if is_refused:
+            with pytest.raises(ArtefactError, match="golden example 1 is answered differently"):
+                Predictor.load(artefact)
+        else:
+            Predictor.load(artefact)
+
+
+def test_small_numbers_are_replayed_as_closely_as_large_ones(
+    tables: dict[str, Path], tmp_path: Path
+) -> None:
+    artefact = Path(shutil.copytree(tables["number"], tmp_path / "small"))
+    instance = {"rooms": 0.001, "area": 0.001}
+    for answer, is_refused in ((0.004, False), (0.0041, True)):
+        change_metadata(artefact, examples=[{"instance": instance, "answer": [answer]}])
+        if is_refused:
+            with pytest.raises(ArtefactError, match="is answered differently"):
+                Predictor.load(artefact)
+        else:
+            Predictor.load(artefact)
+
+
+def test_an_example_without_a_finite_answer_is_refused(
+    tables: dict[str, Path], tmp_path: Path
+) -> None:
+    artefact = Path(shutil.copytree(tables["number"], tmp_path / "nan"))
+    examples = [{"instance": {"rooms": 1, "area": None}, "answer": [1.0]}]
+    change_metadata(artefact, examples=examples)
+    with pytest.raises(ArtefactError, match="is answered differently"):
+        Predictor.load(artefact)
+
+
+def test_thresholds_and_intervals_do_not_change_what_is_replayed(table_copy: Path) -> None:
+    outputs = json.loads((table_copy / METADATA).read_bytes())["outputs"]
+    outputs[0]["thresholds"] = {"no": 0.99}
+    change_metadata(table_copy, outputs=outputs)
+    Predictor.load(table_copy)
+
+
+def test_a_text_that_may_be_null_counts_as_empty(artefact_copy: Path) -> None:
+    inputs = [{"name": "title", "type": "text", "nullable": True}]
+    change_metadata(artefact_copy, inputs=inputs)
+    with pytest.raises(InstanceError, match=r"^instances\.0\.title: empty text$"):
+        Predictor.load(artefact_copy).check([{"title": None}])
+
+
+def test_one_of_several_texts_may_be_null(tmp_path: Path) -> None:
+    inputs = [
+        {"name": "title", "type": "text"},
+        {"name": "body", "type": "text", "nullable": True},
+    ]
+    directory = write_tiny_artefact(tmp_path, inputs=("title", "body"))
+    change_metadata(directory, inputs=inputs)
+    predictor = Predictor.load(directory)
+    null, empty = {"title": "svn", "body": None}, {"title": "svn", "body": ""}
+    predictor.check([null, empty])
+    np.testing.assert_array_equal(predictor.scores([null]), predictor.scores([empty]))
+    with pytest.raises(InstanceError, match=r"^instances\.0\.title: expected a text, got null$"):
+        predictor.check([{"title": None, "body": "a"}])
+    with pytest.raises(
+        InstanceError, match=r"^instances\.0\.body: missing; expected a text or null$"
+    ):
+        predictor.check([{"title": "a"}])

@@ -413,3 +413,21 @@ def test_a_request_target_that_is_none_is_a_bad_request(port: int, target: str) 
         response = http.client.HTTPResponse(connection)
         response.begin()
         assert read_answer(response)[0] in (400, 404)
+
+
+@pytest.mark.parametrize("kind", ["label", "number", "labels"])
+def test_a_table_is_served_over_real_sockets_small_and_large(
+    serve: Start, tables: dict[str, Path], kind: str
+) -> None:
+    connection = connect(serve(ARTEFACT_DIR=tables[kind]).port())
+    connection.request("GET", "/predict/example")
+    status, example = read_answer(connection.getresponse())
+    assert status == 200
+    status, answer = ask(connection, example)
+    assert (status, answer["predictions"]) == (200, example["expected"]["predictions"])
+    # Too large for the main loop.
+    status, answer = ask(connection, {"instances": example["instances"] * 1_500})
+    assert status == 200
+    assert answer["predictions"] == example["expected"]["predictions"] * 1_500
+    status, answer = ask(connection, {"instances": [{}]})
+    assert status == 422

@@ -2,7 +2,7 @@
 
 `golden/format-1` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-1` wrote
 when format 1 was new. It is committed and never written again: it stands for the artefacts that are out
-there. A new format gets a folder of its own, made in the same way.
+there. A new format gets a folder of its own, made in the same way: `predict.tests.tiny_tables` wrote `format-2`.
 """
 
 import json
@@ -63,23 +63,30 @@ def write_tiny_artefact(
     features = TextFeatures(settings, VOCABULARY)
     features.write(directory / FEATURES)
     onnx.save(_model(features, len(labels)), directory / MODEL)
-    (directory / METRICS).write_text('{"accuracy": 1.0}\n', encoding="utf-8")
-    (directory / CONFIGURATION).write_text("dataset: tiny\n", encoding="utf-8")
-    (directory / REPORT).write_text("<!doctype html><title>tiny</title>\n", encoding="utf-8")
     metadata = {
-        "format_version": FORMAT_VERSION,
-        "name": "2026-01-02-03-04-05",
-        "created_at": "2026-01-02T03:04:05+00:00",
         "task": "classification",
         "inputs": [{"name": name, "type": "text"} for name in inputs],
         "outputs": [{"name": "tag", "type": "label", "labels": list(labels)}],
         "examples": _examples(directory / MODEL, features, inputs),
-        "metrics": {"accuracy": 1.0},
         "embedding": {"algorithm": "by hand — für Menschen 🙂"},
         **more_metadata,
     }
-    write_metadata(directory, metadata)
+    write_rest(directory, metadata)
     return directory
+
+
+def write_rest(directory: Path, metadata: dict[str, Any]) -> None:
+    """Write what is the same in every tiny artefact: the files for people, and `metadata.json`."""
+    (directory / METRICS).write_text('{"accuracy": 1.0}\n', encoding="utf-8")
+    (directory / CONFIGURATION).write_text("dataset: tiny\n", encoding="utf-8")
+    (directory / REPORT).write_text("<!doctype html><title>tiny</title>\n", encoding="utf-8")
+    common = {
+        "format_version": FORMAT_VERSION,
+        "name": "2026-01-02-03-04-05",
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "metrics": {"accuracy": 1.0},
+    }
+    write_metadata(directory, common | metadata)
 
 
 def write_metadata(directory: Path, metadata: dict[str, Any]) -> None:
