@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from sklearn import datasets
+
+from train.config import ColumnConfig, Columns, Task
 
 _STACKOVERFLOW = "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
 _AG_NEWS = (
     "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/"
     "555590db4219b1243abb1918effd6a7425a2d75f/data/ag_news_csv"
 )
+_CREDITCARD = "https://storage.googleapis.com/download.tensorflow.org/data/creditcard.csv"
+_AGERON = "https://raw.githubusercontent.com/ageron/data/2ea73147454d2ff8c8a933913be4606f05b352ca"
 _SMS = (
     "https://raw.githubusercontent.com/justmarkham/pycon-2016-tutorial/"
     "5339710562cc46c4a32a369d63f1e8751a18a54e/data/sms.tsv"
@@ -61,11 +68,11 @@ class CatalogueEntry:
     rows: str
     about: str
     licence: str
-    text: tuple[str, ...]
-    label: str
+    columns: Columns
     files: tuple[RemoteFile, ...]
-    # Paths of the files in order (of the cache folder for an embedded dataset) -> a table of strings.
+    # Paths of the files in order (of the cache folder for an embedded dataset) -> a table.
     read: Callable[[Sequence[Path]], pd.DataFrame]
+    task: Task = "classification"
 
 
 def _read_stackoverflow(paths: Sequence[Path]) -> pd.DataFrame:
@@ -99,14 +106,38 @@ def _read_docstrings(paths: Sequence[Path]) -> pd.DataFrame:
     return read_docstrings(paths[0])
 
 
+def _read_csv(paths: Sequence[Path]) -> pd.DataFrame:
+    # pyarrow reads numbers as Python and JSON do, to the last bit; pandas' own parser may not.
+    return pd.read_csv(paths[0], engine="pyarrow")
+
+
+def _embedded(load: Callable[..., Any], label: str) -> Callable[[Sequence[Path]], pd.DataFrame]:
+    """Return a reader of one of scikit-learn's own datasets, with its label under a name of ours."""
+
+    def read(paths: Sequence[Path]) -> pd.DataFrame:
+        loaded = load(as_frame=True)
+        target = loaded.target
+        if "target_names" in loaded:
+            target = target.map(dict(enumerate(loaded.target_names)))
+        frame: pd.DataFrame = loaded.data.assign(**{label: target})
+        return frame
+
+    return read
+
+
+def _types(**columns: Any) -> dict[str, ColumnConfig]:
+    return {name: ColumnConfig(type=kind) for name, kind in columns.items()}
+
+
+_SCIKIT_LEARN = "in scikit-learn (embedded); "
+
 _ENTRIES = (
     CatalogueEntry(
         name="stackoverflow",
         rows="20,000",
         about="question titles, 20 tags",
         licence="StackOverflow via Kaggle, CC BY-SA; Xu et al., NAACL 2015 VSM workshop",
-        text=("title",),
-        label="tag",
+        columns=Columns(text=["title"], label="tag"),
         files=(
             RemoteFile(
                 f"{_STACKOVERFLOW}/title_StackOverflow.txt",
@@ -124,8 +155,7 @@ _ENTRIES = (
         rows="about 20,000",
         about="first paragraphs of docstrings of installed Python libraries: which library is it (embedded)",
         licence="the libraries' own (BSD, MIT, Apache, LGPL); read from the installed files, not redistributed",
-        text=("paragraph",),
-        label="library",
+        columns=Columns(text=["paragraph"], label="library"),
         files=(),
         read=_read_docstrings,
     ),
@@ -134,8 +164,7 @@ _ENTRIES = (
         rows="5,574",
         about="text messages, ham or spam (13 %)",
         licence="UCI SMS Spam Collection, CC BY 4.0",
-        text=("message",),
-        label="label",
+        columns=Columns(text=["message"], label="label"),
         files=(
             RemoteFile(_SMS, "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),
         ),
@@ -146,8 +175,7 @@ _ENTRIES = (
         rows="120,000 + 7,600",
         about="news titles and descriptions, 4 topics, own test split",
         licence="Zhang et al., NIPS 2015; research use",
-        text=("title", "description"),
-        label="topic",
+        columns=Columns(text=["title", "description"], label="topic"),
         files=(
             RemoteFile(
                 f"{_AG_NEWS}/train.csv",
@@ -159,6 +187,96 @@ _ENTRIES = (
             ),
         ),
         read=_read_ag_news,
+    ),
+    CatalogueEntry(
+        name="creditcard",
+        rows="284,807",
+        about="card transactions as 30 numbers: fraud (0.17 %) or not",
+        licence="ULB Machine Learning Group via Kaggle, ODbL",
+        columns=Columns(label="Class"),
+        files=(
+            RemoteFile(
+                _CREDITCARD, "76274b691b16a6c49d3f159c883398e03ccd6d1ee12d9d8ee38f4b4b98551a89"
+            ),
+        ),
+        read=_read_csv,
+    ),
+    CatalogueEntry(
+        name="housing",
+        rows="20,640",
+        about="Californian districts of 1990: the median house value",
+        licence="StatLib; Pace and Barry 1997",
+        columns=Columns(label="median_house_value", inputs=_types(ocean_proximity="category")),
+        files=(
+            RemoteFile(
+                f"{_AGERON}/housing/housing.csv",
+                "2364609dc48bec7df3ba9dbb7041478e704ecddcee70ef1827ec3fc49d22c0cc",
+            ),
+        ),
+        read=_read_csv,
+        task="regression",
+    ),
+    CatalogueEntry(
+        name="titanic",
+        rows="891",
+        about="passengers: who survived",
+        licence="public; Encyclopedia Titanica via Kaggle",
+        columns=Columns(
+            label="Survived",
+            inputs=_types(
+                PassengerId="ignore",
+                Name="ignore",
+                Ticket="ignore",
+                Cabin="ignore",
+                Pclass="category",
+                Sex="category",
+                Embarked="category",
+            ),
+        ),
+        files=(
+            RemoteFile(
+                f"{_AGERON}/titanic/train.csv",
+                "14769fb1850e2d26d8e6db0ee49c213878040432827e39b13caaa15603c6598f",
+            ),
+        ),
+        read=_read_csv,
+    ),
+    CatalogueEntry(
+        name="breast-cancer",
+        rows="569",
+        about="30 measurements of cell nuclei: malignant or benign",
+        licence=_SCIKIT_LEARN + "UCI Wisconsin Diagnostic, CC BY 4.0",
+        columns=Columns(label="diagnosis"),
+        files=(),
+        read=_embedded(datasets.load_breast_cancer, "diagnosis"),
+    ),
+    CatalogueEntry(
+        name="iris",
+        rows="150",
+        about="4 measurements of flowers, 3 species",
+        licence=_SCIKIT_LEARN + "UCI, CC BY 4.0; Fisher 1936",
+        columns=Columns(label="species"),
+        files=(),
+        read=_embedded(datasets.load_iris, "species"),
+    ),
+    CatalogueEntry(
+        name="wine",
+        rows="178",
+        about="13 chemical measurements of wines, 3 cultivars",
+        licence=_SCIKIT_LEARN + "UCI, CC BY 4.0",
+        columns=Columns(label="cultivar"),
+        files=(),
+        read=_embedded(datasets.load_wine, "cultivar"),
+    ),
+    CatalogueEntry(
+        name="diabetes",
+        rows="442",
+        about="10 measurements of patients: how far the disease was a year later",
+        licence=_SCIKIT_LEARN + "Efron et al., Annals of Statistics 2004",
+        columns=Columns(label="progression", inputs=_types(sex="category")),
+        files=(),
+        read=_embedded(partial(datasets.load_diabetes, scaled=False), "progression"),
+        task="regression",
     ),
 )
 

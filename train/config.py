@@ -1,8 +1,11 @@
 """What `train-conf.yml` may say: typed, validated, every problem reported at once. The only importer of yaml."""
 
+import copy
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +17,7 @@ from pydantic import (
     Field,
     Strict,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -25,7 +29,26 @@ Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 LoosePath = Annotated[Path, Strict(False)]
-Scalar = str | int | float | bool
+Task = Literal["classification", "regression", "multilabel"]
+DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
+AIM = re.compile(r"none|f1|(recall|precision) *>= *(0\.\d+|1(?:\.0+)?)")
+
+
+# What a file says of the dataset that it names, and of no other.
+_OF_THE_DATASET = (
+    *("task", "columns", "where", "sha256", "encoding"),
+    *("imbalance", "decision", "model", "features", "search"),
+)
+# What a search may change: anything that is read when a model is fitted.
+_SEARCHED = (
+    "model",
+    "features",
+    "imbalance",
+    "decision",
+    "text_features",
+    "embeddings",
+    "training",
+)
 
 
 class ConfigError(UserError):
@@ -33,18 +56,222 @@ class ConfigError(UserError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _flattened(path: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {path: value}
+    inner = [_flattened(f"{path}.{key}", found) for key, found in value.items()]
+    return {key: found for part in inner for key, found in part.items()}
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _as_text(value: object) -> object:
+    # YAML reads the categories 1, 2 and 3 as numbers.
+    return str(value) if type(value) is int else value
+
+
+def _as_texts(value: object) -> object:
+    return list(map(_as_text, value)) if isinstance(value, list) else value
+
+
+def _as_scalar(value: object) -> object:
+    if isinstance(value, (str, int, float)):
+        return value
+    quotes = ". Put a date into quotes" if isinstance(value, date) else ""
+    raise ValueError(f"expected a text, a number, true or false, got {_shown(value)}{quotes}")
+
+
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ColumnConfig(_Section):
+    """What is declared of one column of a table; training data is checked against it."""
+
+    type: Literal["number", "category", "text", "date", "ignore"] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)] | None = None
+    max_missing: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """Its type, as far as it is declared: limits are those of a number, categories those of a category."""
+        if self.type is None and (self.minimum, self.maximum) != (None, None):
+            return "number"
+        return "category" if self.type is None and self.categories else self.type
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ColumnConfig":
+        if self.kind != "number" and (self.minimum, self.maximum) != (None, None):
+            raise ValueError(f"minimum and maximum are for a number, not for type: {self.type}")
+        if self.kind != "category" and self.categories is not None:
+            raise ValueError(f"categories are for type: category, not for a {self.kind}")
+        if self.type == "ignore" and self.max_missing is not None:
+            raise ValueError("max_missing is not for a column that is ignored")
+        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
+            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
+        if len(set(self.categories or ())) < len(self.categories or ()):
+            raise ValueError("categories: one is given twice")
+        return self
+
+
+def _as_column(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
 class Columns(_Section):
     """Which columns of the dataset are what."""
 
-    text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] = ["text"]
     label: str = "label"
+    # Several labels in one cell stand between these.
+    separator: Annotated[str, Field(min_length=1)] = ","
+    text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    inputs: dict[Name, Annotated[ColumnConfig, BeforeValidator(_as_column)]] = {}
+
+    @model_validator(mode="after")
+    def _are_what_they_are_once(self) -> "Columns":
+        if self.label in (*(self.text or ()), *self.inputs):
+            raise ValueError(f"{self.label!r} is the label (columns.label) and cannot be an input")
+        for name in self.text or ():
+            kind = self.inputs[name].kind if name in self.inputs else None
+            if kind not in (None, "text"):
+                raise ValueError(f"{name!r} is in text, but {kind} in inputs")
+        return self
+
+
+class ModelConfig(_Section):
+    """Which model; whatever else is said here are parameters of the function that makes its pipeline."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any] = Field(init=False)
+
+    pipeline: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the pipeline."""
+        return dict(self.__pydantic_extra__)
+
+
+class FeatureConfig(_Section):
+    """One column computed from others: exactly one of `ratio`, `cross`, `bins` and `date`."""
+
+    ratio: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    cross: Annotated[list[str], Field(min_length=2)] | None = None
+    bins: str | None = None
+    edges: Annotated[list[float], Field(min_length=1)] | None = None
+    date: str | None = None
+    part: DatePart | None = None
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> "FeatureConfig":
+        kinds = ("ratio", "cross", "bins", "date")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"expected exactly one of {', '.join(kinds)}, got {' and '.join(given) or 'none'}"
+            )
+        if (self.bins is None) != (self.edges is None):
+            raise ValueError("bins and edges belong together, such as {bins: age, edges: [18, 65]}")
+        if (self.date is None) != (self.part is None):
+            raise ValueError("date and part belong together, such as {date: sold_on, part: month}")
+        if self.edges is not None and sorted(set(self.edges)) != self.edges:
+            raise ValueError("edges must ascend")
+        return self
+
+
+class ImbalanceConfig(_Section):
+    """What is done, to the training rows only, when some labels are rare."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    # Rows of any label are cut to so many times those of the rarest.
+    under_sample: Annotated[float, Field(ge=1)] | None = None
+
+
+class Cost(_Section):
+    """What a mistake costs: a false alarm, and a positive that is missed."""
+
+    fp: Annotated[float, Field(ge=0)]
+    fn: Annotated[float, Field(ge=0)]
+
+
+class CostAim(_Section):
+    """The threshold with the least cost."""
+
+    cost: Cost
+
+
+class DecisionConfig(_Section):
+    """How probabilities become an answer; a threshold is chosen on the validation rows."""
+
+    # None: f1 for several labels at once, none otherwise.
+    aim: str | CostAim | None = None
+    positive: Annotated[str, BeforeValidator(_as_text)] | None = None
+
+    @field_validator("aim", mode="wrap")
+    @classmethod
+    def _is_an_aim(cls, value: object, validate: Callable[[object], Any]) -> str | CostAim | None:
+        try:
+            aim: str | CostAim | None = validate(value)
+        except ValidationError:
+            aim = ""
+        if isinstance(aim, str) and not AIM.fullmatch(aim):
+            raise ValueError(
+                'expected none, f1, "recall>=0.9", "precision>=0.9" or {cost: {fp: 1, fn: 50}}, '
+                f"got {value!r}"
+            )
+        return aim
+
+
+class EvaluationConfig(_Section):
+    """What is measured beside the test split."""
+
+    # Cross-validation on the rows that are not for the test; 0 for none.
+    folds: Annotated[int, Field(ge=0, le=100)] = 0
+    # How often a regression's prediction interval shall hold the truth.
+    interval: Share | None = None
+
+    @model_validator(mode="after")
+    def _is_more_than_one(self) -> "EvaluationConfig":
+        if self.folds == 1:
+            raise ValueError("folds must be 0 for none, or at least 2")
+        return self
+
+
+class SearchConfig(_Section):
+    """Which values of which keys are tried. A key with a dot in it is a parameter: `model.C: [0.1, 1]`."""
+
+    method: Literal["grid", "random"] = "grid"
+    # Of a random search.
+    trials: Count = 10
+    # Each trial is cross-validated; 1 for the validation rows alone.
+    folds: Annotated[int, Field(ge=1, le=20)] = 3
+    # None: log_loss, rmse or micro_f1, by the task.
+    metric: str | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    parameters: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_parameters(cls, content: object) -> object:
+        if not isinstance(content, dict):
+            return content
+        rest = dict(content)
+        gathered: dict[str, object] = {}
+        for key, value in content.items():
+            # `--set search.model.C=[0.1,1]` comes as one within the other.
+            if key not in cls.model_fields and ("." in str(key) or isinstance(value, dict)):
+                gathered |= _flattened(str(key), rest.pop(key))
+        parameters = rest.get("parameters", {})
+        if gathered and isinstance(parameters, dict):
+            rest["parameters"] = parameters | gathered
+        return rest
 
 
 class SplitConfig(_Section):
@@ -87,14 +314,14 @@ class TrainingConfig(_Section):
     deep_dropout: Rate = 0.5
     hidden_dropout: Rate = 0.5
     patience: Count = 2
-    class_weights: Literal["none", "balanced"] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 class TrainConfig(_Section):
     """The whole of `train-conf.yml`, defaults filled in."""
 
-    task: Literal["classification"] = "classification"
+    # None: what the dataset is for, by the catalogue; classification for a file.
+    task: Task | None = None
     dataset: Annotated[str, Field(min_length=1)]
     offline: str | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -103,11 +330,39 @@ class TrainConfig(_Section):
     where: dict[str, Scalar] = {}
     min_samples_per_label: Count = 5
     split: SplitConfig = SplitConfig()
-    features: FeatureSettings = FeatureSettings()
+    imbalance: ImbalanceConfig = ImbalanceConfig()
+    decision: DecisionConfig = DecisionConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    search: SearchConfig | None = None
+    # Of models of tables.
+    model: ModelConfig = ModelConfig()
+    features: dict[Name, FeatureConfig] = {}
+    # Of the text model.
+    text_features: FeatureSettings = FeatureSettings()
     embeddings: EmbeddingConfig = EmbeddingConfig()
     training: TrainingConfig = TrainingConfig()
     data_dir: LoosePath = Path("data/raw")
     artefacts_dir: LoosePath = Path("data/artefacts")
+
+    @property
+    def keeps_validation(self) -> bool:
+        """Whether something is chosen on validation rows that the model must not have seen."""
+        return self.decision.aim not in (None, "none") or self.evaluation.interval is not None
+
+    def for_other_dataset(self, dataset: str) -> "TrainConfig":
+        """Return the configuration for another dataset, without what is said of the rows of this one."""
+        return TrainConfig.model_validate(_for_dataset(self.model_dump(), dataset))
+
+    def with_values(self, values: Mapping[str, Any]) -> "TrainConfig":
+        """Return the configuration with some keys (`section.key`) set to other values.
+
+        Raises:
+            ConfigError: A key is unknown or a value is none that it takes.
+        """
+        content = self.model_dump()
+        for path, value in values.items():
+            _set(content, path, value)
+        return _validated(content, "search")
 
     def to_yaml(self) -> str:
         """Return the configuration as a file that trains the same model again."""
@@ -129,18 +384,66 @@ def load_config(
     """
     content = _read_yaml(file)
     if dataset is not None:
-        # columns, where and sha256 in the file describe the dataset that is being replaced.
-        for key in ("columns", "where", "sha256"):
-            content.pop(key, None)
-        content["dataset"] = dataset
+        content = _for_dataset(content, dataset)
     for override in overrides:
         _apply_override(content, override)
+    return _validated(content, str(file))
+
+
+def _validated(content: Mapping[str, Any], place: str) -> TrainConfig:
+    config, problems = _check(content)
+    if config is not None:
+        problems = _search_problems(config)
+    if config is None or problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError("\n  ".join([f"{place}: {count}", *problems]))
+    return config
+
+
+def _check(content: Mapping[str, Any]) -> tuple[TrainConfig | None, list[str]]:
     try:
-        return TrainConfig.model_validate(content)
+        return TrainConfig.model_validate(content), []
     except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise ConfigError("\n  ".join([f"{file}: {count}", *problems]))
+        return None, [_describe(problem) for problem in error.errors()]
+
+
+def _search_problems(config: TrainConfig) -> list[str]:
+    """Try every value that a search would, before hours are spent on the first of them."""
+    if config.search is None:
+        return []
+    parameters = config.search.parameters
+    problems = [
+        f"search.{path}: cannot be searched; expected a key of {', '.join(_SEARCHED)}, such as model.C."
+        for path in parameters
+        if path.partition(".")[0] not in _SEARCHED
+    ]
+    content = config.model_dump() | {"search": None}
+    for path, values in parameters.items() if not problems else ():
+        for value in values:
+            tried = copy.deepcopy(content)
+            for other, [first, *_] in parameters.items():
+                _set(tried, other, first)
+            _set(tried, path, value)
+            problems += [f"search.{problem}" for problem in _check(tried)[1]]
+    return list(dict.fromkeys(problems))
+
+
+def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Leave out what a configuration says of the rows of its dataset, and name another one."""
+    rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
+    if isinstance(evaluation := rest.get("evaluation"), dict):
+        rest["evaluation"] = {key: evaluation[key] for key in evaluation if key != "interval"}
+    return rest | {"dataset": dataset}
+
+
+def _set(content: dict[str, Any], path: str, value: object) -> None:
+    *sections, key = path.split(".")
+    section = content
+    for name in sections:
+        if not isinstance(section.get(name), dict):
+            section[name] = {}
+        section = section[name]
+    section[key] = value
 
 
 class _Loader(yaml.SafeLoader):
@@ -200,53 +503,74 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
+    if not equals or not all(path.split(".")):
         raise ConfigError(
             f"--set {override}: expected section.key=value, such as training.epochs=3."
         )
-    section = content
-    for key in keys[:-1]:
-        if not isinstance(section.get(key), dict):
-            section[key] = {}
-        section = section[key]
-    section[keys[-1]] = _parse_yaml(text, f"--set {path}")
+    _set(content, path, _parse_yaml(text, f"--set {path}"))
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
-    location = problem["loc"]
-    place = ".".join(map(str, location)) or "configuration"
+    location, got = problem["loc"], problem["input"]
+    place = ".".join(map(str, location)).replace("search.parameters.", "search.", 1)
+    place = place or "configuration"
     if problem["type"] == "extra_forbidden":
         return f"{place}: unknown key.{_suggestion(str(location[-1]), _keys_at(location[:-1]))}"
     if problem["type"] == "missing" and location == ("dataset",):
         return "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names)."
+    if problem["type"] == "missing" and location == ("search", "parameters"):
+        return "search: nothing to try; give values, such as model.C: [0.1, 1, 10]."
     if problem["type"] == "missing":
         return f"{place}: missing."
+    if location[-1:] == ("[key]",):
+        named = place.removesuffix("[key]").rstrip(".")
+        return f"{named}: expected a text as key, got {_shown(got)}. {_quoted(got)}".rstrip()
     if problem["type"] in ("too_short", "string_too_short", "string_pattern_mismatch"):
-        return f"{place}: {problem['msg']}, got {problem['input']!r}."
+        return f"{place}: {problem['msg']}, got {_shown(got)}."
     if problem["type"] == "value_error":
         return f"{place}: {problem['ctx']['error']}."
-    return (
-        f"{place}: expected {_expectation(location) or problem['msg']}, got {problem['input']!r}."
-    )
+    expected = _expectation(location) or problem["msg"]
+    if problem["type"] == "finite_number":
+        expected = expected.replace("a number", "a finite number")
+    message = f"{place}: expected {expected}, got {_shown(got)}."
+    if location[0] == "features" and (known := _elsewhere(str(location[-1]))):
+        return f"{message} Did you mean {known[0]}?"
+    return f"{message} {_quoted(got) if expected == 'a text' else ''}".rstrip()
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, date) else repr(value)
+
+
+def _quoted(value: object) -> str:
+    return "Put it into quotes." if isinstance(value, (int, float, date)) else ""
 
 
 def _suggestion(key: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = difflib.get_close_matches(key, names, n=1)
+    close = [*difflib.get_close_matches(key, names, n=1), *_elsewhere(key)]
     return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(names)}."
+
+
+def _elsewhere(key: str) -> list[str]:
+    """Return the sections that have a key, with the key."""
+    return [
+        f"{section}.{key}" for section in TrainConfig.model_fields if key in _keys_at((section,))
+    ]
+
+
+@cache
+def _root_schema() -> dict[str, Any]:
+    return TrainConfig.model_json_schema()
 
 
 def _schema_at(location: Sequence[str | int]) -> dict[str, Any]:
     """Return the JSON schema of a place in the configuration; empty if there is none."""
-    root = TrainConfig.model_json_schema()
+    root = _root_schema()
     node: dict[str, Any] = root
     for part in location:
-        node = (
-            node.get("properties", {}).get(part, {})
-            if isinstance(part, str)
-            else node.get("items", {})
-        )
+        named = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        node = named if isinstance(part, str) else node.get("items", {})
         options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
         node = options[0] if len(options) == 1 else node
         if "$ref" in node:

@@ -1,94 +1,106 @@
-"""The data layer: fetch a dataset, read it, check and clean it, split it."""
+"""The data layer: a table into rows that a model can learn from. Typed, cleaned, split."""
 
-import contextlib
-import csv
 import difflib
-import gzip
-import hashlib
-import json
-import os
-import sys
-import warnings
-import zlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO, StringIO
-from pathlib import Path
+from math import isnan
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pooch
-import pyarrow
-import requests
 from sklearn.model_selection import train_test_split
 
-from train.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
+from train.catalogue import CATALOGUE
 from train.config import Columns, TrainConfig
-from train.errors import UserError
+from train.schema import (
+    Typed,
+    as_numbers,
+    as_text,
+    find_nested,
+    is_missing,
+    is_missing_token,
+    type_columns,
+)
+from train.sources import DatasetError, RawTable, fetch
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-_TIMEOUT_S = 30
-_RETRIES = 2
 _CONFLICTS_SHOWN = 5
-
-
-class DatasetError(UserError):
-    """A dataset that cannot be trained on. The message says what, where and how to mend it."""
-
-
-class UnreachableError(DatasetError):
-    """The host of a download does not answer."""
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """A dataset as it was read, before any row was dropped."""
-
-    name: str
-    source: str
-    sha256: str
-    columns: Columns
-    frame: pd.DataFrame
+# A label that is a number with more values than this, and few rows for each, is a quantity and no class.
+_MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
+# Larger whole numbers are not told apart by doubles.
+_WHOLE = 2**53
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clean, labelled texts.
+    """Clean, labelled rows.
 
     Attributes:
-        rows: The values of `columns.text`, one tuple a row.
-        labels: <int64>[num_rows], indices into `label_names`.
-        label_names: In alphabetical order.
+        frame: The inputs, a column each: numbers as float64, anything else as str.
+        kinds: Input -> number, category, text or date, in the order of the columns.
+        targets: What is to be predicted. Classification: <int64>[num_rows], indices into `label_names`;
+            several labels at once: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
+        label_names: In alphabetical order; empty for a regression.
         own_test: <bool>[num_rows] of the dataset's own test split, or None.
         dropped: Reason -> rows dropped for it.
+        duplicates: Rows that are there already, label and all; of texts they are dropped.
+        rare_labels: Labels taken off rows that have several, for being too rare.
+        ignored: Column -> why it is not an input.
         conflicts: Texts that stand under more than one label: how many, and a few of them.
     """
 
     name: str
     source: str
     sha256: str
+    frame: pd.DataFrame
+    kinds: dict[str, str]
     columns: Columns
-    rows: list[tuple[str, ...]]
-    labels: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
     label_names: list[str]
     own_test: npt.NDArray[np.bool_] | None
     rows_read: int
     dropped: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    rare_labels: int = 0
+    ignored: dict[str, str] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
 
-    def texts(self, rows: Iterable[int] | None = None) -> list[str]:
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.frame)
+
+    def texts(self, rows: npt.NDArray[np.int64] | None = None) -> list[str]:
         """Return one text a row, of all or the given rows: its columns as the predictor joins them."""
-        return [
-            "\n".join(self.rows[row]) for row in (range(len(self.rows)) if rows is None else rows)
+        frame = self.frame if rows is None else self.frame.iloc[rows]
+        columns = [frame[name].tolist() for name in self.kinds]
+        return columns[0] if len(columns) == 1 else list(map("\n".join, zip(*columns, strict=True)))
+
+    def instances(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return rows as a request would send them."""
+        columns = [
+            _as_json(self.frame[name].iloc[rows].tolist(), kind)
+            for name, kind in self.kinds.items()
         ]
+        return [dict(zip(self.kinds, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def truth(self, row: int) -> Any:
+        """Return the target of a row as an answer would give it."""
+        target = self.targets[row]
+        if self.targets.ndim == 2:
+            return [name for name, given in zip(self.label_names, target, strict=True) if given]
+        return self.label_names[target] if self.label_names else float(target)
 
     def label_counts(self) -> dict[str, int]:
         """Return label -> rows."""
-        counts = np.bincount(self.labels, minlength=len(self.label_names))
+        counts = (
+            self.targets.sum(axis=0)
+            if self.targets.ndim == 2
+            else np.bincount(self.targets, minlength=len(self.label_names))
+            if self.label_names
+            else np.zeros(0)
+        )
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
 
@@ -101,21 +113,15 @@ class Split:
     test: npt.NDArray[np.int64]
 
 
-def load_dataset(config: TrainConfig, name: str | None = None) -> Dataset:
+def load_dataset(config: TrainConfig) -> Dataset:
     """Fetch, read, check and clean the dataset of a configuration.
-
-    Args:
-        config: What to train on.
-        name: Another dataset to take instead; what the configuration says of columns and rows is then
-            not about it and is left out.
 
     Raises:
         UnreachableError: It is to be downloaded, and its host does not answer.
         DatasetError: Anything else that keeps it from being trained on.
     """
-    where = config.where if name is None else {}
-    table = _fetch(config, name)
-    return _clean(table, where, config.min_samples_per_label)
+    config = complete(config)
+    return clean(fetch(config), config)
 
 
 def split_dataset(dataset: Dataset, config: TrainConfig) -> Split:
@@ -124,319 +130,300 @@ def split_dataset(dataset: Dataset, config: TrainConfig) -> Split:
     Raises:
         DatasetError: There are too few rows for every part to have every label.
     """
-    shares, rows = config.split, np.arange(len(dataset.rows))
+    shares, rows = config.split, np.arange(len(dataset))
     if dataset.own_test is None:
-        rest, test = _split_rows(dataset, rows, shares.test, shares.seed, "test")
+        rest, test = split_rows(dataset, rows, shares.test, shares.seed, "test")
     else:
         rest, test = rows[~dataset.own_test], rows[dataset.own_test]
     share = (
         shares.validation * len(rows) / len(rest) if dataset.own_test is None else shares.validation
     )
-    train, validation = _split_rows(dataset, rest, share, shares.seed, "validation")
+    train, validation = split_rows(dataset, rest, share, shares.seed, "validation")
     return Split(train, validation, test)
 
 
-def _split_rows(
+def split_rows(
     dataset: Dataset, rows: npt.NDArray[np.int64], share: float, seed: int, part: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    labels = dataset.labels[rows]
+    """Split rows in two, stratified where every row has one label; the second gets `share`.
+
+    Raises:
+        DatasetError: There are too few rows.
+    """
+    targets = dataset.targets[rows]
+    labels = targets if dataset.label_names and targets.ndim == 1 else None
     try:
         kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
     except ValueError as error:
+        labelled = f" with {len(dataset.label_names)} labels" if dataset.label_names else ""
+        every = " with every label in it" if labels is not None else ""
         raise DatasetError(
-            f"{dataset.name}: too few rows to split: {len(rows)} rows with {len(dataset.label_names)} labels "
-            f"cannot give {share:.0%} to {part} with every label in it ({error}) "
+            f"{dataset.name}: too few rows to split: {len(rows)} rows{labelled} "
+            f"cannot give {share:.0%} to {part}{every} ({error}) "
             f"Give more rows, a larger split.{part}, or raise min_samples_per_label."
         ) from None
     return kept, taken
 
 
-# ------------------------------------------------------------------ fetching
+def under_sample(
+    dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig
+) -> npt.NDArray[np.int64]:
+    """Leave out rows of frequent labels, by chance, as far as `imbalance.under_sample` says; for training rows."""
+    ratio = config.imbalance.under_sample
+    if ratio is None:
+        return rows
+    labels = dataset.targets[rows]
+    counts = np.bincount(labels)
+    most = max(1, int(ratio * counts[counts > 0].min()))
+    random = np.random.default_rng(config.split.seed)
+    kept = [
+        random.permutation(np.flatnonzero(labels == label))[:most] for label in range(len(counts))
+    ]
+    left: npt.NDArray[np.int64] = rows[np.sort(np.concatenate(kept))]
+    return left
 
 
-def _fetch(config: TrainConfig, name: str | None) -> RawTable:
-    wanted = name or config.dataset
-    entry = CATALOGUE.get(wanted)
-    if entry is not None:
-        return _fetch_entry(entry, config, use_columns=name is None)
-    columns = config.columns or Columns()
-    try:
-        scheme = urlsplit(wanted).scheme
-    except ValueError as error:
-        raise DatasetError(f"dataset: {wanted!r} is not an address ({error}).") from None
-    if scheme in ("http", "https"):
-        remote = [(wanted, config.sha256, _cache_name(wanted))]
-        path = _download(remote, config.data_dir)[0]
-    else:
-        path = _existing_file(wanted, config.sha256)
-    return RawTable(wanted, wanted, _sha256_of([path]), columns, read_table(path, config.encoding))
+def complete(config: TrainConfig) -> TrainConfig:
+    """Fill in what the catalogue knows of the dataset, its task and its columns; what is configured wins."""
+    entry = CATALOGUE.get(config.dataset)
+    task = config.task or (entry.task if entry else "classification")
+    columns = _merged(entry.columns, config.columns) if entry else config.columns
+    return config.model_copy(update={"task": task, "columns": columns})
 
 
-def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, use_columns: bool) -> RawTable:
-    own = Columns(text=list(entry.text), label=entry.label)
-    columns = config.columns if use_columns and config.columns is not None else own
-    if not entry.files:
-        try:
-            frame = entry.read([config.data_dir])
-        except OSError as error:
-            place = error.filename or config.data_dir
-            raise DatasetError(
-                f"{place}: cannot be made: {error.strerror}. Set data_dir."
-            ) from None
-        digest = hashlib.sha256(
-            frame.to_csv(index=False).encode("utf-8", "surrogatepass")
-        ).hexdigest()
-        return RawTable(entry.name, "embedded", digest, columns, frame)
-    folder = config.data_dir / entry.name
-    paths = _download(
-        [(_mirrored(file.url), file.sha256, _name_of(file)) for file in entry.files], folder
+def _merged(known: Columns, given: Columns | None) -> Columns:
+    """Return what is known of columns, but for what is given."""
+    if given is None:
+        return known
+    merged = known.model_copy(
+        update={name: getattr(given, name) for name in given.model_fields_set}
     )
-    return RawTable(entry.name, entry.files[0].url, _sha256_of(paths), columns, entry.read(paths))
-
-
-def _name_of(file: RemoteFile) -> str:
-    return file.url.rsplit("/", 1)[1]
-
-
-def _cache_name(url: str) -> str:
-    """Return a file name of its own for a URL, with the ending that says its format."""
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{Path(urlsplit(url).path).name or 'download'}"
-
-
-def _mirrored(url: str) -> str:
-    """Re-root a URL on DATASET_MIRROR, if that is set: scheme and host are replaced, the path is kept."""
-    mirror = os.environ.get("DATASET_MIRROR", "").rstrip("/")
-    return mirror + urlsplit(url).path if mirror else url
-
-
-def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> list[Path]:
-    """Download (url, sha256 or None, file name) triples into a folder, or find them there whole."""
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be made: {error.strerror}. Set data_dir.") from None
-    cache = pooch.create(
-        path=folder,
-        base_url="",
-        registry={name: sha256 for _, sha256, name in files},
-        urls={name: url for url, _, name in files},
-        retry_if_failed=_RETRIES,
-    )
-    return [_download_one(cache, name) for _, _, name in files]
-
-
-def _download_one(cache: pooch.Pooch, name: str) -> Path:
-    url = cache.get_url(name)
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT_S)
-    try:
-        path = Path(cache.fetch(name, downloader=downloader))
-        # pooch's temporary files are their owner's alone; a container may read the cache as somebody else.
-        with contextlib.suppress(PermissionError):
-            path.chmod(0o644)
-        return path
-    except requests.HTTPError as error:
-        raise DatasetError(
-            f"{url}: the server answered {error.response.status_code}. Check the address."
-        ) from None
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise DatasetError(
-            f"{url}: not an address ({error}). Check it and DATASET_MIRROR."
-        ) from None
-    except requests.RequestException as error:
-        raise UnreachableError(
-            f"{url}: cannot be reached ({type(error).__name__}). Check the network, set DATASET_MIRROR to a mirror, "
-            "choose another dataset with DATASET= (docstrings needs no network), "
-            "or set `offline: docstrings` in the configuration to fall back on it."
-        ) from None
-    except ValueError as error:  # pooch: the checksum differs
-        raise DatasetError(f"{url}: {error}") from None
-    except OSError as error:
-        raise DatasetError(
-            f"{cache.path / name}: cannot be read or written: {error.strerror or error}."
-        ) from None
-
-
-def _existing_file(wanted: str, sha256: str | None) -> Path:
-    path = Path(os.path.expanduser(wanted))
-    if not os.path.isfile(path):  # not path.is_file(): that raises for a name that is too long
-        what = (
-            "is a directory, not a file"
-            if os.path.isdir(path)
-            else "is neither a dataset's name nor a file"
-        )
-        close = difflib.get_close_matches(wanted, CATALOGUE, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
-        raise DatasetError(f"dataset: {wanted!r} {what}. {hint}")
-    if not os.access(path, os.R_OK):
-        raise DatasetError(f"{path}: cannot be read: permission denied.")
-    if sha256 is not None and _sha256_of([path]) != sha256:
-        raise DatasetError(
-            f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration)."
-        )
-    return path
-
-
-def _sha256_of(paths: Iterable[Path]) -> str:
-    digests = [pooch.file_hash(str(path)) for path in paths]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-# ------------------------------------------------------------------- reading
-
-
-def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Read CSV, TSV, JSON Lines or Parquet, gzipped or not, into a table of strings.
-
-    Raises:
-        DatasetError: It is not what its name says, has undecodable bytes, or a row of another length.
-    """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if kind not in FORMATS:
-        raise DatasetError(
-            f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz behind it)."
-        )
-    try:
-        raw = gzip.decompress(path.read_bytes()) if suffixes[-1] == ".gz" else path.read_bytes()
-        if kind == ".parquet":
-            return pd.read_parquet(BytesIO(raw))
-        text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except pyarrow.ArrowException as error:
-        raise DatasetError(f"{path}: not a Parquet file ({error}).") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"{path}: not a whole gzip file ({error}).") from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DatasetError(
-            f"{path}, line {line}: byte {raw[error.start]:#04x} is not {encoding}. "
-            "Save the file as UTF-8, or set `encoding:` (such as latin-1)."
-        ) from None
-    except (LookupError, UnicodeError):  # UnicodeError: of codecs that are not for files
-        raise DatasetError(f"encoding: Python knows no {encoding!r}.") from None
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
-    _refuse_other_formats(path, text)
-    return (
-        _parse_jsonl(path, text)
-        if kind == ".jsonl"
-        else _parse_separated(path, text, "\t" if kind == ".tsv" else ",")
-    )
-
-
-def _refuse_other_formats(path: Path, text: str) -> None:
-    start = text[:200].lstrip().lower()
-    if not start:
-        raise DatasetError(f"{path}: the file is empty.")
-    if start.startswith(("<!doctype", "<html", "<?xml")):
-        raise DatasetError(
-            f"{path}: this is a web page, not {path.suffix}. Was a login page downloaded instead?"
-        )
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DatasetError(f"{path}, line {line}: a NUL byte; this is not a text file.")
-
-
-def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-            frame = pd.read_csv(
-                StringIO(text),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[],
-                index_col=False,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise DatasetError(f"{path}: ragged or broken rows: {str(error).strip()}") from None
-    # pandas takes a field that is not there for an empty one.
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))
-    rows = enumerate(csv.reader(StringIO(text, newline=""), delimiter=separator))
-    lengths = [(number, len(row)) for number, row in rows if "".join(row).strip()]
-    short = [(number, length) for number, length in lengths if length < frame.shape[1]]
-    if short:
-        raise DatasetError(
-            f"{path}: row {short[0][0]} (below the header) has {short[0][1]} fields, "
-            f"expected {frame.shape[1]}; {len(short)} rows are too short."
-        )
-    return frame
-
-
-def _parse_jsonl(path: Path, text: str) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DatasetError(f"{path}, line {number}: not JSON ({error}).") from None
-        if not isinstance(row, dict):
-            raise DatasetError(
-                f"{path}, line {number}: expected an object, got {type(row).__name__}."
-            )
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)  # a missing number would make all of them floats
+    taken = {merged.label, *(merged.text or ()), *given.inputs}
+    rest = {name: column for name, column in known.inputs.items() if name not in taken}
+    return merged.model_copy(update={"inputs": rest | given.inputs})
 
 
 # ------------------------------------------------------------------ cleaning
 
 
-def _clean(table: RawTable, where: dict[str, Any], min_samples: int) -> Dataset:
-    frame, columns = table.frame, table.columns
-    _require_columns(table, [*columns.text, columns.label, *where])
-    dropped: dict[str, int] = {}
+class _Rows:
+    """The rows that are left of a table, and why the others are not."""
 
-    def keep(rows: "pd.Series[bool]", reason: str) -> None:
-        nonlocal frame
-        if count := int((~rows).sum()):
-            dropped[reason] = count
-        frame = frame[rows]
+    def __init__(self, table: RawTable, label: str) -> None:
+        self.frame = table.frame
+        self.labels: pd.Series[Any] = table.frame[label]
+        self.own_test = table.own_test
+        self.dropped: dict[str, int] = {}
 
-    for column, value in where.items():
-        keep(_as_text(frame[column]) == str(value), f"where {column} is not {value}")
-    label = _as_text(frame[columns.label]).str.strip()
-    values = [_as_text(frame[column]) for column in columns.text]
-    frame = pd.DataFrame(
-        {
-            "row": list(zip(*values, strict=True)),
-            "text": pd.Series(map("\n".join, zip(*values, strict=True)), frame.index, dtype=str),
-            "label": label,
-            "own_test": frame.get(OWN_TEST_SPLIT, False),
-        },
-        index=frame.index,
-    )
-    keep(frame["label"] != "", "label missing")
-    keep(frame["text"].str.strip() != "", "text empty")
-    keep(~frame.duplicated(["text", "label"]), "exact duplicate")
-    counts = frame["label"].map(frame["label"].value_counts())
-    keep(counts >= min_samples, f"label with fewer than {min_samples} rows")
-    _require_labels(table, frame, dropped)
-    conflicting = frame.loc[frame.duplicated("text", keep=False), "text"].unique()
-    label_names = sorted(frame["label"].unique())
-    own_test = frame["own_test"].to_numpy(dtype=bool)
+    def drop(self, wrong: "pd.Series[bool]", reason: str) -> None:
+        if count := int(wrong.sum()):
+            self.dropped[reason] = count
+            kept = ~wrong.to_numpy(dtype=bool)
+            self.frame, self.labels = self.frame[kept], self.labels[kept]
+            if self.own_test is not None:
+                self.own_test = self.own_test[kept]
+
+
+def clean(table: RawTable, config: TrainConfig) -> Dataset:
+    """Drop the rows that cannot be learned from, and give every column its type.
+
+    Raises:
+        DatasetError: Columns are missing, labels or values are not what was declared, or nothing is left.
+    """
+    columns = _columns_of(table, config)
+    _require_columns(table, [*(columns.text or []), *columns.inputs, columns.label, *config.where])
+    rows = _Rows(table, columns.label)
+    for column, value in config.where.items():
+        rows.drop(~_equal(rows.frame[column], value), f"where {column} is not {value}")
+    rows.labels = _read_labels(table, rows.labels, columns, config)
+    if config.task != "multilabel":  # where a row may well have no label
+        rows.drop(rows.labels == "", "label missing")
+    _require_rows(table, rows)
+    typed = _type_inputs(table, rows.frame, columns)
+    rows.frame = typed.values
+    of_texts = set(typed.kinds.values()) == {"text"}
+    rows.drop(_is_blank(rows.frame), "text empty" if of_texts else "every input missing")
+    _require_rows(table, rows)
+    duplicated = pd.concat([rows.frame, rows.labels.rename(None)], axis=1).duplicated()
+    if of_texts:  # two rows of a table may be equal and still be two
+        rows.drop(duplicated, "exact duplicate")
+    targets = _targets_of(table, rows, columns, config)
+    conflicting = _conflicts(rows.frame) if of_texts else rows.frame[:0]
     return Dataset(
         name=table.name,
         source=table.source,
         sha256=table.sha256,
+        frame=rows.frame.reset_index(drop=True),
+        kinds=typed.kinds,
         columns=columns,
-        rows=frame["row"].tolist(),
-        labels=np.searchsorted(label_names, frame["label"].to_numpy(dtype=str)).astype(np.int64),
-        label_names=label_names,
-        own_test=own_test if OWN_TEST_SPLIT in table.frame else None,
+        targets=targets.values,
+        label_names=targets.label_names,
+        own_test=rows.own_test,
         rows_read=len(table.frame),
-        dropped=dropped,
+        dropped=rows.dropped,
+        duplicates=int(duplicated.sum()),
+        rare_labels=targets.rare_labels,
+        ignored=typed.ignored,
         conflicts=len(conflicting),
-        conflict_examples=tuple(conflicting[:_CONFLICTS_SHOWN]),
+        conflict_examples=tuple(
+            map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
+        ),
     )
 
 
+def _equal(column: "pd.Series[Any]", value: str | float) -> "pd.Series[bool]":
+    """Return where a column is what a configuration says: 3 is 3.0 and "3", true is "True"; a text is itself."""
+    texts = as_text(column)
+    if isinstance(value, bool):
+        return texts.str.strip().str.lower() == str(value).lower()
+    if isinstance(value, str):
+        return texts == value
+    return as_numbers(texts)[0] == value
+
+
+def _read_labels(
+    table: RawTable, column: "pd.Series[Any]", columns: Columns, config: TrainConfig
+) -> "pd.Series[Any]":
+    """Return the labels of the rows: a text each, empty where it is missing; several are a sorted tuple."""
+    if config.task == "multilabel":
+        cells = [_labels_in(cell, columns.separator) for cell in column.tolist()]
+        return pd.Series(cells, column.index, dtype=object)
+    if nested := find_nested(column):
+        raise DatasetError(
+            f"{table.name}: {columns.label}: {nested[0]}. "
+            "For any number of labels a row, set task: multilabel."
+        )
+    labels = as_text(column).str.strip()
+    return labels.mask(is_missing_token(labels), "") if config.task == "regression" else labels
+
+
+def _labels_in(cell: object, separator: str) -> tuple[str, ...]:
+    """Return the labels of a cell: a text with separators, or a list as JSON and Parquet know them."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        parts = [str(part) for part in cell]
+    else:
+        [text] = as_text(pd.Series([cell], dtype=object))
+        parts = text.split(separator)
+    return tuple(sorted({label for part in parts if (label := part.strip())}))
+
+
+@dataclass(frozen=True)
+class _Targets:
+    values: npt.NDArray[Any]
+    label_names: list[str]
+    rare_labels: int = 0
+
+
+def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainConfig) -> _Targets:
+    if config.task == "regression":
+        return _Targets(_numbers(table, rows.labels, columns), [])
+    if config.task == "multilabel":
+        return _label_sets(table, rows.labels, columns, config)
+    _refuse_quantities(table, rows.labels, columns)
+    least, of_numbers = config.min_samples_per_label, not as_numbers(rows.labels)[1].any()
+    rows.drop(
+        rows.labels.map(rows.labels.value_counts()) < least, f"label with fewer than {least} rows"
+    )
+    _require_labels(table, rows, of_numbers)
+    names = sorted(rows.labels.unique().tolist())
+    return _Targets(pd.Index(names, dtype=object).get_indexer(rows.labels.astype(object)), names)
+
+
+def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Columns) -> None:
+    """Raise DatasetError if the labels are numbers that somebody measured rather than names of classes."""
+    different = labels.nunique()
+    if different <= max(_MOST_NUMBERED_LABELS, len(labels) // _ROWS_PER_NUMBERED_LABEL):
+        return
+    if not as_numbers(labels)[1].any():
+        raise DatasetError(
+            f"{table.name}: {columns.label} is a number with {different:,} different values in {len(labels):,} rows. "
+            "To predict a number, set task: regression. If these are classes, write them as names (c17 for 17)."
+        )
+
+
+def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
+    """Return what is said of the columns; of a file of which nothing is said, `text` is the input."""
+    if config.columns is not None:
+        return config.columns
+    return Columns(text=["text"]) if "text" in table.frame else Columns()
+
+
+def _is_blank(values: pd.DataFrame) -> "pd.Series[bool]":
+    return pd.concat([is_missing(column) for _, column in values.items()], axis=1).all(axis=1)
+
+
+def _conflicts(texts: pd.DataFrame) -> pd.DataFrame:
+    """Return texts that stand in more than one row, each once."""
+    return texts[texts.duplicated(keep=False)].drop_duplicates()
+
+
+def _numbers(
+    table: RawTable, labels: "pd.Series[str]", columns: Columns
+) -> npt.NDArray[np.float64]:
+    """Return the targets of a regression."""
+    values, _ = as_numbers(labels)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        found = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))
+        raise DatasetError(
+            f"{table.name}: {columns.label}: a regression needs numbers; {int(wrong.sum()):,} of {len(labels):,} rows "
+            f"have none, such as {found}. Mend them, leave them out with `where`, or set task: classification."
+        )
+    if values.nunique() < 2:
+        raise DatasetError(
+            f"{table.name}: {columns.label} is the same in all {len(values):,} rows: there is nothing to learn."
+        )
+    numbers: npt.NDArray[np.float64] = np.asarray(values, np.float64)
+    return numbers
+
+
+def _label_sets(
+    table: RawTable, sets: "pd.Series[Any]", columns: Columns, config: TrainConfig
+) -> _Targets:
+    """Return which rows have which labels, <bool>[num_rows, num_labels]."""
+    counts = Counter(label for labels in sets for label in labels)
+    names = sorted(name for name, count in counts.items() if count >= config.min_samples_per_label)
+    if not names:
+        raise DatasetError(
+            f"{table.name}: no label in {columns.label} stands in {config.min_samples_per_label} rows or more "
+            f"(min_samples_per_label). Are the labels of a row separated by {columns.separator!r} (columns.separator)?"
+        )
+    places = {name: place for place, name in enumerate(names)}
+    given = np.zeros((len(sets), len(names)), dtype=bool)
+    for row, labels in enumerate(sets):
+        given[row, [places[label] for label in labels if label in places]] = True
+    return _Targets(given, names, counts.total() - int(given.sum()))
+
+
+def _as_json(values: list[Any], kind: str) -> list[Any]:
+    if kind == "number":
+        return [
+            None
+            if isnan(value)
+            else int(value)
+            if value % 1 == 0 and abs(value) < _WHOLE
+            else value
+            for value in values
+        ]
+    return values if kind == "text" else [value or None for value in values]
+
+
+def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Typed:
+    typed, problems = type_columns(frame, columns)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DatasetError("\n  ".join([f"{table.name}: {count} with the columns", *problems]))
+    if not typed.kinds:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in typed.ignored.items())
+        raise DatasetError(
+            f"{table.name}: no column is left to learn from ({reasons or 'there is only the label'}). "
+            "Declare the type of a column in columns.inputs."
+        )
+    return typed
+
+
 def _require_columns(table: RawTable, wanted: Sequence[str]) -> None:
-    known = [str(column) for column in table.frame.columns if column != OWN_TEST_SPLIT]
+    known = list(table.frame.columns)
     problems = []
     for column in dict.fromkeys(wanted):
         if column not in known:
@@ -447,25 +434,31 @@ def _require_columns(table: RawTable, wanted: Sequence[str]) -> None:
     if problems:
         raise DatasetError(
             f"{table.name}: {' '.join(problems)} Columns: {', '.join(known)}. "
-            "Name them in the configuration: columns.text and columns.label."
+            "Name them in the configuration: columns.text, columns.inputs and columns.label."
         )
 
 
-def _require_labels(table: RawTable, frame: pd.DataFrame, dropped: dict[str, int]) -> None:
-    if frame["label"].nunique() >= 2:
+def _require_rows(table: RawTable, rows: _Rows) -> None:
+    if rows.frame.empty:
+        raise DatasetError(
+            f"{table.name}: none of its {len(table.frame)} rows is left{_why(rows)}."
+        )
+
+
+def _require_labels(table: RawTable, rows: _Rows, of_numbers: bool) -> None:
+    if rows.labels.nunique() >= 2:
         return
-    reasons = "; ".join(f"{count} dropped: {reason}" for reason, count in dropped.items())
-    found = ", ".join(map(repr, frame["label"].unique())) or "none"
-    hint = (
-        " Lower min_samples_per_label to keep rare labels." if "label with fewer" in reasons else ""
-    )
+    found = ", ".join(map(repr, rows.labels.unique())) or "none"
+    hint = ""
+    if any(reason.startswith("label with fewer") for reason in rows.dropped):
+        hint = " Lower min_samples_per_label to keep rare labels."
+        hint += " To predict a number, set task: regression." if of_numbers else ""
     raise DatasetError(
-        f"{table.name}: expected at least two labels, found {found} in {len(frame)} of {len(table.frame)} rows"
-        + (f" ({reasons})." if reasons else ".")
-        + hint
+        f"{table.name}: expected at least two labels, found {found} in {len(rows.labels)} of {len(table.frame)} rows"
+        f"{_why(rows)}.{hint}"
     )
 
 
-def _as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return a column as strings; what is missing becomes the empty string."""
-    return column.astype(object).where(column.notna(), "").map(str)
+def _why(rows: _Rows) -> str:
+    reasons = "; ".join(f"{count} dropped: {reason}" for reason, count in rows.dropped.items())
+    return f" ({reasons})" if reasons else ""

@@ -3,10 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from train.config import ConfigError, TrainConfig, load_config
+from train.config import Columns, ConfigError, TrainConfig, load_config
+from train.config import _parse_yaml as read_yaml
 
 WriteConf = Callable[[str], Path]
 
@@ -18,19 +22,35 @@ def test_a_dataset_is_all_that_must_be_given(write_conf: WriteConf) -> None:
 def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: WriteConf) -> None:
     file = write_conf(
         "embedings: 3\n"
-        "features: {max_tokens: lots}\n"
+        "text_features: {max_tokens: lots}\n"
         "split: {test: 1.5}\n"
         "training: {epoch: 3, batch_size: many}\n"
+        "columns: {inputs: {age: {type: numbr, minimum: low}, sex: {categories: []}}}\n"
+        "features: {per_room: {ratio: [a]}, age_group: {bins: age}}\n"
+        "decision: {aim: 3}\n"
+        "evaluation: {folds: 1}\n"
+        "imbalance: {under_sample: 0.5}\n"
+        "search: {model.C: 3, method: gridd}\n"
     )
     with pytest.raises(ConfigError, match="problems") as caught:
         load_config(file)
     first, *problems = str(caught.value).splitlines()
-    assert first == f"{file}: 6 problems"
+    assert first == f"{file}: 16 problems"
     assert sorted(line.strip() for line in problems) == [
+        "columns.inputs.age.minimum: expected a number, got 'low'.",
+        "columns.inputs.age.type: expected one of number, category, text, date, ignore, got 'numbr'.",
+        "columns.inputs.sex.categories: Value should have at least 1 item after validation, not 0, got [].",
         "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names).",
+        'decision.aim: expected none, f1, "recall>=0.9", "precision>=0.9" or {cost: {fp: 1, fn: 50}}, got 3.',
         "embedings: unknown key. Did you mean embeddings?",
-        "features.max_tokens: expected a whole number of at least 1 and of at most 10000, got 'lots'.",
+        "evaluation: folds must be 0 for none, or at least 2.",
+        "features.age_group: bins and edges belong together, such as {bins: age, edges: [18, 65]}.",
+        "features.per_room.ratio: List should have at least 2 items after validation, not 1, got ['a'].",
+        "imbalance.under_sample: expected a number of at least 1, got 0.5.",
+        "search.method: expected one of grid, random, got 'gridd'.",
+        "search.model.C: expected a list, got 3.",
         "split.test: expected a number above 0 and below 1, got 1.5.",
+        "text_features.max_tokens: expected a whole number of at least 1 and of at most 10000, got 'lots'.",
         "training.batch_size: expected a whole number of at least 1, got 'many'.",
         "training.epoch: unknown key. Did you mean epochs?",
     ]
@@ -41,30 +61,88 @@ def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: Write
     [
         ("dataset_: b", "dataset_: unknown key. Did you mean dataset?"),
         ("zzz: 1", "zzz: unknown key. Known: task, dataset, offline,"),
-        ("task: clustering", "task: expected classification, got 'clustering'."),
+        ("task: clustering", "task: expected one of classification, regression, multilabel, got 'clustering'."),
         ("sha256: ABC", "sha256: String should match pattern '^[0-9a-f]{64}$', got 'ABC'."),
-        ("encoding: 8", "encoding: expected a text, got 8."),
+        ("encoding: 8", "encoding: expected a text, got 8. Put it into quotes."),
         ("where: [a]", "where: expected keys and values, got ['a']."),
+        ("where: {a: null}", "where.a: expected a text, a number, true or false, got None."),
+        ("where: {a: 2024-01-31}", "where.a: expected a text, a number, true or false, got 2024-01-31. Put a date"),
+        ("where: {1: a}", "where.1: expected a text as key, got 1. Put it into quotes."),
         ("min_samples_per_label: 0", "min_samples_per_label: expected a whole number of at least 1, got 0."),
         ("columns: {texts: a}", "columns.texts: unknown key. Did you mean text?"),
         ("columns: {text: []}", "columns.text: Value should have at least 1 item after validation, not 0, got []."),
         ("columns: {text: [a, 2]}", "columns.text.1: expected a text, got 2."),
+        ("columns: {label: yes}", "columns.label: expected a text, got True. Put it into quotes."),
+        ("columns: {separator: ''}", "columns.separator: String should have at least 1 character, got ''."),
+        ("columns: {text: [a], label: a}", "columns: 'a' is the label (columns.label) and cannot be an input."),
+        ("columns: {inputs: {label: number}}", "columns: 'label' is the label (columns.label) and cannot be an"),
+        ("columns: {text: [a], inputs: {a: number}}", "columns: 'a' is in text, but number in inputs."),
+        ("columns: {inputs: [age]}", "columns.inputs: expected keys and values, got ['age']."),
+        ("columns: {inputs: {age: }}", "columns.inputs.age: expected keys and values, got None."),
+        ("columns: {inputs: {1: number}}", "columns.inputs.1: expected a text as key, got 1. Put it into quotes."),
+        ("columns: {inputs: {age: numbr}}", "columns.inputs.age.type: expected one of number, category, text,"),
+        ("columns: {inputs: {age: {mimimum: 1}}}", "columns.inputs.age.mimimum: unknown key. Did you mean minimum?"),
+        ("columns: {inputs: {age: {minimum: .inf}}}", "columns.inputs.age.minimum: expected a finite number, got"),
+        ("columns: {inputs: {age: {minimum: 3, maximum: 1}}}", "columns.inputs.age: minimum 3 is above maximum 1."),
+        ("columns: {inputs: {age: {type: date, minimum: 3}}}", "columns.inputs.age: minimum and maximum are for a"),
+        ("columns: {inputs: {age: {minimum: 3, categories: [a]}}}", "columns.inputs.age: categories are for type:"),
+        ("columns: {inputs: {age: {type: ignore, max_missing: 0}}}", "columns.inputs.age: max_missing is not for a"),
+        ("columns: {inputs: {age: {max_missing: 2}}}", "columns.inputs.age.max_missing: expected a number of at"),
+        ("columns: {inputs: {age: {categories: [1, '1']}}}", "columns.inputs.age: categories: one is given twice."),
+        ("columns: {inputs: {age: {categories: [true]}}}", "columns.inputs.age.categories.0: expected a text, got"),
         ("split: {seed: -1}", "split.seed: expected a whole number of at least 0, got -1."),
         ("split: {test: 0}", "split.test: expected a number above 0 and below 1, got 0."),
         ("split: {test: true}", "split.test: expected a number above 0 and below 1, got True."),
         ("split: {test: 0.6, validation: 0.4}", "split: test and validation must leave rows to train on"),
         ("split:", "split: expected keys and values, got None."),
-        ("features: {max_token: 9}", "features.max_token: unknown key. Did you mean max_tokens?"),
-        ("features: {ngram_buckets: -1}", "features.ngram_buckets: expected a whole number of at least 0"),
+        ("text_features: {max_token: 9}", "text_features.max_token: unknown key. Did you mean max_tokens?"),
+        ("text_features: {ngram_buckets: -1}", "text_features.ngram_buckets: expected a whole number of at least 0"),
+        ("features: {max_tokens: 9}", "features.max_tokens: expected keys and values, got 9. Did you mean"),
+        ("features: [a]", "features: expected keys and values, got ['a']."),
+        ("features: {'': {ratio: [a, b]}}", "features: expected a text as key, got ''."),
+        ("features: {x: {}}", "features.x: expected exactly one of ratio, cross, bins, date, got none."),
+        ("features: {x: {ratio: [a, b], bins: a}}", "features.x: expected exactly one of ratio, cross, bins, date,"),
+        ("features: {x: {cross: [a]}}", "features.x.cross: List should have at least 2 items after validation, not"),
+        ("features: {x: {bins: a, edges: [2, 1]}}", "features.x: edges must ascend."),
+        ("features: {x: {bins: a, edges: [1, 1]}}", "features.x: edges must ascend."),
+        ("features: {x: {bins: a, edges: [.nan]}}", "features.x.edges.0: expected a finite number, got nan."),
+        ("features: {x: {date: d}}", "features.x: date and part belong together, such as {date: sold_on, part:"),
+        ("features: {x: {date: d, part: weak}}", "features.x.part: expected one of year, month, day, weekday,"),
+        ("model: linear", "model: expected keys and values, got 'linear'."),
+        ("model: {pipeline: ''}", "model.pipeline: String should have at least 1 character, got ''."),
+        ("imbalance: {class_weights: yes}", "imbalance.class_weights: expected one of none, balanced, got True."),
+        ("imbalance: {under_sample: .inf}", "imbalance.under_sample: expected a finite number of at least 1, got inf."),
+        ("decision: {aim: accuracy}", "decision.aim: expected none, f1,"),
+        ("decision: {aim: recall>=2}", "decision.aim: expected none, f1,"),
+        ("decision: {aim: {cost: {fp: 1}}}", "decision.aim: expected none, f1,"),
+        ("decision: {aim: {cost: {fp: 1, fn: -1}}}", "decision.aim: expected none, f1,"),
+        ("decision: {aims: f1}", "decision.aims: unknown key. Did you mean aim?"),
+        ("evaluation: {folds: 101}", "evaluation.folds: expected a whole number of at least 0 and of at most 100,"),
+        ("evaluation: {interval: 90}", "evaluation.interval: expected a number above 0 and below 1, got 90."),
+        ("search: {}", "search: nothing to try; give values, such as model.C: [0.1, 1, 10]."),
+        ("search: [a]", "search: expected keys and values, got ['a']."),
+        ("search: {model.C: []}", "search.model.C: List should have at least 1 item after validation, not 0, got []."),
+        ("search: {model.C: [1], parameters: 3}", "search.parameters: expected keys and values, got 3."),
+        ("search: {model.C: [1], parameters: null}", "search.parameters: expected keys and values, got None."),
+        ("search: {model.C: [1], trials: 0}", "search.trials: expected a whole number of at least 1, got 0."),
+        ("search: {parameters: {C: [1]}}", "search.C: cannot be searched; expected a key of model, features,"),
+        ("search: {split.seed: [1]}", "search.split.seed: cannot be searched; expected a key of model, features,"),
+        ("search: {dataset.name: [a]}", "search.dataset.name: cannot be searched"),
+        ("search: {columns.label: [a]}", "search.columns.label: cannot be searched"),
+        ("search: {search.method: [grid]}", "search.search.method: cannot be searched"),
+        ("search: {training.epochs.x: [1]}", "search.training.epochs: expected a whole number of at least 1, got"),
+        ("search: {training.epoch: [1]}", "search.training.epoch: unknown key. Did you mean epochs?"),
+        ("search: {training.epochs: [1, 0]}", "search.training.epochs: expected a whole number of at least 1, got 0."),
         ("embeddings: {algorithm: glove}", "embeddings.algorithm: expected one of fasttext, word2vec, got 'glove'."),
         ("embeddings: {vector_size: 2.5}", "embeddings.vector_size: expected a whole number of at least 1"),
-        ("embeddings: {pretrained: 5}", "embeddings.pretrained: expected a text, got 5."),
+        ("embeddings: {pretrained: 5}", "embeddings.pretrained: expected a text, got 5. Put it into quotes."),
         ("training: {epochs: 1.0}", "training.epochs: expected a whole number of at least 1, got 1.0."),
         ("training: {learning_rate: 0}", "training.learning_rate: expected a number above 0, got 0."),
-        ("training: {learning_rate: .nan}", "training.learning_rate: expected a number above 0, got nan."),
+        ("training: {learning_rate: .nan}", "training.learning_rate: expected a finite number above 0, got nan."),
         ("training: {deep_dropout: 1}", "training.deep_dropout: expected a number of at least 0 and below 1, got 1."),
-        ("training: {class_weights: yes}", "training.class_weights: expected one of none, balanced, got True."),
-        ("data_dir: 3", "data_dir: expected a text, got 3."),
+        ("training: {learning_rate: .inf}", "training.learning_rate: expected a finite number above 0, got inf."),
+        ("training: {class_weights: balanced}", "training.class_weights: unknown key. Did you mean"),
+        ("data_dir: 3", "data_dir: expected a text, got 3. Put it into quotes."),
     ],
 )  # fmt: skip
 def test_a_bad_value_says_its_place_what_was_expected_and_what_was_got(
@@ -171,29 +249,181 @@ def test_a_bad_override_says_what_is_wrong_with_it(
         load_config(write_conf("dataset: a"), [override])
 
 
+@pytest.mark.parametrize(
+    "aim",
+    ["none", "null", "~", "f1", "recall>=0.9", "precision >= 1.0", "{cost: {fp: 0, fn: 2.5}}"],
+)
+def test_every_way_to_say_an_aim_is_read(write_conf: WriteConf, aim: str) -> None:
+    config = load_config(write_conf(f"dataset: a\ndecision: {{aim: {aim}}}"))
+    assert config.keeps_validation is (aim not in ("none", "null", "~"))
+
+
+def test_an_interval_needs_validation_rows_of_its_own() -> None:
+    assert not TrainConfig(dataset="a").keeps_validation
+    assert TrainConfig.model_validate(
+        {"dataset": "a", "evaluation": {"interval": 0.9}}
+    ).keeps_validation
+
+
+def test_categories_and_labels_may_be_written_as_numbers(write_conf: WriteConf) -> None:
+    config = load_config(
+        write_conf(
+            "dataset: a\ncolumns: {inputs: {x: {categories: [1, 2, b]}}}\ndecision: {positive: 1}"
+        )
+    )
+    assert config.columns is not None
+    assert config.columns.inputs["x"].categories == ["1", "2", "b"]
+    assert config.decision.positive == "1"
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind"),
+    [("date", "date"), ("{minimum: 0}", "number"), ("{maximum: 0}", "number"),
+     ("{categories: [a]}", "category"), ("{max_missing: 0}", None)],
+)  # fmt: skip
+def test_what_is_declared_of_a_column_says_its_type(
+    write_conf: WriteConf, declared: str, kind: str | None
+) -> None:
+    config = load_config(write_conf(f"dataset: a\ncolumns: {{inputs: {{x: {declared}}}}}"))
+    assert config.columns is not None
+    assert config.columns.inputs["x"].kind == kind
+
+
+def test_whatever_else_is_said_of_the_model_is_a_parameter_of_its_pipeline(
+    write_conf: WriteConf,
+) -> None:
+    config = load_config(write_conf("dataset: a\nmodel: {pipeline: linear, C: 0.5, parameters: 2}"))
+    assert config.model.pipeline == "linear"
+    assert config.model.parameters == {"C": 0.5, "parameters": 2}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{model.C: [0.1, 1], training.seed: [0]}",
+        "{parameters: {model.C: [0.1, 1], training.seed: [0]}}",
+        "{parameters: {training.seed: [0]}, model.C: [0.1, 1]}",
+        "{model: {C: [0.1, 1]}, training: {seed: [0]}}",
+    ],
+)
+def test_a_search_may_be_written_with_dots_or_in_layers(
+    write_conf: WriteConf, section: str
+) -> None:
+    config = load_config(write_conf(f"dataset: a\nsearch: {section}"))
+    assert config.search is not None
+    assert config.search.parameters == {"model.C": [0.1, 1], "training.seed": [0]}
+
+
+def test_a_search_can_be_set_on_the_command_line(write_conf: WriteConf) -> None:
+    config = load_config(write_conf("dataset: a"), ["search.model.C=[1,2]", "search.folds=2"])
+    assert config.search is not None
+    assert (config.search.folds, config.search.parameters) == (2, {"model.C": [1, 2]})
+
+
+def test_all_values_that_a_search_cannot_try_are_reported_at_once(write_conf: WriteConf) -> None:
+    file = write_conf(
+        "dataset: a\nsearch: {training.epochs: [0, 1, many], embeddings.windw: [3, 5]}"
+    )
+    with pytest.raises(ConfigError, match="3 problems") as caught:
+        load_config(file)
+    assert set(str(caught.value).splitlines()) == {
+        f"{file}: 3 problems",
+        "  search.training.epochs: expected a whole number of at least 1, got 0.",
+        "  search.training.epochs: expected a whole number of at least 1, got 'many'.",
+        "  search.embeddings.windw: unknown key. Did you mean window?",
+    }
+
+
+def test_values_of_a_search_may_be_good_only_together(write_conf: WriteConf) -> None:
+    together = "{text_features.min_ngram: [7, 8], text_features.max_ngram: [8, 9]}"
+    config = load_config(write_conf(f"dataset: a\nsearch: {together}"))
+    assert config.search is not None
+
+
+def test_values_replace_those_of_a_configuration_and_nothing_else() -> None:
+    config = TrainConfig.model_validate({"dataset": "a", "model": {"C": 1}, "where": {"x": 1}})
+    changed = config.with_values({"model.C": 2, "model.penalty": "l1", "columns.label": "tag"})
+    assert changed.model.parameters == {"C": 2, "penalty": "l1"}
+    assert changed.columns is not None
+    assert changed.columns.label == "tag"
+    assert changed.where == {"x": 1}
+    assert config.model.parameters == {"C": 1}
+    with pytest.raises(ConfigError, match=r"training\.epoch: unknown key\. Did you mean epochs"):
+        config.with_values({"training.epoch": 3})
+
+
+OF_THE_OLD_DATASET = f"""
+dataset: a.csv
+task: regression
+sha256: {"a" * 64}
+encoding: latin-1
+columns: {{text: [x]}}
+where: {{y: 1}}
+imbalance: {{under_sample: 3}}
+decision: {{aim: f1, positive: b}}
+evaluation: {{interval: 0.9, folds: 3}}
+model: {{pipeline: linear, alpha: 1}}
+features: {{r: {{ratio: [a, b]}}}}
+search: {{model.alpha: [1, 2]}}
+offline: docstrings
+"""
+
+
 def test_another_dataset_drops_what_the_file_says_of_the_one_it_replaces(
     write_conf: WriteConf,
 ) -> None:
-    file = write_conf(
-        f"dataset: a.csv\nsha256: {'0' * 64}\ncolumns: {{text: [x]}}\nwhere: {{y: 1}}\noffline: docstrings"
-    )
-    config = load_config(file, dataset="b.csv")
-    assert config == TrainConfig(dataset="b.csv", offline="docstrings")
+    file = write_conf(OF_THE_OLD_DATASET)
+    kept = {"dataset": "b.csv", "offline": "docstrings", "evaluation": {"folds": 3}}
+    assert load_config(file, dataset="b.csv") == TrainConfig.model_validate(kept)
+    assert load_config(file).for_other_dataset("b.csv") == TrainConfig.model_validate(kept)
 
 
 def test_overrides_describe_the_dataset_that_replaces(write_conf: WriteConf) -> None:
     file = write_conf("dataset: a.csv\ncolumns: {text: [x]}")
     config = load_config(file, ["columns.label=topic"], dataset="b.csv")
-    assert config.columns is not None
-    assert config.columns.model_dump() == {"text": ["text"], "label": "topic"}
+    assert config.columns == Columns(label="topic")
 
 
 def test_what_is_written_trains_the_same_again(write_conf: WriteConf) -> None:
     config = load_config(
-        write_conf("dataset: données.csv\nwhere: {a: '01', b: 1, c: true}"),
-        ["embeddings.pretrained=v.txt", "training.learning_rate=1e-7", "columns.text=[é, b]"],
+        write_conf(OF_THE_OLD_DATASET + "training: {learning_rate: 1e-7}\n"),
+        [
+            "embeddings.pretrained=v.txt",
+            "columns.text=[é, b]",
+            "decision.aim={cost: {fp: 1, fn: 5}}",
+            "columns.inputs.n={minimum: -1, max_missing: 0.5}",
+            "columns.inputs.c={categories: [1, b]}",
+            "where.a='01'",
+            "where.c=true",
+            "where.d=1.5",
+        ],
     )
     assert load_config(write_conf(config.to_yaml())) == config
+
+
+NAMES = st.text("abé {}:#'\"-.0", min_size=1, max_size=5)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    where=st.dictionaries(NAMES, NAMES | NUMBERS | st.integers() | st.booleans(), max_size=3),
+    inputs=st.dictionaries(NAMES.map("x{}".format), st.sampled_from(["number", "date", "ignore"])),
+    values=st.lists(NUMBERS | NAMES | st.none(), min_size=1, max_size=3),
+    aim=st.sampled_from([None, "none", "f1", "recall>=0.25", {"cost": {"fp": 0.1, "fn": 3}}]),
+)
+def test_any_configuration_is_the_same_after_it_was_written_and_read(
+    where: dict[str, Any], inputs: dict[str, str], values: list[Any], aim: object
+) -> None:
+    content = {
+        "dataset": "a",
+        "where": where,
+        "columns": {"inputs": inputs},
+        "decision": {"aim": aim},
+        "model": {"value": values[0]},
+        "search": {"model.value": values},
+    }
+    config = TrainConfig.model_validate(content)
+    assert TrainConfig.model_validate(read_yaml(config.to_yaml(), "")) == config
 
 
 def test_the_written_configuration_has_every_default_filled_in() -> None:

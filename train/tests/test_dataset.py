@@ -1,68 +1,25 @@
-"""Claims about fetching, reading, cleaning and splitting a dataset."""
+"""Claims about cleaning and splitting a dataset, and about what its rows look like to others."""
 
-import gzip
-import hashlib
 import json
-import os
 import re
-from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import train_test_split
 
-from train import dataset as dataset_module
-from train.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
-from train.config import TrainConfig
-from train.dataset import (
-    Dataset,
-    DatasetError,
-    UnreachableError,
-    load_dataset,
-    read_table,
-    split_dataset,
-)
-from train.progress import Progress
-from train.run import prepare
-from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
-
-# What a table may hold that is easily lost: commas, quotes, a line break, other alphabets, words like "None".
-ROWS = [
-    ("a, b", 'say "hi"', "x"),
-    ("two\nlines", "NA", "y"),
-    ("naïve café", "日本語", "x"),
-    ("None", "null", "y"),
-    ("007", "1e5", "x"),
-    ("tab\there", "", "y"),
-]
-COLUMNS = ["title", "body", "tag"]
-
-
-# requests leaves the connection of a failed download to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def _do_not_wait_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_module, "_RETRIES", 0)
-
-
-def write_table(file: Path) -> Path:
-    """Write ROWS in the format that the file's name says."""
-    frame = pd.DataFrame(ROWS, columns=COLUMNS)
-    match file.name.removesuffix(".gz").rsplit(".", 1)[1]:
-        case "csv":
-            raw = frame.to_csv(index=False).encode()
-        case "tsv":
-            raw = frame.to_csv(index=False, sep="\t").encode()
-        case "jsonl":
-            raw = "\n".join(json.dumps(row) for row in frame.to_dict("records")).encode()
-        case "parquet":
-            raw = frame.to_parquet()
-    file.write_bytes(gzip.compress(raw) if file.suffix == ".gz" else raw)
-    return file
+from predict.inputs import TableInputs
+from train.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry
+from train.config import Columns, TrainConfig
+from train.dataset import Dataset, complete, load_dataset, split_dataset, under_sample
+from train.schema import describe_inputs
+from train.sources import DatasetError
+from train.tests.conftest import make_rows, tiny_config, write_csv
+from train.tests.test_sources import write_table
 
 
 def load(rows: list[tuple[str, ...]], folder: Path, **settings: Any) -> Dataset:
@@ -70,17 +27,18 @@ def load(rows: list[tuple[str, ...]], folder: Path, **settings: Any) -> Dataset:
     return load_dataset(tiny_config(folder, write_csv(folder / "d.csv", rows, header), **settings))
 
 
-# ------------------------------------------------------------------- reading
+def load_table(folder: Path, table: dict[str, Sequence[Any]], **settings: Any) -> Dataset:
+    """Write a table as JSON Lines and load it."""
+    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+    (folder / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return load_dataset(tiny_config(folder, folder / "d.jsonl", **settings))
 
 
-@pytest.mark.parametrize("packed", ["", ".gz"])
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "CSV"])
-def test_every_format_reads_the_same_rows(tmp_path: Path, kind: str, packed: str) -> None:
-    file = tmp_path / f"table.v2.{kind.lower()}{packed}"
-    written = write_table(file).rename(tmp_path / f"table.v2.{kind}{packed}")
-    frame = read_table(written)
-    assert list(frame.columns) == COLUMNS
-    assert [tuple(row) for row in frame.to_numpy()] == ROWS
+XY = ["x", "y"] * 20
+NUMBERS = [i * 1.5 for i in range(40)]
+
+
+# ------------------------------------------------------------------ cleaning
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
@@ -92,156 +50,9 @@ def test_several_text_columns_are_joined_by_a_line_break(tmp_path: Path, kind: s
         min_samples_per_label=1,
     )
     dataset = load_dataset(config)
-    assert dataset.texts([0, 1]) == ['a, b\nsay "hi"', "two\nlines\nNA"]
-    assert dataset.rows[5] == ("tab\there", "")
+    assert dataset.texts(np.array([0, 1])) == ['a, b\nsay "hi"', "two\nlines\nNA"]
+    assert tuple(dataset.frame.iloc[5]) == ("tab\there", "")
     assert dataset.label_names == ["x", "y"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("bom.csv", b"text,label\na,b\n"),
-        ("bom.tsv", b"text\tlabel\na\tb\n"),
-        ("bom.jsonl", b'{"text": "a", "label": "b"}\n'),
-    ],
-)
-def test_a_byte_order_mark_is_not_part_of_the_first_row(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
-    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content)
-    assert read_table(tmp_path / name).to_dict("records") == [{"text": "a", "label": "b"}]
-
-
-def test_windows_line_ends_and_blank_lines_make_no_rows(tmp_path: Path) -> None:
-    (tmp_path / "w.csv").write_bytes(b"text,label\r\na,b\r\n\r\n   \r\nc,d\r\n\r\n")
-    assert read_table(tmp_path / "w.csv").to_numpy().tolist() == [["a", "b"], ["c", "d"]]
-
-
-def test_another_encoding_is_read_when_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "l.csv").write_bytes("text,label\ncafé,b\n".encode("latin-1"))
-    assert read_table(tmp_path / "l.csv", "latin-1")["text"].tolist() == ["café"]
-
-
-def test_a_text_may_be_longer_than_the_csv_module_allows(tmp_path: Path) -> None:
-    long = "word " * 40_000
-    assert read_table(write_csv(tmp_path / "l.csv", [(long, "x")]))["text"].tolist() == [long]
-
-
-def test_a_number_stays_as_written_where_another_is_missing(tmp_path: Path) -> None:
-    lines = [json.dumps({"text": f"t{i}", "label": i % 2}) for i in range(10)]
-    (tmp_path / "n.jsonl").write_text("\n".join([*lines, '{"text": "without a label"}']))
-    dataset = load_dataset(tiny_config(tmp_path, tmp_path / "n.jsonl"))
-    assert dataset.label_names == ["0", "1"]
-    assert dataset.dropped == {"label missing": 1}
-
-
-GOOD = b"text,label\n" + b"".join(b"t%d,%s\n" % (i, b"xy"[i % 2 : i % 2 + 1]) for i in range(20))
-
-
-def _flipped(raw: bytes, position: int) -> bytes:
-    return raw[:position] + bytes([raw[position] ^ 0xFF]) + raw[position + 1 :]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "complaint"),
-    [
-        ("a.csv", b"", "a.csv: the file is empty"),
-        ("a.csv", b"\n \n\t\n", "a.csv: the file is empty"),
-        ("a.csv.gz", gzip.compress(b""), "a.csv.gz: the file is empty"),
-        ("a.csv", b"text,label\n", "expected at least two labels, found none in 0 of 0 rows"),
-        ("a.csv", b"text,label\nok,x\nb\xe9b\xe9,y\n", "line 3: byte 0xe9 is not utf-8. Save the file as UTF-8"),
-        ("a.csv", GOOD.replace(b"t7", b"t\0"), "line 9: a NUL byte; this is not a text file"),
-        ("a.csv", b"<!DOCTYPE html><html>log in</html>", "this is a web page, not .csv. Was a login page"),
-        ("a.tsv", b"\n<HTML><body>", "this is a web page, not .tsv"),
-        ("a.jsonl", b"<?xml version='1.0'?>", "this is a web page, not .jsonl"),
-        ("a.csv", GOOD.replace(b"t3,y", b"t3,y,z"), "ragged or broken rows: Error tokenizing data"),
-        ("a.csv", GOOD.replace(b"t0,x", b"t0,x,z"), "ragged or broken rows: Length of header"),
-        ("a.csv", GOOD.replace(b"t3,y", b"t3"), "row 4 (below the header) has 1 fields, expected 2; 1 rows"),
-        ("a.csv", GOOD.replace(b"t3,y", b"t3").replace(b"t9,y", b"t9"), "2 rows are too short"),
-        ("a.csv", GOOD.replace(b"t3,y", b'"t3,y'), "EOF inside string starting at row 4"),
-        ("a.jsonl", b'{"text": "a", "label": "b"}\n\n{"text": "a", \n', "line 3: not JSON (Expecting property name"),
-        ("a.jsonl", b'{"text": "a", "label": "b"}\n["a", "b"]\n', "line 2: expected an object, got list"),
-        ("a.jsonl", b'{"txt": "a", "label": "b"}', "no column 'text'. Did you mean 'txt'? Columns: txt, label"),
-        ("a.csv", GOOD.replace(b"label", b"tag"), "no column 'label'. Columns: text, tag. Name them in"),
-        ("a.csv", b"Text;Label\na;b\n", "no column 'text'."),
-        ("a.csv.gz", GOOD, "not a whole gzip file (Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(GOOD)[:-12], "not a whole gzip file (Compressed file ended"),
-        ("a.csv.gz", _flipped(gzip.compress(GOOD), 20), "not a whole gzip file ("),
-        ("a.csv.gz", _flipped(gzip.compress(GOOD), -6), "not a whole gzip file (CRC check failed"),
-        ("a.parquet", GOOD, "not a Parquet file ("),
-        ("a.parquet", b"", "not a Parquet file ("),
-        ("a.parquet.gz", gzip.compress(GOOD), "not a Parquet file ("),
-        ("a.xlsx", GOOD, "expected a file ending in .csv, .tsv, .jsonl, .parquet (or with .gz behind it)"),
-        ("a", GOOD, "expected a file ending in .csv"),
-        ("a.gz", GOOD, "expected a file ending in .csv"),
-        ("a.csv", b"text,label\n" + b"t,x\nu,x\n" * 20, "found 'x' in 2 of 40 rows (38 dropped: exact duplicate)"),
-        ("a.csv", b"text,label\nt,x\nv,x\nw,x\nu,y\n", "'x' in 3 of 4 rows (1 dropped: label with fewer than 2 rows)"),
-    ],
-)  # fmt: skip
-def test_a_broken_file_gives_one_clear_message(
-    tmp_path: Path, name: str, content: bytes, complaint: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    config = tiny_config(tmp_path, tmp_path / name, min_samples_per_label=2)
-    with pytest.raises(DatasetError, match=re.escape(complaint)) as caught:
-        load_dataset(config)
-    assert str(tmp_path / name) in str(caught.value)
-    assert "\n" not in str(caught.value).strip()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "complaint"),
-    [
-        ("stackoverflw", "'stackoverflw' is neither a dataset's name nor a file. Did you mean stackoverflow?"),
-        ("sms_spam", "Did you mean sms-spam?"),
-        ("no/such/file.csv", "'no/such/file.csv' is neither a dataset's name nor a file. Names: stackoverflow,"),
-        (".", "'.' is a directory, not a file."),
-        ("~nobody-of-this-name/x.csv", "is neither a dataset's name nor a file"),
-        ("x" * 5000, "is neither a dataset's name nor a file"),
-        ("a\0b", "is neither a dataset's name nor a file"),
-        ("ftp://127.0.0.1/a.csv", "is neither a dataset's name nor a file"),
-        ("http://[::1/a.csv", "'http://[::1/a.csv' is not an address"),
-        ("http:///a.csv", "http:///a.csv: not an address"),
-        ("http://127.0.0.1:99999/a.csv", "not an address"),
-    ],
-)  # fmt: skip
-def test_a_dataset_that_is_not_there_says_what_there_is(
-    tmp_path: Path, wanted: str, complaint: str
-) -> None:
-    with pytest.raises(DatasetError, match=re.escape(complaint)):
-        load_dataset(tiny_config(tmp_path, wanted))
-
-
-@pytest.mark.parametrize("encoding", ["utf-9", "base64", "undefined"])
-def test_an_encoding_that_python_does_not_know_is_named(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "a.csv").write_bytes(GOOD)
-    with pytest.raises(DatasetError, match=f"^encoding: Python knows no '{encoding}'"):
-        load_dataset(tiny_config(tmp_path, tmp_path / "a.csv", encoding=encoding))
-
-
-def test_a_wrong_encoding_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(GOOD)
-    with pytest.raises(DatasetError, match=r"a\.csv, line \d+: byte .* is not utf-16"):
-        load_dataset(tiny_config(tmp_path, tmp_path / "a.csv", encoding="utf-16"))
-
-
-def test_a_file_of_another_checksum_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(GOOD)
-    right = load_dataset(tiny_config(tmp_path, tmp_path / "a.csv")).sha256
-    assert len(load_dataset(tiny_config(tmp_path, tmp_path / "a.csv", sha256=right)).rows) == 20
-    with pytest.raises(DatasetError, match=f"SHA-256 is {right}, expected {'0' * 64}"):
-        load_dataset(tiny_config(tmp_path, tmp_path / "a.csv", sha256="0" * 64))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(GOOD)
-    (tmp_path / "a.csv").chmod(0)
-    with pytest.raises(DatasetError, match=r"a\.csv: cannot be read: permission denied"):
-        load_dataset(tiny_config(tmp_path, tmp_path / "a.csv"))
-
-
-# ------------------------------------------------------------------ cleaning
 
 
 def test_what_is_dropped_is_counted_with_its_reason(tmp_path: Path) -> None:
@@ -259,7 +70,7 @@ def test_what_is_dropped_is_counted_with_its_reason(tmp_path: Path) -> None:
     ]
     dataset = load([*good, *bad], tmp_path, where={"extra": "keep"})
     assert dataset.rows_read == 29
-    assert len(dataset.rows) == 20
+    assert len(dataset) == 20
     assert dataset.dropped == {
         "where extra is not keep": 1,
         "label missing": 2,
@@ -274,7 +85,7 @@ def test_what_is_dropped_is_counted_with_its_reason(tmp_path: Path) -> None:
 def test_labels_are_trimmed_and_texts_are_not(tmp_path: Path) -> None:
     dataset = load([(f" {i} ", " x" if i % 2 else "y ") for i in range(10)], tmp_path)
     assert dataset.label_names == ["x", "y"]
-    assert dataset.texts([3]) == [" 3 "]
+    assert dataset.texts(np.array([3])) == [" 3 "]
 
 
 def test_labels_stand_in_alphabetical_order_and_every_row_keeps_its_own(tmp_path: Path) -> None:
@@ -282,13 +93,36 @@ def test_labels_stand_in_alphabetical_order_and_every_row_keeps_its_own(tmp_path
     rows = [(f"text {i}", names[i % 4]) for i in range(40)]
     dataset = load(rows, tmp_path)
     assert dataset.label_names == sorted(names)
-    assert [dataset.label_names[label] for label in dataset.labels] == [label for _, label in rows]
+    assert [dataset.label_names[label] for label in dataset.targets] == [label for _, label in rows]
 
 
-def test_a_number_in_where_matches_the_field_as_written(tmp_path: Path) -> None:
-    rows = [(f"text {i}", "xy"[i % 2], "01"[i < 20]) for i in range(40)]
-    dataset = load(rows, tmp_path, where={"extra": 1})
-    assert dataset.texts() == [f"text {i}" for i in range(20)]
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [(3, [3, 3.0, "3", "3.0", " 3"]), (3.0, [3, 3.0, "3", "3.0", " 3"]), ("3", [3, 3.0, "3"]),
+     ("3.0", ["3.0"]), (True, [True, "true"]), ("true", [True, "true"]), (0.5, [0.5])],
+)  # fmt: skip
+def test_where_compares_numbers_as_numbers_and_texts_as_they_are_written(
+    tmp_path: Path, wanted: Any, kept: list[Any]
+) -> None:
+    cells = [3, 3.0, "3", "3.0", " 3", True, "true", 0.5, 31, "x", None, [3], ""]
+    twice = [cell for cell in cells for _ in range(2)]
+    table = {"a": [i * 1.5 for i in range(26)], "w": twice, "label": ["x", "y"] * 13}
+    dataset = load_table(
+        tmp_path,
+        table,
+        where={"w": wanted},
+        columns={"inputs": {"w": "ignore"}},
+        min_samples_per_label=1,
+    )
+    assert [twice[int(a / 1.5)] for a in dataset.frame["a"]][::2] == kept
+
+
+def test_where_compares_the_numbers_of_a_csv_file_too(tmp_path: Path) -> None:
+    rows = [(f"text {i}", "xy"[i % 2], ["0", "1", "1.0", "01"][i // 10]) for i in range(40)]
+    assert load(rows, tmp_path, where={"extra": 1}).texts() == [f"text {i}" for i in range(10, 40)]
+    assert load(rows, tmp_path, where={"extra": "01"}).texts() == [
+        f"text {i}" for i in range(30, 40)
+    ]
 
 
 def test_a_where_column_that_is_not_there_says_so(tmp_path: Path) -> None:
@@ -299,9 +133,240 @@ def test_a_where_column_that_is_not_there_says_so(tmp_path: Path) -> None:
 def test_texts_under_two_labels_are_kept_and_reported(tmp_path: Path) -> None:
     rows = [(f"text {i}", "xy"[i % 2]) for i in range(20)]
     dataset = load([*rows, ("text 3", "x"), ("text 4", "y"), ("text 4", "y")], tmp_path)
-    assert len(dataset.rows) == 22
+    assert len(dataset) == 22
     assert dataset.conflicts == 2
     assert dataset.conflict_examples == ("text 3", "text 4")
+
+
+def test_equal_rows_of_a_table_are_counted_and_kept(tmp_path: Path) -> None:
+    dataset = load_table(tmp_path, {"a": [1, 2] * 20, "label": XY})
+    assert (len(dataset), dataset.duplicates, dataset.dropped) == (40, 38, {})
+    assert dataset.conflicts == 0
+
+
+def test_rows_without_any_input_are_dropped(tmp_path: Path) -> None:
+    table = {
+        "a": [None, None, *NUMBERS[2:]],
+        "b": ["?", "2024-01-31", *["2024-02-01"] * 38],
+        "label": XY,
+    }
+    dataset = load_table(tmp_path, table)
+    assert dataset.dropped == {"every input missing": 1}
+    assert dataset.instances(np.array([0])) == [{"a": None, "b": "2024-01-31"}]
+
+
+@pytest.mark.parametrize("name", ["__label__", "__test__", "{label}", "labels", " label", "Label"])
+def test_a_column_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
+    dataset = load_table(tmp_path, {name: NUMBERS, "label": XY})
+    assert dataset.frame[name].tolist() == NUMBERS
+    assert dataset.own_test is None
+    assert dataset.label_counts() == {"x": 20, "y": 20}
+
+
+def test_labels_are_told_apart_to_the_last_character(tmp_path: Path) -> None:
+    names = ["a", "a\0", "a.0", "3", "3.5"]
+    dataset = load_table(tmp_path, {"n": NUMBERS, "label": [names[i % 5] for i in range(40)]})
+    assert [dataset.truth(i) for i in range(5)] == names
+
+
+def test_whole_numbers_as_labels_are_the_same_whatever_their_kind(tmp_path: Path) -> None:
+    dataset = load_table(tmp_path, {"n": NUMBERS, "label": [0, 1.0, "0", "1"] * 10})
+    assert dataset.label_counts() == {"0": 20, "1": 20}
+
+
+def test_every_problem_of_the_columns_is_reported_at_once_with_count_and_first_row(
+    tmp_path: Path,
+) -> None:
+    table = {
+        "label": ["", *XY[1:]],  # without its label, the first row is left out before
+        "low": range(-3, 37),
+        "few": ["p", "q", "r", "s", "p"] * 8,
+        "number": [*range(38), "many", "some"],
+        "day": ["soon", "2024-02-30", *["2024-02-01"] * 38],
+        "gaps": [None, 1] * 20,
+        "nested": [{"a": 1}, [], *[3] * 38],
+    }
+    inputs = {
+        "low": {"minimum": 0, "maximum": 35},
+        "few": {"categories": ["p", "q"]},
+        "number": "number",
+        "day": "date",
+        "gaps": {"max_missing": 0.4},
+    }
+    with pytest.raises(DatasetError, match="7 problems with the columns") as caught:
+        load_table(tmp_path, table, columns={"inputs": inputs})
+    assert str(caught.value).splitlines()[1:] == [
+        "  low: 2 rows are below the minimum 0, the first is row 2: -2.0, -1.0",
+        "  low: 1 row is above the maximum 35, the first is row 40: 36.0",
+        "  few: 16 rows are none of p, q, the first is row 3: 'r', 's'",
+        "  number: 2 rows are not a number, the first is row 39: 'many', 'some'",
+        "  day: 1 row is not an ISO 8601 date (2024-01-31), the first is row 2: '2024-02-30'",
+        "  gaps: missing in 48.7% of the rows, at most 40.0% is declared",
+        "  nested: 1 row is a list, an object or bytes, the first is row 2: '[]'. "
+        "Flatten the column, or declare nested: ignore",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"inputs": {"ag": "number"}}, "no column 'ag'. Did you mean 'age'? Columns: age, label."),
+        ({"inputs": {"zzz": "number"}, "text": ["qqq"]}, "no column 'qqq'. no column 'zzz'. Columns: age"),
+        ({"label": "labl"}, "no column 'labl'. Did you mean 'label'?"),
+        ({"inputs": {"age": "ignore"}}, "no column is left to learn from (age: as declared)"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_there_are_named(
+    tmp_path: Path, columns: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(DatasetError, match=re.escape(complaint)):
+        load_table(tmp_path, {"age": NUMBERS, "label": XY}, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({"a": [1], "label": ["x"]}, "no column is left to learn from (a: the same in every row)"),
+        ({"a": [None] * 40, "label": XY}, "(a: empty in every row)"),
+        ({"label": XY}, "there is only the label"),
+        ({"a": NUMBERS, "label": [""] * 40}, "none of its 40 rows is left (40 dropped: label missing)"),
+        ({"a": NUMBERS, "label": [["x"]] * 40}, "40 rows are a list, an object or bytes, the first is row 1"),
+        ({"a": NUMBERS, "label": NUMBERS}, "keep rare labels. To predict a number, set task: regression."),
+        ({"a": NUMBERS * 15, "label": [i // 3 for i in range(600)]}, "200 different values in 600 rows. To predict"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_learned_from_says_why(
+    tmp_path: Path, table: dict[str, Sequence[Any]], complaint: str
+) -> None:
+    with pytest.raises(DatasetError, match=re.escape(complaint)):
+        load_table(tmp_path, table)
+
+
+def test_numbers_may_well_be_names_of_classes(tmp_path: Path) -> None:
+    labels = [i // 12 for i in range(1440)]
+    dataset = load_table(tmp_path, {"a": range(0, 2880, 2), "label": labels})
+    assert len(dataset.label_names) == 120
+
+
+# ---------------------------------------------------------------- regression
+
+
+def test_the_targets_of_a_regression_are_numbers_to_the_last_bit(tmp_path: Path) -> None:
+    exact = [0.1 + 0.2, 1e-300, 123456789.123456789, -1 / 3, 2**53 + 1] * 8
+    written = [float(number) for number in exact]
+    rows = [(str(i * 2), repr(number)) for i, number in enumerate(exact)]
+    file = write_csv(tmp_path / "r.csv", rows, ("a", "label"))
+    dataset = load_dataset(tiny_config(tmp_path, file, task="regression"))
+    assert dataset.targets.tolist() == written
+    assert (dataset.label_names, dataset.label_counts()) == ([], {})
+    assert dataset.truth(3) == -1 / 3
+
+
+def test_rows_without_a_target_are_dropped_from_a_regression(tmp_path: Path) -> None:
+    labels = [None, "n/a", "?", " ", *NUMBERS[4:]]
+    dataset = load_table(tmp_path, {"a": NUMBERS, "label": labels}, task="regression")
+    assert dataset.dropped == {"label missing": 4}
+    assert dataset.targets.tolist() == NUMBERS[4:]
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        (XY, "a regression needs numbers; 40 of 40 rows have none, such as 'x', 'y'."),
+        ([*NUMBERS[1:], "12 EUR"], "1 of 40 rows have none, such as '12 EUR'. Mend them,"),
+        ([*NUMBERS[1:], float("inf")], "1 of 40 rows have none, such as 'inf'."),
+        ([*NUMBERS[1:], 10**400], "1 of 40 rows have none"),
+        ([7, 7.0] * 20, "label is the same in all 40 rows: there is nothing to learn"),
+        ([None] * 40, "none of its 40 rows is left (40 dropped: label missing)"),
+    ],
+)
+def test_labels_that_are_no_numbers_are_refused_for_a_regression(
+    tmp_path: Path, labels: list[Any], complaint: str
+) -> None:
+    with pytest.raises(DatasetError, match=re.escape(complaint)):
+        load_table(tmp_path, {"a": NUMBERS, "label": labels}, task="regression")
+
+
+# ---------------------------------------------------------- any number of labels
+
+
+def test_the_labels_of_a_cell_are_trimmed_and_each_counts_once(tmp_path: Path) -> None:
+    cells = ["p,q", " q , p,", "p,p", "", "rare, p", None] * 5
+    cells[4] = "rarer, p"
+    dataset = load_table(
+        tmp_path, {"a": range(0, 60, 2), "label": cells}, task="multilabel", min_samples_per_label=5
+    )
+    assert dataset.label_names == ["p", "q"]
+    assert dataset.targets.dtype == bool
+    assert dataset.targets[:6].tolist() == [[1, 1], [1, 1], [1, 0], [0, 0], [1, 0], [0, 0]]
+    assert dataset.rare_labels == 5
+    assert dataset.label_counts() == {"p": 20, "q": 10}
+    assert (dataset.truth(0), dataset.truth(3)) == (["p", "q"], [])
+
+
+def test_the_labels_of_a_row_may_be_a_list(tmp_path: Path) -> None:
+    labels = [["p", "with, comma"], [], ["p"], None] * 10
+    dataset = load_table(tmp_path, {"a": range(0, 80, 2), "label": labels}, task="multilabel")
+    frame = pd.DataFrame({"a": range(0, 80, 2), "label": labels})
+    frame.to_parquet(tmp_path / "l.parquet")
+    same = load_dataset(tiny_config(tmp_path, tmp_path / "l.parquet", task="multilabel"))
+    assert dataset.label_names == same.label_names == ["p", "with, comma"]
+    assert dataset.targets.tolist() == same.targets.tolist()
+    assert [dataset.truth(i) for i in range(4)] == [["p", "with, comma"], [], ["p"], []]
+
+
+def test_another_separator_can_be_named_and_its_absence_is_pointed_at(tmp_path: Path) -> None:
+    table = {"a": range(0, 80, 2), "label": [f"t{i}|p" for i in range(40)]}
+    with pytest.raises(DatasetError, match=r"separated by ',' \(columns\.separator\)\?"):
+        load_table(tmp_path, table, task="multilabel")
+    dataset = load_table(tmp_path, table, task="multilabel", columns={"separator": "|"})
+    assert (dataset.label_names, dataset.rare_labels) == (["p"], 40)
+
+
+# ----------------------------------------------------------------- instances
+
+
+MIXED = {
+    "whole": [None, *range(0, 78, 2)],
+    "real": [0.1 * i for i in range(40)],
+    "huge": [1.7e308, 1e300, 2.0**60, -0.0] * 10,
+    "category": ["b", "", "NA", " a "] * 10,
+    "code": [1, 2.0, "3", None] * 10,
+    "flag": [True, False, None, True] * 10,
+    "day": ["2024-01-31", "?", "2024-01-31T10:05", ""] * 10,
+    "note": [f"a note of {i} words" if i % 4 else " " for i in range(40)],
+    "label": XY,
+}
+TYPES = {"inputs": {"code": "category", "note": "text"}}
+
+
+def test_instances_are_rows_as_json_would_have_them(tmp_path: Path) -> None:
+    dataset = load_table(tmp_path, MIXED, columns=TYPES)
+    first, second = dataset.instances(np.array([0, 1]))
+    assert first == {
+        "whole": None, "real": 0, "huge": 1.7e308, "category": "b", "code": "1", "flag": "true",
+        "day": "2024-01-31", "note": " ",
+    }  # fmt: skip
+    assert second == {
+        "whole": 0, "real": 0.1, "huge": 1e300, "category": None, "code": "2", "flag": "false",
+        "day": None, "note": "a note of 1 words",
+    }  # fmt: skip
+    assert type(second["whole"]) is int
+    assert type(first["huge"]) is float
+
+
+def test_a_server_takes_every_instance_and_reads_what_training_read(tmp_path: Path) -> None:
+    dataset = load_table(tmp_path, MIXED, columns=TYPES)
+    rows = np.arange(len(dataset))
+    inputs = describe_inputs(dataset.kinds, dataset.frame, rows[:30], dataset.columns)
+    types = {"number": "tensor(double)", "category": "tensor(string)"}
+    graph = {column.name: types[column.type] for column in inputs if column.type in types}
+    served = TableInputs(inputs, [], graph)
+    instances = json.loads(json.dumps(dataset.instances(rows), allow_nan=False))
+    assert [problem for instance in instances for problem in served.problems_of(instance)] == []
+    [(feeds, _)] = served.batches(instances)
+    for name in graph:
+        np.testing.assert_array_equal(feeds[name][:, 0], dataset.frame[name].to_numpy())
 
 
 # ----------------------------------------------------------------- splitting
@@ -325,7 +390,7 @@ def test_every_part_of_a_split_has_the_labels_in_proportion(tmp_path: Path) -> N
     dataset, config = _unbalanced(tmp_path)
     split = split_dataset(dataset, config)
     for part in (split.train, split.validation, split.test):
-        assert np.mean(dataset.labels[part] == 0) == pytest.approx(0.1)
+        assert np.mean(dataset.targets[part] == 0) == pytest.approx(0.1)
 
 
 def test_the_seed_alone_decides_the_split(tmp_path: Path) -> None:
@@ -360,24 +425,72 @@ def test_too_few_rows_to_split_says_which_part_and_what_to_do(
         split_dataset(load_dataset(config), config)
 
 
-def _add_to_catalogue(
-    monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], **settings: Any
-) -> None:
-    """Put the dataset `toy` into the catalogue, on a host that does not exist."""
-    defaults: dict[str, Any] = {
-        "name": "toy",
-        "rows": "20",
-        "about": "",
-        "licence": "",
-        "text": ("text",),
-        "label": "label",
-        "files": tuple(
-            RemoteFile(f"https://nowhere.invalid{path}", hashlib.sha256(content).hexdigest())
-            for path, content in files.items()
-        ),
-        "read": lambda paths: pd.read_csv(paths[0], dtype=str),
-    }
-    monkeypatch.setitem(CATALOGUE, "toy", CatalogueEntry(**(defaults | settings)))
+def test_a_regression_is_split_as_scikit_learn_splits_its_rows(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, tmp_path / "d.jsonl", task="regression")
+    dataset = load_table(tmp_path, {"a": NUMBERS, "label": NUMBERS}, task="regression")
+    split = split_dataset(dataset, config)
+    rest, test = train_test_split(range(40), test_size=0.2, random_state=0)
+    assert split.test.tolist() == test
+    assert sorted([*split.train, *split.validation]) == sorted(rest)
+
+
+def test_rows_with_several_labels_are_split_by_chance(tmp_path: Path) -> None:
+    labels = [["p"], ["p", "q"], [], ["q"]] * 10
+    dataset = load_table(tmp_path, {"a": NUMBERS, "label": labels}, task="multilabel")
+    split = split_dataset(dataset, tiny_config(tmp_path, "x", task="multilabel"))
+    assert split.test.tolist() == train_test_split(range(40), test_size=0.2, random_state=0)[1]
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_two_rows_are_too_few_for_a_regression(tmp_path: Path, rows: int) -> None:
+    table = {"a": NUMBERS[:rows], "label": NUMBERS[:rows]}
+    dataset = load_table(tmp_path, table, task="regression")
+    config = tiny_config(tmp_path, "x", task="regression")
+    if rows == 3:
+        assert [len(part) for part in vars(split_dataset(dataset, config)).values()] == [1, 1, 1]
+        return
+    with pytest.raises(DatasetError, match=r"too few rows to split: 1 rows cannot give 16% to val"):
+        split_dataset(dataset, config)
+
+
+# ----------------------------------------------------------------- imbalance
+
+
+def test_under_sampling_keeps_every_rare_row_and_no_row_that_was_not_given(tmp_path: Path) -> None:
+    dataset, config = _unbalanced(tmp_path, imbalance={"under_sample": 2.5})
+    given = np.arange(400)[::-1]
+    kept = under_sample(dataset, given, config)
+    assert np.bincount(dataset.targets[kept]).tolist() == [40, 100]
+    assert set(kept) <= set(given)
+    assert set(given[dataset.targets[given] == 0]) <= set(kept)
+    assert len(set(kept)) == len(kept)
+    assert kept.tolist() == under_sample(dataset, given, config).tolist()
+    assert kept.tolist() == [row for row in given if row in set(kept)]  # in the same order
+
+
+def test_under_sampling_is_by_chance_and_the_seed_decides(tmp_path: Path) -> None:
+    dataset, config = _unbalanced(tmp_path, imbalance={"under_sample": 1})
+    kept = under_sample(dataset, np.arange(500), config)
+    usual = kept[dataset.targets[kept] == 1]
+    assert len(usual) == 50
+    assert 150 < usual.mean() < 350
+    other = config.with_values({"split.seed": 1})
+    assert kept.tolist() != under_sample(dataset, np.arange(500), other).tolist()
+
+
+def test_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    dataset, config = _unbalanced(tmp_path)
+    assert under_sample(dataset, np.arange(500), config).tolist() == list(range(500))
+    more = config.with_values({"imbalance.under_sample": 100})
+    assert under_sample(dataset, np.arange(500), more).tolist() == list(range(500))
+
+
+# ----------------------------------------------------------------- catalogue
+
+
+def _add_to_catalogue(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    entry = CatalogueEntry("toy", "", "", "", Columns(text=["text"]), (), lambda _: pd.DataFrame())
+    monkeypatch.setitem(CATALOGUE, "toy", replace(entry, **settings))
 
 
 def test_a_test_split_of_the_datasets_own_is_kept(
@@ -386,7 +499,7 @@ def test_a_test_split_of_the_datasets_own_is_kept(
     rows = make_rows(200)
     frame = pd.DataFrame(rows, columns=["text", "label"])
     frame[OWN_TEST_SPLIT] = frame.index >= 150
-    _add_to_catalogue(monkeypatch, {}, read=lambda _: frame)
+    _add_to_catalogue(monkeypatch, read=lambda _: frame)
     config = tiny_config(tmp_path, "toy")
     dataset = load_dataset(config)
     split = split_dataset(dataset, config)
@@ -395,150 +508,34 @@ def test_a_test_split_of_the_datasets_own_is_kept(
     assert sorted([*split.train, *split.validation]) == list(range(150))
 
 
-# --------------------------------------------------------------- downloading
+KNOWN = Columns.model_validate(
+    {"label": "price", "inputs": {"id": "ignore", "zip": "category", "kind": "category"}}
+)
 
 
-def test_a_url_is_downloaded_once(tmp_path: Path, web_server: WebServer) -> None:
-    web_server.files["/d.csv"] = GOOD
-    config = tiny_config(tmp_path, f"{web_server.url}/d.csv")
-    first, second = load_dataset(config), load_dataset(config)
-    assert web_server.requests == ["/d.csv"]
-    assert first.sha256 == second.sha256
-    assert first.source == f"{web_server.url}/d.csv"
-    (cached,) = config.data_dir.iterdir()
-    assert cached.stat().st_mode & 0o044 == 0o044  # a container may read it as somebody else
-    assert len(first.rows) == 20
-
-
-def test_two_urls_that_end_alike_do_not_share_a_file(tmp_path: Path, web_server: WebServer) -> None:
-    web_server.files |= {"/a/d.csv": GOOD, "/b/d.csv": GOOD.replace(b"\nt", b"\nu")}
-    texts = [
-        load_dataset(tiny_config(tmp_path, f"{web_server.url}/{x}/d.csv")).texts([0]) for x in "ab"
-    ]
-    assert texts == [["t0"], ["u0"]]
-
-
-def test_the_mirror_replaces_scheme_and_host_of_a_catalogue_dataset(
-    tmp_path: Path, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("given", "label", "text", "inputs"),
+    [
+        (None, "price", None, {"id": "ignore", "zip": "category", "kind": "category"}),
+        ({"inputs": {"zip": "number"}}, "price", None, {"id": "ignore", "kind": "category", "zip": "number"}),
+        ({"label": "kind"}, "kind", None, {"id": "ignore", "zip": "category"}),
+        ({"text": ["kind"]}, "price", ["kind"], {"id": "ignore", "zip": "category"}),
+    ],
+)  # fmt: skip
+def test_what_is_configured_of_columns_wins_over_the_catalogue_which_fills_in_the_rest(
+    monkeypatch: pytest.MonkeyPatch, given: Any, label: str, text: Any, inputs: dict[str, str]
 ) -> None:
-    _add_to_catalogue(monkeypatch, {"/some/where/toy.csv": GOOD})
-    web_server.files["/root/some/where/toy.csv"] = GOOD
-    monkeypatch.setenv("DATASET_MIRROR", f"{web_server.url}/root/")
-    dataset = load_dataset(tiny_config(tmp_path, "toy"))
-    assert web_server.requests == ["/root/some/where/toy.csv"]
-    assert dataset.source == "https://nowhere.invalid/some/where/toy.csv"
+    _add_to_catalogue(monkeypatch, columns=KNOWN, task="regression")
+    config = complete(TrainConfig.model_validate({"dataset": "toy", "columns": given}))
+    assert config.task == "regression"
+    assert config.columns is not None
+    assert (config.columns.label, config.columns.text) == (label, text)
+    assert {name: column.type for name, column in config.columns.inputs.items()} == inputs
+    assert complete(config) == config
+    assert TrainConfig.model_validate(config.model_dump()) == config
 
 
-def test_a_damaged_cache_entry_is_noticed_and_fetched_again(
-    tmp_path: Path, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _add_to_catalogue(monkeypatch, {"/toy.csv": GOOD})
-    web_server.files["/toy.csv"] = GOOD
-    monkeypatch.setenv("DATASET_MIRROR", web_server.url)
-    config = tiny_config(tmp_path, "toy")
-    load_dataset(config)
-    (cached,) = [file for file in config.data_dir.rglob("*") if file.is_file()]
-    cached.write_bytes(_flipped(GOOD, 40))
-    assert len(load_dataset(config).rows) == 20
-    assert cached.read_bytes() == GOOD
-    assert web_server.requests == ["/toy.csv", "/toy.csv"]
-
-
-def test_a_download_with_another_checksum_is_refused_and_not_kept(
-    tmp_path: Path, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _add_to_catalogue(monkeypatch, {"/toy.csv": GOOD})
-    web_server.files["/toy.csv"] = _flipped(GOOD, 40)
-    monkeypatch.setenv("DATASET_MIRROR", web_server.url)
-    config = tiny_config(tmp_path, "toy")
-    with pytest.raises(DatasetError, match=r"/toy\.csv: .*hash") as caught:
-        load_dataset(config)
-    assert not isinstance(caught.value, UnreachableError)
-    assert not [file for file in config.data_dir.rglob("*") if file.is_file()]
-
-
-def test_an_interrupted_download_leaves_no_file_that_looks_whole(
-    tmp_path: Path, web_server: WebServer
-) -> None:
-    web_server.files["/d.csv"] = GOOD
-    web_server.cut_short.add("/d.csv")
-    config = tiny_config(tmp_path, f"{web_server.url}/d.csv")
-    with pytest.raises(UnreachableError, match=r"/d\.csv: cannot be reached"):
-        load_dataset(config)
-    assert not [file for file in config.data_dir.rglob("*") if file.is_file()]
-    web_server.cut_short.clear()
-    assert len(load_dataset(config).rows) == 20
-
-
-def test_a_failed_download_is_tried_again(
-    tmp_path: Path, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dataset_module, "_RETRIES", 1)
-    web_server.files["/d.csv"] = GOOD
-    web_server.cut_short.add("/d.csv")
-    with pytest.raises(UnreachableError, match="cannot be reached"):
-        load_dataset(tiny_config(tmp_path, f"{web_server.url}/d.csv"))
-    assert web_server.requests == ["/d.csv", "/d.csv"]
-
-
-def test_a_file_that_the_server_does_not_have_is_a_wrong_address(
-    tmp_path: Path, web_server: WebServer
-) -> None:
-    with pytest.raises(DatasetError, match=r"/no\.csv: the server answered 404\.") as caught:
-        load_dataset(tiny_config(tmp_path, f"{web_server.url}/no.csv"))
-    assert not isinstance(caught.value, UnreachableError)
-
-
-def test_a_host_that_does_not_answer_names_what_can_be_set(tmp_path: Path, closed_url: str) -> None:
-    with pytest.raises(UnreachableError, match="cannot be reached") as caught:
-        load_dataset(tiny_config(tmp_path, f"{closed_url}/d.csv"))
-    for remedy in ("DATASET_MIRROR", "DATASET=", "`offline: docstrings`"):
-        assert remedy in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["docstrings", "http://127.0.0.1:9/d.csv"])
-def test_a_data_folder_that_cannot_be_made_says_so(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DatasetError, match=r"file: cannot be made: .*\. Set data_dir"):
-        load_dataset(tiny_config(tmp_path, name, data_dir=tmp_path / "file"))
-
-
-# ------------------------------------------------------------------- offline
-
-
-def test_an_unreachable_host_trains_on_the_offline_dataset_and_says_so_loudly(
-    tmp_path: Path,
-    closed_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    frame = pd.DataFrame(make_rows(60), columns=["text", "label"])
-    _add_to_catalogue(monkeypatch, {}, read=lambda _: frame)
-    config = tiny_config(
-        tmp_path,
-        f"{closed_url}/d.csv",
-        offline="toy",
-        columns={"text": ["of the other dataset"], "label": "too"},
-        where={"this": "as well"},
-    )
-    dataset, split = prepare(config, Progress())
-    assert dataset.name == "toy"
-    assert dataset.source == "embedded"
-    assert Counter(map(len, (dataset.rows, split.test))) == {60: 1, 12: 1}
-    told = capsys.readouterr().err
-    assert f"WARNING: {closed_url}/d.csv: cannot be reached" in told
-    assert "WARNING: training on the dataset 'toy' instead" in told
-
-
-def test_without_an_offline_dataset_an_unreachable_host_is_an_error_and_nothing_else_is_tried(
-    tmp_path: Path, closed_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(UnreachableError, match="or set `offline: docstrings`"):
-        prepare(tiny_config(tmp_path, f"{closed_url}/d.csv"), Progress())
-    assert "WARNING" not in capsys.readouterr().err
-
-
-def test_a_broken_file_is_never_replaced_by_the_offline_dataset(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(b"")
-    with pytest.raises(DatasetError, match="the file is empty"):
-        prepare(tiny_config(tmp_path, tmp_path / "a.csv", offline="docstrings"), Progress())
+def test_of_a_file_nothing_is_known_but_that_it_is_classified() -> None:
+    config = complete(TrainConfig(dataset="a.csv"))
+    assert (config.task, config.columns) == ("classification", None)
+    assert complete(TrainConfig(dataset="a.csv", task="multilabel")).task == "multilabel"
