@@ -1,0 +1,80 @@
+"""Converters of scikit-learn's word counts, on texts that are normalised: tokens with a blank between them.
+
+What else a vectorizer may do to a text is refused before training (`checks`).
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from train.onnx_export.graph import Graph, Table, Tensor, joined
+
+
+def count_vectorizer(graph: Graph, step: Any, table: Table) -> Table:
+    """Convert CountVectorizer."""
+    return Table((Tensor(_counts(graph, step, table), len(step.vocabulary_)),))
+
+
+def tfidf_vectorizer(graph: Graph, step: Any, table: Table) -> Table:
+    """Convert TfidfVectorizer, which has all the settings of a TfidfTransformer."""
+    return tfidf_transformer(graph, step, count_vectorizer(graph, step, table))
+
+
+def tfidf_transformer(graph: Graph, step: Any, table: Table) -> Table:
+    """Convert TfidfTransformer."""
+    counts = joined(graph, table)
+    return Table((Tensor(_tfidf(graph, step, counts.name), counts.width),))
+
+
+def _counts(graph: Graph, step: Any, table: Table) -> str:
+    """Count n-grams of blank-separated tokens, <double>[n, num_ngrams]."""
+    text = joined(graph, table).name
+    tokens = graph.add("StringSplit", graph.add("Squeeze", text, np.array([1])))
+    # StringSplit's second output, the number of tokens, is not asked for by anything.
+    graph.nodes[-1].output.append(graph.name())
+    least, most = step.ngram_range
+    by_length = _ngrams_by_length(step.vocabulary_, most)
+    starts = itertools.accumulate(
+        (length * len(ngrams) for length, ngrams in enumerate(by_length[:-1], 1)), initial=0
+    )
+    counts = graph.add(
+        "TfIdfVectorizer",
+        tokens,
+        mode="TF",
+        min_gram_length=least,
+        max_gram_length=most,
+        max_skip_count=0,
+        pool_strings=[token for ngrams in by_length for ngram, _ in ngrams for token in ngram],
+        ngram_counts=list(starts),
+        ngram_indexes=[index for ngrams in by_length for _, index in ngrams],
+    )
+    counts = graph.to_double(counts)
+    return graph.add("Min", counts, 1.0) if step.binary else counts
+
+
+def _ngrams_by_length(
+    vocabulary: Mapping[str, int], most: int
+) -> list[list[tuple[tuple[str, ...], int]]]:
+    """Return the n-grams of 1, 2, ... `most` tokens, each with its column."""
+    by_length: list[list[tuple[tuple[str, ...], int]]] = [[] for _ in range(most)]
+    for ngram, index in vocabulary.items():
+        tokens = tuple(ngram.split(" "))
+        by_length[len(tokens) - 1].append((tokens, int(index)))
+    return by_length
+
+
+def _tfidf(graph: Graph, step: Any, x: str) -> str:
+    if step.sublinear_tf:  # 1 + log(count), and 0 stays 0
+        logarithm = graph.add("Log", graph.add("Max", x, 1.0))
+        x = graph.add("Add", logarithm, graph.add("Min", x, 1.0))
+    if step.use_idf:
+        x = graph.add("Mul", x, np.asarray(step.idf_, np.float64))
+    if step.norm is None:
+        return x
+    if step.norm == "l1":
+        length = graph.sum_rows(graph.add("Abs", x))
+    else:
+        length = graph.add("Sqrt", graph.sum_rows(x, "ReduceSumSquare"))
+    return graph.add("Div", x, graph.add("Where", graph.add("Equal", length, 0.0), 1.0, length))
