@@ -42,8 +42,12 @@ datasets: $(DEV)/ready ## List the datasets that DATASET= knows by name
 	@$(DEV)/bin/python -m train datasets
 
 .PHONY: predict-test
-predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT, once, without a server
+predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or a JSON object of columns), without a server
 	@$(PREDICT)/bin/python -m predict text -- "$$TEXT"
+
+.PHONY: predict-example
+predict-example: $(PREDICT)/ready conf/predict.conf ## Ask the model about a held-out row of its own dataset
+	@$(PREDICT)/bin/python -m predict example
 
 .PHONY: serve
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
@@ -97,6 +101,7 @@ format: $(DEV)/ready ## Rewrite the code in the project's style
 benchmark: $(DEV)/ready $(PREDICT)/ready ## Measure accuracy, training time, serving speed and memory; print tables
 	@$(DEV)/bin/python -m benchmarks.accuracy
 	@$(DEV)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
+	@$(DEV)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python
 
 .PHONY: lock
 lock: $(DEV)/ready ## Pin the newest libraries that fit together in the requirements files

@@ -54,8 +54,8 @@ def _strong_baseline(dataset: str) -> dict[str, Any]:
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
         ),
         LinearSVC(C=0.3, random_state=0),
-    ).fit(data.texts(fitted_on), data.labels[fitted_on])
-    truth, texts = data.labels[split.test], data.texts(split.test)
+    ).fit(data.texts(fitted_on), data.targets[fitted_on])
+    truth, texts = data.targets[split.test], data.texts(split.test)
     row = {
         "model": "TF-IDF words and characters + linear SVM",
         "accuracy": float((model.predict(texts) == truth).mean()),

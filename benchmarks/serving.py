@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from benchmarks.load import http_post, run_load
+from benchmarks.load import Load, http_post, run_load
 
 CLIENTS = (1, 8, 32)
 TEXTS = [
@@ -75,16 +76,72 @@ def _first_answer_s(command: Sequence[str], settings: dict[str, str]) -> tuple[f
     port = free_port()
     started = time.perf_counter()
     with serving(command, port, {**settings, "PORT": str(port)}) as process:
-        run_load(port, http_post("/predict", [_body(TEXTS[0])]), clients=1, requests=1)
+        requests = http_post("/predict", _bodies(settings["ARTEFACT_DIR"]))
+        run_load(port, requests[:1], clients=1, requests=1)
         elapsed = time.perf_counter() - started
-        run_load(
-            port, http_post("/predict", [_body(text) for text in TEXTS]), clients=8, requests=2000
-        )
+        run_load(port, requests, clients=8, requests=2000)
         return elapsed, _memory_mb(process)
 
 
 def _body(text: str) -> bytes:
     return json.dumps({"text": text}).encode()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a constant route and a model came to with so many clients, in the middle round of several."""
+
+    clients: int
+    constant: Load
+    model: Load
+    # Of the model's requests per second to those of the constant route, the median of all rounds.
+    ratio: float
+
+
+def compare(python: str, artefact: str, seconds: float, rounds: int) -> list[Comparison]:
+    """Load a constant route and a model in turns."""
+    settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
+    constant_port, our_port = free_port(), free_port()
+    constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]
+    ours = [python, "-m", "predict", "serve"]
+    requests = http_post("/predict", _bodies(artefact))
+    results = []
+    with (
+        serving(constant, constant_port, {}),
+        serving(ours, our_port, {**settings, "PORT": str(our_port)}),
+    ):
+        for clients in CLIENTS:
+            pairs = [
+                [
+                    run_load(port, requests, clients, seconds=seconds)
+                    for port in (constant_port, our_port)
+                ]
+                for _ in range(rounds)
+            ]
+            ratio = statistics.median(
+                model.requests_per_s / fixed.requests_per_s for fixed, model in pairs
+            )
+            results.append(Comparison(clients, *pairs[len(pairs) // 2], ratio))
+    return results
+
+
+def print_ratios(results: Sequence[Comparison]) -> None:
+    """Print a row for each number of clients."""
+    print(f"{'clients':>8}{'constant/s':>12}{'model/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}")
+    for result in results:
+        print(
+            f"{result.clients:8}{result.constant.requests_per_s:12.0f}{result.model.requests_per_s:10.0f}"
+            f"{result.ratio:8.2f}{result.model.p50_ms:9.2f}{result.model.p99_ms:9.2f}"
+        )
+
+
+def _bodies(artefact: str) -> list[bytes]:
+    """Return what to ask: questions for a model of one text, its own examples for any other."""
+    metadata = json.loads((Path(artefact) / "metadata.json").read_bytes())
+    if [column["type"] for column in metadata["inputs"]] == ["text"]:
+        return [_body(text) for text in TEXTS]
+    examples = [example["instance"] for example in metadata["examples"]]
+    return [json.dumps({"instances": [instance]}).encode() for instance in examples]
 
 
 @click.command()
@@ -106,32 +163,8 @@ def main(python: str, artefact: str, seconds: float, rounds: int) -> None:
     site_packages = Path(python).parent.parent / "lib"
     size = sum(file.lstat().st_size for file in site_packages.rglob("*") if file.is_file())
     print(f"site-packages:                 {size / 1e6:.0f} MB")
-    constant_port, our_port = free_port(), free_port()
-    constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]
-    requests = http_post("/predict", [_body(text) for text in TEXTS])
-    with (
-        serving(constant, constant_port, {}),
-        serving(ours, our_port, {**settings, "PORT": str(our_port)}),
-    ):
-        print(
-            f"\n{'clients':>8}{'constant/s':>12}{'model/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}"
-        )
-        for clients in CLIENTS:
-            pairs = [
-                [
-                    run_load(port, requests, clients, seconds=seconds)
-                    for port in (constant_port, our_port)
-                ]
-                for _ in range(rounds)
-            ]
-            ratio = statistics.median(
-                model.requests_per_s / fixed.requests_per_s for fixed, model in pairs
-            )
-            fixed, model = pairs[len(pairs) // 2]
-            print(
-                f"{clients:8}{fixed.requests_per_s:12.0f}{model.requests_per_s:10.0f}{ratio:8.2f}"
-                f"{model.p50_ms:9.2f}{model.p99_ms:9.2f}"
-            )
+    print()
+    print_ratios(compare(python, artefact, seconds, rounds))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     progress.say("done")
     click.echo(_summary(result.metrics))
     click.echo(f"artefact: {result.artefact_dir}")
-    click.echo(f"next:     {_next_command(result.artefact_dir, config)}")
+    click.echo(f"next:     {_next_command(result.artefact_dir, config, result.reads_one_text)}")
 
 
 @main.command()
@@ -105,28 +106,34 @@ def datasets() -> None:
 
 def _summary(metrics: dict[str, Any]) -> str:
     """Return the test metrics beside the baselines, as a table."""
-    names = ("accuracy", "macro_f1", "log_loss", "roc_auc", "pr_auc")
+    from train.report import METRIC_NAMES, show_metric
+
     columns = {"this model": metrics, **metrics["baselines"]}
+    if "at_even_odds" in metrics:
+        columns = {"this model": metrics, "at even odds": metrics["at_even_odds"], **columns}
     table = Table(box=None, pad_edge=False)
     table.add_column("on the test split")
     for column in columns:
         table.add_column(column, justify="right")
-    for name in names:
+    for name in METRIC_NAMES:
         if name in metrics:
-            cells = [
-                f"{column[name]:.4f}" if name in column else "-" for column in columns.values()
-            ]
+            cells = [show_metric(name, column.get(name)) for column in columns.values()]
             table.add_row(name, *cells)
+    for name, value in metrics.get("cross_validation", {}).get("mean", {}).items():
+        spread = metrics["cross_validation"]["std"][name]
+        shown = f"{show_metric(name, value)} ± {show_metric(name, spread)}"
+        table.add_row(f"{name} in folds", shown)
     console = _console()
     with console.capture() as captured:
         console.print(table)
     return captured.get()
 
 
-def _next_command(artefact_dir: Path, config: TrainConfig) -> str:
+def _next_command(artefact_dir: Path, config: TrainConfig, reads_one_text: bool) -> str:
     default = Path(TrainConfig.model_fields["artefacts_dir"].default)
-    setting = "" if config.artefacts_dir == default else f"ARTEFACT_DIR={artefact_dir} "
-    return f'{setting}make predict-test TEXT="…"'
+    setting = f"ARTEFACT_DIR={shlex.quote(str(artefact_dir))} "
+    target = 'predict-test TEXT="…"' if reads_one_text else "predict-example"
+    return f"{'' if config.artefacts_dir == default else setting}make {target}"
 
 
 def _console() -> Console:

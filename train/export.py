@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predict.artefact import FORMAT_VERSION, METADATA, serialise_metadata, sha256_of
+from predict.artefact import (
+    FORMAT_VERSION,
+    METADATA,
+    ArtefactError,
+    serialise_metadata,
+    sha256_of,
+)
 from predict.predictor import Predictor
 from train.errors import UserError
+from train.family import Outputs, Tolerance
 
 LATEST = "latest"
-# How far an exported model's probabilities may be from the trained one's.
-TOLERANCE = 1e-5
 _UNFINISHED = ".unfinished-"
 _ABANDONED_AFTER_S = 3600.0
 
@@ -68,8 +73,7 @@ def write_artefact(
         The directory, `<artefacts_dir>/<YYYY-MM-DD-HH-MM-SS>` (UTC).
 
     Raises:
-        ExportError: It cannot be written, or `verify` refused it.
-        ArtefactError: It cannot be loaded.
+        ExportError: It cannot be written or loaded, or `verify` refused it.
     """
     with _as_export_error(artefacts_dir), _unfinished_dir(artefacts_dir) as directory:
         write_files(directory)
@@ -84,7 +88,7 @@ def write_artefact(
                 "files": files,
             }
             (directory / METADATA).write_bytes(serialise_metadata(content))
-            verify(Predictor.load(directory))
+            verify(_load(directory))
             _sync(directory)
             if _rename(directory, final):
                 break
@@ -93,34 +97,106 @@ def write_artefact(
     return final
 
 
-def check_equal(trained: npt.NDArray[np.float64], served: npt.NDArray[np.float64]) -> float:
+def check_equal(trained: Outputs, served: Outputs, tolerance: Tolerance) -> float:
     """Return the largest difference between two <float64>[num_rows, num_outputs] arrays.
 
     Raises:
-        ExportError: It is above `TOLERANCE`.
+        ExportError: Some are further apart than allowed.
     """
-    difference = float(np.abs(trained - served).max())
-    if not difference <= TOLERANCE:  # also when it is not a number
+    differences = np.abs(trained - served)
+    allowed = tolerance.relative * np.abs(trained) + tolerance.absolute
+    wrong = ~(differences <= allowed)  # also when it is not a number
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
         raise ExportError(
-            f"the exported model differs from the trained one by {difference:.2e} on the test set, "
-            f"at most {TOLERANCE:.0e} is allowed. No artefact was written; please report this configuration."
+            f"the exported model differs from the trained one in {wrong.any(axis=1).sum():,} of {len(trained):,} "
+            f"test rows: {float(served[row, column])!r} instead of {float(trained[row, column])!r} in the first. "
+            "No artefact was written. If the pipeline is your own, replace its steps one by one to find out which."
         )
-    return difference
+    return float(differences.max())
+
+
+def check_same_labels(
+    trained: npt.NDArray[Any], served: npt.NDArray[Any], tolerance: Tolerance
+) -> int:
+    """Return in how many rows the exported model makes for other labels than the trained one.
+
+    Args:
+        trained: What `Decision.answers` makes of the trained model's outputs.
+        served: And of the exported one's.
+        tolerance: Whether any may differ: of outputs in single precision, near ties may.
+
+    Raises:
+        ExportError: Some differ, and none may.
+    """
+    differ = (trained != served).reshape(len(trained), -1).any(axis=1)
+    count = int(differ.sum())
+    if count and tolerance.same_labels:
+        raise ExportError(
+            f"the exported model decides on other labels than the trained one in {count:,} of {len(trained):,} test "
+            "rows. No artefact was written; please report this configuration."
+        )
+    return count
+
+
+def check_same_answers(
+    label_names: Sequence[str],
+    decided: npt.NDArray[Any],
+    predictions: Sequence[Mapping[str, Any]],
+) -> None:
+    """Check that serving decides on labels as evaluation did.
+
+    Args:
+        label_names: Empty for a regression, which has none.
+        decided: What `Decision.answers` makes of the served outputs.
+        predictions: What `Predictor.predict` returns.
+
+    Raises:
+        ExportError: Some differ.
+    """
+    if not label_names:
+        return
+    if decided.ndim == 2:
+        served = [{label["label"] for label in answer["labels"]} for answer in predictions]
+        expected = [{label_names[i] for i in np.flatnonzero(row).tolist()} for row in decided]
+        wrong = sum(a != b for a, b in zip(expected, served, strict=True))
+    else:
+        wrong = sum(
+            label_names[index] != answer["label"]
+            for index, answer in zip(decided.tolist(), predictions, strict=True)
+        )
+    if wrong:
+        raise ExportError(
+            f"the server decides on other labels than the evaluation did in {wrong:,} of {len(decided):,} test rows. "
+            "No artefact was written; please report this configuration."
+        )
 
 
 def golden_examples(
-    instances: Sequence[Mapping[str, Any]], answers: npt.NDArray[np.float64]
+    instances: Sequence[Mapping[str, Any]], answers: Outputs, truths: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """Pair instances with the trained model's answers, for every later load to replay."""
+    """Pair instances with the trained model's answers, for every later load to replay, and with the truth."""
     return [
-        {"instance": dict(instance), "answer": [round(value, 8) for value in answer]}
-        for instance, answer in zip(instances, answers.tolist(), strict=True)
+        {"instance": dict(instance), "answer": answer, "truth": truth}
+        for instance, answer, truth in zip(instances, answers.tolist(), truths, strict=True)
     ]
 
 
 def write_json(file: Path, content: object) -> None:
     """Write JSON for people: indented, and with every character readable."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _load(directory: Path) -> Predictor:
+    try:
+        return Predictor.load(directory)
+    except ArtefactError as error:
+        # What it advises is for a server; the first sentence says what is wrong.
+        reason = str(error).replace(f"{directory}: ", "").partition(". ")[0].removesuffix(".")
+        raise ExportError(
+            f"the exported model is not what was trained: {reason}. No artefact was written. "
+            "If the pipeline is your own, replace its steps one by one to find out which."
+        ) from error
 
 
 @contextmanager

@@ -12,22 +12,27 @@ from rich.progress import Progress as RichProgress
 
 
 class Progress:
-    """Writes to standard error, and remembers how long each stage took.
+    """Writes to standard error unless it is silent, and remembers how long each stage took.
 
     Attributes:
         durations_s: Stage -> seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
         self.durations_s: dict[str, float] = {}
         self._started = time.perf_counter()
 
     def say(self, text: str) -> None:
         """Write one line, with the time since the start before it."""
+        if self._silent:
+            return
         click.echo(f"[{time.perf_counter() - self._started:5.1f} s] {text}", err=True)
 
     def warn(self, text: str) -> None:
         """Write one line that must not be overlooked."""
+        if self._silent:
+            return
         click.secho(
             f"[{time.perf_counter() - self._started:5.1f} s] WARNING: {text}",
             err=True,
@@ -46,7 +51,7 @@ class Progress:
     @contextmanager
     def bar(self, name: str, total: int) -> Iterator[Callable[[], None]]:
         """Give a function that advances a bar by one step; without a terminal it does nothing."""
-        if not sys.stderr.isatty():
+        if self._silent or not sys.stderr.isatty():
             yield lambda: None
             return
         columns = (

@@ -1,24 +1,30 @@
 """The whole story of a training run on one screen."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from predict.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, REPORT
+from predict.artefact import CONFIGURATION, METRICS, REPORT
 from predict.predictor import Predictor
-from train import export
-from train.catalogue import CATALOGUE
-from train.config import ConfigError, TrainConfig
-from train.dataset import Dataset, Split, UnreachableError, load_dataset, split_dataset
-from train.evaluation import evaluate_baselines, evaluate_classification, headline
+from train import export, families
+from train.config import TrainConfig
+from train.dataset import Dataset, Split, complete, load_dataset, split_dataset
+from train.decision import Decision, choose_decision, even_odds
+from train.evaluation import evaluate, headline
+from train.family import Family, Fitted, Outputs
 from train.progress import Progress
 from train.provenance import describe_commit, describe_versions
-from train.report import render_report
+from train.report import render_report, show_value
+from train.selection import check_selection, cross_validate, search
+from train.sources import UnreachableError
 
 _GOLDEN_EXAMPLES = 5
 _GOLDEN_LENGTH = 500
+_NAMES_SHOWN = 5
+_OUTPUT = {"classification": "label", "regression": "number", "multilabel": "labels"}
 
 
 @dataclass(frozen=True)
@@ -27,82 +33,64 @@ class RunResult:
 
     artefact_dir: Path
     metrics: dict[str, Any]
+    # Whether its input is one text, which can be asked about as it is.
+    reads_one_text: bool
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What there is to export: a model, what it was trained on, and how it turned out."""
+
+    config: TrainConfig
+    dataset: Dataset
+    split: Split
+    family: Family
+    model: Fitted
+    decision: Decision
+    # Of the test rows.
+    outputs: Outputs
+    metrics: dict[str, Any]
+    # The test rows, as requests would send them.
+    instances: list[dict[str, Any]]
 
 
 def run(config: TrainConfig, progress: Progress) -> RunResult:
     """Train what a configuration says, and write the artefact.
 
     Raises:
-        ConfigError, DatasetError, EmbeddingError, ExportError: with nothing left behind.
+        UserError: Of whichever room; nothing is left behind then.
     """
-    # Here and not above: tensorflow takes seconds to import, and `check` needs none of it.
-    from train import text_model
-
     export.prepare_artefacts_dir(config.artefacts_dir)
-    dataset, split = prepare(config, progress)
-    names = dataset.label_names
-
-    model = text_model.fit(dataset, split, config, progress)
-
-    with progress.stage("evaluate", f"{len(split.test):,} test rows, and two baselines"):
-        test_texts, test_labels = dataset.texts(split.test), dataset.labels[split.test]
-        probabilities = text_model.predict_proba(model, test_texts)
-        metrics = evaluate_classification(test_labels, probabilities, names)
-        fitted_on = np.concatenate([split.train, split.validation])
-        metrics["baselines"] = evaluate_baselines(
-            dataset.texts(fitted_on), dataset.labels[fitted_on], test_texts, test_labels
-        )
-        metrics["history"] = model.history
-
-    instances = [_instance(dataset, row) for row in split.test]
-    # Every load replays them: short ones will do.
-    golden = sorted(range(len(test_texts)), key=lambda i: len(test_texts[i]) > _GOLDEN_LENGTH)[
-        :_GOLDEN_EXAMPLES
-    ]
-    metadata = {
-        "task": config.task,
-        "inputs": [{"name": column, "type": "text"} for column in dataset.columns.text],
-        "outputs": [{"name": dataset.columns.label, "type": "label", "labels": names}],
-        "examples": export.golden_examples([instances[i] for i in golden], probabilities[golden]),
-        "metrics": headline(metrics),
-        "embedding": model.embedding_metadata
-        | {"unknown_token_share": text_model.unknown_token_share(model, test_texts)},
-        "model": model.metadata,
-        "dataset": _describe_dataset(dataset, split, config),
-        "seeds": {"split": config.split.seed, "training": config.training.seed},
-        "versions": describe_versions(),
-        "git": describe_commit(),
-    }
-
-    def write_files(directory: Path) -> None:
-        text_model.to_onnx(model, directory / MODEL)
-        model.features.write(directory / FEATURES)
-        (directory / CONFIGURATION).write_text(config.to_yaml(), encoding="utf-8")
-        export.write_json(directory / METRICS, metrics)
-        (directory / REPORT).write_text(
-            render_report(metadata, metrics, config.to_yaml()), encoding="utf-8"
-        )
-
-    def verify(predictor: Predictor) -> None:
-        difference = export.check_equal(probabilities, predictor.scores(instances))
-        progress.say(f"export: served and trained probabilities differ by at most {difference:.1e}")
-
-    with progress.stage("export", "to ONNX, then read back and asked as a server would"):
-        metadata["durations_s"] = dict(progress.durations_s)
-        artefact_dir = export.write_artefact(config.artefacts_dir, write_files, metadata, verify)
-    return RunResult(artefact_dir, metrics)
+    requested = config.dataset
+    config, dataset, split = prepare(config, progress)
+    config, searched = _search(dataset, split, config, progress)
+    family = families.family_of(config)
+    model = families.fit(dataset, split, config, progress)
+    decision = _decide(dataset, split, config, model.validation_outputs, progress)
+    with progress.stage("evaluate", f"{len(split.test):,} test rows, and the baselines"):
+        outputs = family.predict(model, dataset, split.test)
+        metrics = _measure(dataset, split, config, outputs, decision)
+        metrics |= {"history": model.history, "search": searched}
+    if config.evaluation.folds:
+        with progress.stage("cross-validation", f"{config.evaluation.folds} folds"):
+            metrics["cross_validation"] = cross_validate(dataset, split, config, progress)
+    instances = dataset.instances(split.test)
+    trained = _Trained(config, dataset, split, family, model, decision, outputs, metrics, instances)
+    artefact_dir = _export(trained, requested, progress)
+    return RunResult(artefact_dir, metrics, list(dataset.kinds.values()) == ["text"])
 
 
-def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
+def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Dataset, Split]:
     """Load and split the dataset of a configuration; fall back on its `offline` dataset, and say so loudly.
 
+    Returns:
+        The configuration, with what the dataset says of itself filled in; the dataset; and its split.
+
     Raises:
-        ConfigError, DatasetError: It cannot be trained on.
+        ConfigError, DatasetError, UnsupportedStepError: It cannot be trained on.
     """
-    pretrained = config.embeddings.pretrained
-    if pretrained is not None and not pretrained.is_file():
-        raise ConfigError(f"embeddings.pretrained: {pretrained} is not a file.")
     with progress.stage("dataset", config.dataset):
+        config = complete(config)
         try:
             dataset = _load(config, progress)
         except UnreachableError as error:
@@ -112,28 +100,37 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[Dataset, Split]:
             progress.warn(
                 f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)"
             )
-            dataset = _load(config, progress, config.offline)
+            config = complete(config.for_other_dataset(config.offline))
+            dataset = _load(config, progress)
+        config = families.choose_pipeline(config, dataset)
         split = split_dataset(dataset, config)
         _tell(dataset, split, progress)
-    return dataset, split
+        families.check(dataset, split, config)
+        check_selection(dataset, split, config)
+    return config, dataset, split
 
 
-def _load(config: TrainConfig, progress: Progress, name: str | None = None) -> Dataset:
-    entry = CATALOGUE.get(name or config.dataset)
-    if entry is not None and not entry.files:
+# ------------------------------------------------------------------- dataset
+
+
+def _load(config: TrainConfig, progress: Progress) -> Dataset:
+    if config.dataset == "docstrings":
         progress.say(
             "dataset: read from the libraries installed here; the first time takes half a minute"
         )
-    return load_dataset(config, name)
+    return load_dataset(config)
 
 
 def _tell(dataset: Dataset, split: Split, progress: Progress) -> None:
+    labels = f" {len(dataset.label_names)} labels;" if dataset.label_names else ""
     progress.say(
-        f"dataset: {dataset.rows_read:,} rows read, {len(dataset.rows):,} kept, {len(dataset.label_names)} labels; "
+        f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels or ''} "
         f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
     )
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
+    if dataset.rare_labels:
+        progress.say(f"dataset: {dataset.rare_labels:,} labels taken off rows for being too rare")
     if dataset.conflicts:
         progress.say(
             f"dataset: {dataset.conflicts} texts stand under more than one label, such as "
@@ -141,21 +138,147 @@ def _tell(dataset: Dataset, split: Split, progress: Progress) -> None:
         )
 
 
-def _instance(dataset: Dataset, row: int) -> dict[str, str]:
-    """Return a row as a request would send it."""
-    return dict(zip(dataset.columns.text, dataset.rows[row], strict=True))
+# ------------------------------------------------- search, decision, measures
 
 
-def _describe_dataset(dataset: Dataset, split: Split, config: TrainConfig) -> dict[str, Any]:
+def _search(
+    dataset: Dataset, split: Split, config: TrainConfig, progress: Progress
+) -> tuple[TrainConfig, dict[str, Any] | None]:
+    if config.search is None:
+        return config, None
+    with progress.stage("search", "which parameters are best on rows not trained on"):
+        return search(dataset, split, config, progress)
+
+
+def _decide(
+    dataset: Dataset,
+    split: Split,
+    config: TrainConfig,
+    validation_outputs: Outputs | None,
+    progress: Progress,
+) -> Decision:
+    decision = choose_decision(dataset, split, config, validation_outputs)
+    if decision.half_width is not None:
+        progress.say(
+            f"decision: ± {show_value(decision.half_width)} holds the truth of {decision.coverage:.4g} of such rows"
+        )
+    for label, threshold in list(decision.thresholds.items())[:_NAMES_SHOWN]:
+        progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
+    if decision.missed:
+        more = f" and {len(decision.missed) - _NAMES_SHOWN} more" * (
+            len(decision.missed) > _NAMES_SHOWN
+        )
+        progress.warn(
+            "decision.aim: not to be reached on the validation rows for "
+            f"{', '.join(decision.missed[:_NAMES_SHOWN])}{more}"
+        )
+    return decision
+
+
+def _measure(
+    dataset: Dataset, split: Split, config: TrainConfig, outputs: Outputs, decision: Decision
+) -> dict[str, Any]:
+    """Measure the model on the test rows; at even odds as well, if a threshold was chosen; and the baselines."""
+    truth, even = dataset.targets[split.test], even_odds(dataset, config, split.train)
+    metrics = evaluate(truth, outputs, decision)
+    if decision.thresholds != even.thresholds:
+        metrics["at_even_odds"] = headline(evaluate(truth, outputs, even))
+    family = families.family_of(config)
+    metrics["baselines"] = family.evaluate_baselines(dataset, split, config, even)
+    return metrics
+
+
+# -------------------------------------------------------------------- export
+
+
+def _export(trained: _Trained, requested: str, progress: Progress) -> Path:
+    """Write the artefact, and prove that it answers as the trained model does."""
+    metadata = _describe(trained, requested)
+
+    def write_files(directory: Path) -> None:
+        configuration = trained.config.to_yaml()
+        trained.family.write(trained.model, directory)
+        (directory / CONFIGURATION).write_text(configuration, encoding="utf-8")
+        export.write_json(directory / METRICS, trained.metrics)
+        page = render_report(metadata, trained.metrics, configuration)
+        (directory / REPORT).write_text(page, encoding="utf-8")
+
+    with progress.stage("export", "to ONNX, then read back and asked as a server would"):
+        metadata["durations_s"] = dict(progress.durations_s)
+        return export.write_artefact(
+            trained.config.artefacts_dir,
+            write_files,
+            metadata,
+            lambda predictor: _verify(trained, predictor, progress),
+        )
+
+
+def _verify(trained: _Trained, predictor: Predictor, progress: Progress) -> None:
+    served = predictor.scores(trained.instances)
+    difference = export.check_equal(trained.outputs, served, trained.model.tolerance)
+    answers = trained.decision.answers(served)
+    others = ""
+    if trained.dataset.label_names:
+        before = trained.decision.answers(trained.outputs)
+        count = export.check_same_labels(before, answers, trained.model.tolerance)
+        others = f"; {count} labels are others" if count else "; every label is the same"
+    export.check_same_answers(
+        trained.dataset.label_names, answers, predictor.predict(trained.instances)
+    )
+    progress.say(
+        f"export: served and trained outputs differ by at most {difference:.1e} on the test rows{others}"
+    )
+
+
+def _describe(trained: _Trained, requested: str) -> dict[str, Any]:
+    """Return the metadata, but for what is known only when it is written."""
+    config, dataset, split = trained.config, trained.dataset, trained.split
+    golden = _golden(trained.instances)
+    output = {
+        "name": dataset.columns.label,
+        "type": _OUTPUT[str(config.task)],
+        "labels": dataset.label_names,
+        **trained.decision.describe(),
+    }
     return {
+        "task": config.task,
+        "outputs": [output],
+        "examples": export.golden_examples(
+            [trained.instances[i] for i in golden],
+            trained.outputs[golden],
+            [dataset.truth(split.test[i]) for i in golden],
+        ),
+        "metrics": headline(trained.metrics),
+        **trained.family.describe(trained.model, dataset, split),
+        "dataset": _describe_dataset(dataset, split, requested, config),
+        "seeds": {"split": config.split.seed, "training": config.training.seed},
+        "versions": describe_versions(),
+        "git": describe_commit(),
+    }
+
+
+def _golden(instances: list[dict[str, Any]]) -> list[int]:
+    """Choose examples that every load will replay: short ones will do."""
+    lengths = [len(json.dumps(instance)) for instance in instances]
+    order = sorted(range(len(instances)), key=lambda i: lengths[i] > _GOLDEN_LENGTH)
+    return order[:_GOLDEN_EXAMPLES]
+
+
+def _describe_dataset(
+    dataset: Dataset, split: Split, requested: str, config: TrainConfig
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
         "name": dataset.name,
         "source": dataset.source,
         "sha256": dataset.sha256,
-        "requested": config.dataset,
+        "requested": requested,
         "rows_read": dataset.rows_read,
-        "rows_kept": len(dataset.rows),
+        "rows_kept": len(dataset),
         "rows_dropped": dataset.dropped,
+        "duplicates": dataset.duplicates,
+        "ignored_columns": dataset.ignored,
         "conflicting_texts": dataset.conflicts,
+        "rare_labels": dataset.rare_labels,
         "split": {
             "train": len(split.train),
             "validation": len(split.validation),
@@ -165,3 +288,11 @@ def _describe_dataset(dataset: Dataset, split: Split, config: TrainConfig) -> di
         },
         "label_counts": dataset.label_counts(),
     }
+    if not dataset.label_names:
+        known = dataset.targets[np.concatenate([split.train, split.validation])]
+        described["target"] = {
+            "minimum": float(known.min()),
+            "mean": float(known.mean()),
+            "maximum": float(known.max()),
+        }
+    return described

@@ -8,13 +8,14 @@ it, each trained with its own loss, and what is served blends them:
   hidden layer.
 
 The one-vs-rest squared hinge loss is kinder to wrongly labelled examples than cross-entropy (see
-docs/adr/0004); a temperature fitted on validation turns its margins into probabilities.
+docs/adr/0004); what `calibration` fits on validation turns its margins into probabilities. A row may have one
+label, or any number of them: only the targets and the last step differ.
 """
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,16 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
+from predict.artefact import FEATURES, MODEL
 from predict.features import FIRST_WORD_ID, TextFeatures
+from train.baselines import evaluate_text_baselines
 from train.calibration import Calibration, Margins, Probabilities, calibrate
 from train.config import TrainConfig
-from train.dataset import Dataset, Split
+from train.dataset import Dataset, Split, under_sample
+from train.decision import Decision
 from train.embeddings import Embeddings, build_embeddings
 from train.errors import UserError
+from train.family import Rows, Tolerance
 from train.feature_table import (
     ENCODED_AT_ONCE,
     SMALLEST_SQUARE,
@@ -42,6 +47,7 @@ from train.feature_table import (
 )
 from train.interruption import signals_deferred
 from train.progress import Progress
+from train.text_targets import as_yes_and_no, label_shares, loss_of_prior, sample_weights
 
 # The spread of the vectors that gensim does not give, beside a length of 1 for those that it does.
 _RANDOM_LENGTH = 0.3
@@ -68,6 +74,12 @@ class TextModel:
     embedding_metadata: dict[str, Any]
     metadata: dict[str, Any]
     history: list[dict[str, float]]
+    validation_outputs: Probabilities
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """Everything is computed in single precision, and small probabilities are differences of large numbers."""
+        return Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
 
 
 def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> TextModel:
@@ -94,8 +106,8 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
         table = build_table(features, known_texts)
         rows = encode_rows(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
-    targets = np.eye(len(dataset.label_names), dtype=np.float32)[dataset.labels]
-    weights = _sample_weights(dataset, known, config)
+    targets = as_yes_and_no(dataset)
+    weights = sample_weights(dataset, known, config)
     trainer = _Trainer(config, table, embeddings, progress)
     with progress.stage(
         "train", f"at most {config.training.epochs} epochs on {len(split.train):,} texts"
@@ -105,17 +117,18 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
             _Batches(rows, targets, weights, split.validation, config),
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
-        calibration = calibrate(
-            *_margins(heads, [rows[i] for i in split.validation]), dataset.labels[split.validation]
-        )
+        margins = _margins(heads, [rows[i] for i in split.validation])
+        calibration = calibrate(*margins, dataset.targets[split.validation])
+        validation_outputs = calibration.probabilities(*margins)
         progress.say(
             f"train: best after epoch {best}; deep share {calibration.deep_share}, "
             f"temperature {calibration.temperature:.3f}"
         )
+    refitted = under_sample(dataset, known, config)
     with progress.stage(
-        "refit", f"{best} epochs on all {len(known):,} training and validation texts"
+        "refit", f"{best} epochs on all {len(refitted):,} training and validation texts"
     ):
-        heads, _ = trainer.fit(_Batches(rows, targets, weights, known, config), epochs=best)
+        heads, _ = trainer.fit(_Batches(rows, targets, weights, refitted, config), epochs=best)
     return TextModel(
         heads=heads,
         table=table,
@@ -124,13 +137,37 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
         embedding_metadata=_describe_embedding(embeddings, features),
         metadata=_describe_model(table, best, calibration, config),
         history=history,
+        validation_outputs=validation_outputs,
     )
 
 
-def predict_proba(model: TextModel, texts: Sequence[str]) -> Probabilities:
-    """Return <float64>[num_texts, num_labels], rows summing to 1."""
-    rows = encode_rows(model.features, model.table, texts)
-    return model.calibration.probabilities(*_margins(model.heads, rows))
+def predict(model: TextModel, dataset: Dataset, rows: Rows) -> Probabilities:
+    """Return <float64>[num_rows, num_labels], rows summing to 1 where each has exactly one label."""
+    encoded = encode_rows(model.features, model.table, dataset.texts(rows))
+    return model.calibration.probabilities(*_margins(model.heads, encoded))
+
+
+def write(model: TextModel, directory: Path) -> None:
+    """Write `model.onnx` and `features.json`."""
+    to_onnx(model, directory / MODEL)
+    model.features.write(directory / FEATURES)
+
+
+def describe(model: TextModel, dataset: Dataset, split: Split) -> Mapping[str, Any]:
+    """Return what the metadata says of the model."""
+    share = unknown_token_share(model, dataset.texts(split.test))
+    return {
+        "inputs": [{"name": name, "type": "text"} for name in dataset.kinds],
+        "embedding": model.embedding_metadata | {"unknown_token_share": share},
+        "model": model.metadata,
+    }
+
+
+def evaluate_baselines(
+    dataset: Dataset, split: Split, config: TrainConfig, decision: Decision
+) -> dict[str, dict[str, float]]:
+    """Fit and measure what any text model has to beat."""
+    return evaluate_text_baselines(dataset, split, decision)
 
 
 def to_onnx(model: TextModel, file: Path) -> None:
@@ -157,24 +194,11 @@ def unknown_token_share(model: TextModel, texts: Sequence[str]) -> float:
 
 
 def _build_features(texts: Sequence[str], config: TrainConfig) -> tuple[TextFeatures, Embeddings]:
-    tokenizer = TextFeatures(config.features, [])
+    tokenizer = TextFeatures(config.text_features, [])
     embeddings = build_embeddings(
         [tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed
     )
-    return TextFeatures(config.features, embeddings.vocabulary), embeddings
-
-
-def _sample_weights(
-    dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig
-) -> npt.NDArray[np.float32]:
-    """Return <float32>[num_rows], with a mean of 1 over `rows`."""
-    weights = np.ones(len(dataset.labels), np.float32)
-    if config.training.class_weights == "balanced":
-        counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names))
-        weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.labels].astype(
-            np.float32
-        )
-    return weights
+    return TextFeatures(config.text_features, embeddings.vocabulary), embeddings
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
@@ -197,15 +221,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no typ
 
     def label_shares(self) -> npt.NDArray[np.float32]:
         """Return the weighted share of every label, <float32>[num_labels]."""
-        shares: npt.NDArray[np.float32] = np.average(
-            self._targets[self._chosen], axis=0, weights=self._weights[self._chosen]
-        ).astype(np.float32)
-        return shares
-
-    def loss_of_prior(self) -> float:
-        """Return the loss of both heads if they answered every text with the shares of the labels."""
-        shares = self.label_shares().astype(np.float64)
-        return float(2 * (4 * shares * (1 - shares)).sum())
+        return label_shares(self._targets[self._chosen], self._weights[self._chosen])
 
     def stable_rate(self, table: FeatureTable, most: float) -> float:
         """Return a rate for the wide part's SGD, at most `most`, with which its steps do not overshoot.
@@ -365,7 +381,8 @@ def _served_network(
     num_labels, vectors = wide.shape[1], np.hstack([wide * wide_share, summed])
     hidden, output = heads.get_layer("hidden"), heads.get_layer("output")
     kernel, bias = (weight * deep_share for weight in output.get_weights())
-    bias = bias + heads.get_layer("prior").bias.numpy() * wide_share
+    bias, offsets = bias + heads.get_layer("prior").bias.numpy() * wide_share, calibration.offsets
+    bias = bias if offsets is None else bias + offsets
 
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     ngram_ids = keras.Input((None,), dtype="int32", name="ngram_ids")
@@ -381,8 +398,9 @@ def _served_network(
     margins = served_output(layers.Concatenate()([deep, served_hidden(deep)]))
     served_hidden.set_weights(hidden.get_weights())
     served_output.set_weights([kernel, bias])
+    to_probabilities = layers.Softmax() if offsets is None else layers.Activation("sigmoid")
     return keras.Model(
-        [token_ids, ngram_ids], layers.Softmax()(layers.Add()([margins, pooled[:, :num_labels]]))
+        [token_ids, ngram_ids], to_probabilities(layers.Add()([margins, pooled[:, :num_labels]]))
     )
 
 
@@ -485,7 +503,8 @@ class _Trainer:
                 verbose=0,
                 callbacks=callbacks,
             )
-        last, at_first = history[-1]["loss"] if history else math.nan, train.loss_of_prior()
+        last = history[-1]["loss"] if history else math.nan
+        at_first = 2 * loss_of_prior(train.label_shares())  # two heads
         if not last <= _DIVERGED * at_first:  # also when it is not a number
             raise TrainingError(
                 f"training diverged: the loss is {last:.3g}, and knowing nothing would cost {at_first:.3g}. "

@@ -6,11 +6,12 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from train.config import TrainConfig
@@ -61,7 +62,7 @@ def tiny_config(folder: Path, dataset: Path | str, **changes: Any) -> TrainConfi
     """Return a configuration that trains in about two seconds and writes below `folder`."""
     content: dict[str, Any] = {
         "dataset": str(dataset),
-        "features": {"ngram_buckets": 512, "pair_buckets": 512},
+        "text_features": {"ngram_buckets": 512, "pair_buckets": 512},
         "embeddings": {"vector_size": 8, "epochs": 2},
         "training": {"epochs": 2, "hidden_size": 8, "batch_size": 32},
         "data_dir": folder / "raw",
@@ -84,6 +85,15 @@ class Fitted:
     def test_texts(self) -> list[str]:
         """Return the texts of the test split."""
         return self.dataset.texts(self.split.test)
+
+    def probabilities(self, texts: list[str]) -> Any:
+        """Return what the trained model says of texts, <float64>[num_texts, num_labels]."""
+        import pandas as pd
+
+        from train import text_model
+
+        given = replace(self.dataset, frame=pd.DataFrame({"text": texts}))
+        return text_model.predict(self.model, given, np.arange(len(texts)))
 
 
 def fit(config: TrainConfig) -> Fitted:

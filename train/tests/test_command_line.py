@@ -1,7 +1,9 @@
 """Claims about `python -m train`, in processes of their own where it matters."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from train.__main__ import main
+from train.__main__ import _next_command, _summary, main
 from train.catalogue import CATALOGUE
+from train.config import TrainConfig
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
+from train.tests.tables import table_config, write_table
 
 NASTY = "<script>alert(1)</script>"
 
@@ -29,23 +33,21 @@ def finished(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One whole run as a user makes it: the host cannot be reached, and there is an offline dataset.
 
-    That has two text columns and two labels, one of them not nice; the configuration is half in the file, half
-    on the command line.
+    That has two labels, one of them not nice; the configuration is half in the file, half on the command line.
     """
     folder = tmp_path_factory.mktemp("run")
     rows = [
-        (text[:9], text[9:], {"fruit": NASTY}.get(label, label))
+        (text, {"fruit": NASTY}.get(label, label))
         for text, label in make_rows(240, ["fruit", "music"])
     ]
-    offline = write_csv(
-        folder / "offline.csv", [*rows, ("", "", "music")], ("title", "body", "label")
-    )
+    offline = write_csv(folder / "offline.csv", [*rows, ("", "music")])
     server = WebServer()
     server.stop()
-    config = tiny_config(folder, f"{server.url}/d.csv", offline=str(offline))
+    of_the_other = {"columns": {"text": ["title", "body"]}, "decision": {"positive": "somebody"}}
+    config = tiny_config(folder, f"{server.url}/d.csv", offline=str(offline), **of_the_other)
     content = config.to_yaml().replace("  batch_size: 32", "  batch_size: 999")
     (folder / "conf.yml").write_text(f"{content}\n")
-    settings = ["--set", "training.batch_size=32", "--set", "columns.text=[title, body]"]
+    settings = ["--set", "training.batch_size=32"]
     command = _train("run", "--conf", folder / "conf.yml", *settings)
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return folder, done
@@ -68,10 +70,11 @@ def test_a_run_prints_the_metrics_beside_the_baselines(finished: Finished) -> No
     heading, *lines = done.stdout.splitlines()
     assert heading.split("  ")[0] == "on the test split"
     assert heading.split("  ")[-1].strip() == "TF-IDF + linear SVM"
-    names = [line.split()[0] for line in lines[:5]]
-    assert names == ["accuracy", "macro_f1", "log_loss", "roc_auc", "pr_auc"]
+    names = [line.split()[0] for line in lines[:8]]
+    ranking, hits = ["roc_auc", "pr_auc"], ["precision", "recall", "f1"]
+    assert names == ["accuracy", "macro_f1", "log_loss", *ranking, *hits]
     assert re.fullmatch(r"accuracy +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} *", lines[0])
-    assert re.fullmatch(r"log_loss +\d\.\d{4} +- +- *", lines[2])
+    assert re.fullmatch(r"log_loss +\d\.\d{4} +– +– *", lines[2])
 
 
 def test_a_run_ends_with_the_artefact_and_the_next_command(
@@ -83,19 +86,48 @@ def test_a_run_ends_with_the_artefact_and_the_next_command(
     assert following == f'next:     ARTEFACT_DIR={path} make predict-test TEXT="…"'
 
 
-def test_the_next_command_answers(finished: Finished, latest: Path) -> None:
+def test_what_was_trained_answers(finished: Finished, latest: Path) -> None:
     from predict.predictor import Predictor
 
     predictor = Predictor.load(latest)
-    instance = {"title": "play the", "body": "violin and piano"}
+    instance = {"text": "play the violin and piano"}
     predictor.check([instance])
     assert predictor.predict([instance])[0]["label"] == "music"
+
+
+@pytest.mark.parametrize(
+    ("reads_one_text", "target", "command"),
+    [(True, ["predict-test", "TEXT=…"], "text"), (False, ["predict-example"], "example")],
+)
+def test_the_next_command_can_be_pasted(
+    finished: Finished, latest: Path, tmp_path: Path, reads_one_text: bool, target: list[str], command: str
+) -> None:  # fmt: skip
+    folder = tmp_path / "it's a $HOME; `of` my own"
+    shutil.copytree(latest.resolve(), folder / "2030")
+    config = tiny_config(tmp_path, "d", artefacts_dir=folder)
+    line = _next_command(folder / "2030", config, reads_one_text)
+    # The shell sees one setting and make with its arguments; the rest is the Makefile's.
+    show = 'make() { printf "%s\\n" "$ARTEFACT_DIR" "$@"; }'
+    said = subprocess.run(["bash", "-c", f"{show}; {line}"], capture_output=True, text=True, check=True)  # fmt: skip
+    assert said.stdout.splitlines() == [str(folder / "2030"), *target]
+    (tmp_path / "predict.conf").touch()
+    asked = [sys.executable, "-m", "predict", "--conf", str(tmp_path / "predict.conf"), command]
+    asked += ["--", "…"] if command == "text" else []
+    environment = os.environ | {"ARTEFACT_DIR": said.stdout.splitlines()[0]}
+    answered = subprocess.run(asked, capture_output=True, text=True, env=environment, check=False)
+    assert '"probabilities"' in answered.stdout, answered.stderr
+
+
+def test_in_the_usual_folder_the_next_command_needs_no_setting() -> None:
+    config = TrainConfig(dataset="d")
+    artefact = config.artefacts_dir / "2030"
+    assert _next_command(artefact, config, True) == 'make predict-test TEXT="…"'
 
 
 def test_what_was_said_on_the_command_line_is_in_the_artefact(latest: Path) -> None:
     written = (latest / "train-conf.yml").read_text(encoding="utf-8")
     assert "batch_size: 32\n" in written
-    assert "  - title\n  - body\n" in written
+    assert "batch_size: 999" not in written
 
 
 def test_the_offline_dataset_is_told_loudly_and_recorded(finished: Finished, latest: Path) -> None:
@@ -132,7 +164,7 @@ def test_a_run_tells_its_stages_with_their_times_and_without_noise(finished: Fin
         assert f"] {stage}" in told
     assert "epoch 1/2: loss" in told
     assert "1 rows dropped: text empty" in told
-    assert "served and trained probabilities differ by at most" in told
+    assert "served and trained outputs differ by at most" in told
 
 
 @pytest.mark.parametrize(
@@ -273,6 +305,97 @@ def test_what_does_not_train_does_not_wait_for_tensorflow(conf: Path, command: s
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+OWN = """
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+def whole(C=1.0): return make_pipeline(LogisticRegression(C=C))
+def margins(): return make_pipeline(SVC())
+def bare(): return LogisticRegression()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["model.pipeline=lineer"], "got 'lineer'. Did you mean linear?"),
+        (["model.c=1"], "model.c: linear has no such parameter. Did you mean C?"),
+        (["model.C=-1"], "model: The 'C' parameter of LogisticRegression must be"),
+        (["model.pipeline={own}:whole", "model.c=1"], "has no such parameter. Did you mean C?"),
+        (["model.pipeline={own}:hole"], "has no function 'hole'. Did you mean whole?"),
+        (["model.pipeline={own}:bare"], "returned a LogisticRegression"),
+        (["model.pipeline={own}:margins"], "the pipeline cannot be exported as ONNX: 1 problem"),
+        (["features={{r: {{ratio: [paid, vists]}}}}"], "features.r: no column 'vists'. Did you mean 'visits'?"),
+        (["search={{model.C: [1, 2], metric: rmse}}"], "search.metric: expected one of accuracy"),
+        (["search={{model.D: [1, 2]}}"], "search: model.D=1: model.D: linear has no such parameter"),
+        (["evaluation.interval=0.9"], "evaluation.interval: only a regression"),
+        (["decision.aim=f1", "decision.positive=si"], "decision.positive: expected one of two labels"),
+    ],
+)  # fmt: skip
+def test_check_knows_what_is_wrong_with_a_table_without_fitting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], complaint: str
+) -> None:
+    from sklearn.pipeline import Pipeline
+
+    monkeypatch.setattr(Pipeline, "fit", lambda *_, **__: pytest.fail("fitted"))
+    (tmp_path / "own.py").write_text(OWN)
+    config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
+    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    settings = [f"--set={option.format(own=tmp_path / 'own.py')}" for option in options]
+    result = _invoke("check", "--conf", tmp_path / "conf.yml", *settings)
+    assert result.exit_code == 1
+    said = [line for line in result.stderr.splitlines() if not line.startswith("[")]
+    assert said[0].startswith("Error: ")
+    assert complaint in "\n".join(said)
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_check_lets_a_table_pass_without_fitting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.pipeline import Pipeline
+
+    monkeypatch.setattr(Pipeline, "fit", lambda *_, **__: pytest.fail("fitted"))
+    search = {"model.C": [0.1, 1.0], "metric": "f1"}
+    config = table_config(tmp_path, write_table(tmp_path / "t.csv"), search=search)
+    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    result = _invoke("check", "--conf", tmp_path / "conf.yml")
+    assert result.stdout == f"{tmp_path}/conf.yml: would train.\n"
+
+
+def test_a_table_is_trained_without_tensorflow(tmp_path: Path) -> None:
+    config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
+    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    code = (
+        "import sys\nfrom train.__main__ import main\n"
+        f"main(['run', '--conf', {str(tmp_path / 'conf.yml')!r}], standalone_mode=False)\n"
+        "print(sorted({'tensorflow', 'keras', 'gensim'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[-2].endswith(" make predict-example")
+    assert all(line.startswith("[") for line in done.stderr.splitlines())
+
+
+def test_the_summary_shows_every_measure_beside_what_it_is_compared_with() -> None:
+    metrics = {
+        "rmse": 46153.4, "r2": -0.00001,
+        "baselines": {"mean": {"rmse": 114786.2}},
+        "cross_validation": {"mean": {"rmse": 47000.0}, "std": {"rmse": 0.5}},
+    }  # fmt: skip
+    assert [line.split() for line in _summary(metrics).splitlines()] == [
+        ["on", "the", "test", "split", "this", "model", "mean"],
+        ["rmse", "46,153", "114,786"],
+        ["r2", "0.0000", "–"],
+        ["rmse", "in", "folds", "47,000", "±", "0.5000"],
+    ]
+    two = {"f1": 0.5, "at_even_odds": {"f1": 0.25}, "baselines": {"majority label": {"f1": 0.0}}}
+    assert _summary(two).splitlines()[1].split() == ["f1", "0.5000", "0.2500", "0.0000"]
 
 
 # ------------------------------------------------------------------ datasets

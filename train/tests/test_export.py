@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.artefact import METADATA, ArtefactError, load_artefact
+from predict.artefact import METADATA, load_artefact
 from predict.predictor import Predictor
 from train import export
 from train.export import (
     ExportError,
     check_equal,
+    check_same_answers,
+    check_same_labels,
     golden_examples,
     prepare_artefacts_dir,
     write_artefact,
 )
+from train.family import Tolerance
 
 STAMP = re.compile(r"\d{4}(-\d\d){5}(-\d+)?")
+TOLERANCE = Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
 _WRITTEN_BY_EXPORT = ("checksum", "format_version", "name", "created_at", "files")
 
 
@@ -189,9 +193,9 @@ def test_a_model_that_is_refused_leaves_nothing_and_the_latest_alone(
     before = write()
 
     def refuse(predictor: Predictor) -> None:
-        check_equal(np.zeros((1, 2)), np.full((1, 2), 2e-5))
+        check_equal(np.zeros((1, 2)), np.full((1, 2), 2e-5), TOLERANCE)
 
-    with pytest.raises(ExportError, match=r"differs from the trained one by 2\.00e-05"):
+    with pytest.raises(ExportError, match="differs from the trained one in 1 of 1 test rows"):
         write_artefact(artefacts_dir, write_files, metadata, refuse)
     assert names_in(artefacts_dir) == [before.name, "latest"]
     assert (artefacts_dir / "latest").readlink().name == before.name
@@ -202,7 +206,11 @@ def test_golden_examples_that_are_answered_differently_leave_nothing(
 ) -> None:
     answer = metadata["examples"][0]["answer"]
     metadata["examples"][0]["answer"] = [value + 0.01 for value in answer]
-    with pytest.raises(ArtefactError, match="golden example 0 is answered differently"):
+    expected = (
+        "^the exported model is not what was trained: golden example 0 is answered differently .*"
+        r"after training\. No artefact was written"
+    )
+    with pytest.raises(ExportError, match=expected):
         write_artefact(artefacts_dir, write_files, metadata, verify)
     assert names_in(artefacts_dir) == []
 
@@ -342,7 +350,8 @@ def test_a_latest_that_is_not_a_link_is_not_removed(
 
 def test_equal_within_the_tolerance_returns_the_largest_difference() -> None:
     trained = np.array([[0.5, 0.5], [0.1, 0.9]])
-    assert check_equal(trained, trained + np.array([[0, 9e-6], [-3e-6, 0]])) == pytest.approx(9e-6)
+    served = trained + np.array([[0, 9e-6], [-3e-6, 0]])
+    assert check_equal(trained, served, TOLERANCE) == pytest.approx(9e-6)
 
 
 @pytest.mark.parametrize("difference", [1.1e-5, -1.1e-5, 0.5, float("nan"), float("inf")])
@@ -350,15 +359,63 @@ def test_a_difference_above_the_tolerance_refuses_the_export(difference: float) 
     trained = np.full((3, 2), 0.5)
     served = trained.copy()
     served[1, 1] += difference
-    with pytest.raises(ExportError, match=r"at most 1e-05 is allowed\. No artefact was written"):
-        check_equal(trained, served)
+    with pytest.raises(
+        ExportError, match=r"in 1 of 3 test rows: \S+ instead of 0\.5 .*No artefact was written"
+    ):
+        check_equal(trained, served, TOLERANCE)
 
 
-def test_golden_examples_pair_every_instance_with_its_answer() -> None:
-    examples = golden_examples([{"a": "x"}, {"a": "y"}], np.array([[0.123456789123, 1], [0, 1]]))
-    assert examples == [
-        {"instance": {"a": "x"}, "answer": [0.12345679, 1.0]},
-        {"instance": {"a": "y"}, "answer": [0.0, 1.0]},
+@pytest.mark.parametrize(("trained", "allowed"), [(1e6, 10.0), (-1e6, 10.0), (0.0, 1e-9)])
+def test_of_large_numbers_a_share_may_differ(trained: float, allowed: float) -> None:
+    tolerance = Tolerance(relative=1e-5, absolute=1e-9, same_labels=True)
+    values = np.array([[trained]])
+    check_equal(values, values + 0.99 * allowed, tolerance)
+    with pytest.raises(ExportError, match="differs from the trained one"):
+        check_equal(values, values - 1.01 * allowed, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("decided", "served"),
+    [
+        (np.array([0, 1]), [{"label": "a"}, {"label": "b"}]),
+        (
+            np.array([[True, True], [False, False]]),
+            [{"labels": [{"label": "b"}, {"label": "a"}]}, {"labels": []}],
+        ),
+    ],
+)
+def test_serving_has_to_decide_as_was_evaluated(decided: Any, served: list[Any]) -> None:
+    check_same_answers(["a", "b"], decided, served)
+    with pytest.raises(ExportError, match=r"decides on other labels .* in 2 of 2 test rows"):
+        check_same_answers(["a", "b"], decided, served[::-1])
+
+
+@pytest.mark.parametrize(
+    ("trained", "served"),
+    [
+        (np.array([0, 1, 1]), np.array([0, 1, 0])),
+        (np.array([[True, False], [True, True]]), np.array([[True, True], [True, True]])),
+    ],
+)
+def test_every_label_is_that_of_training_unless_near_ties_may_differ(
+    trained: Any, served: Any
+) -> None:
+    exact = Tolerance(relative=1e-5, absolute=1e-9, same_labels=True)
+    assert check_same_labels(trained, trained.copy(), exact) == 0
+    assert check_same_labels(trained, served, TOLERANCE) == 1
+    with pytest.raises(ExportError, match=r"decides on other labels than the trained one in 1 of"):
+        check_same_labels(trained, served, exact)
+
+
+def test_a_value_is_no_decision() -> None:
+    check_same_answers([], np.array([1.5]), [{"value": 2.5}])
+
+
+def test_golden_examples_pair_every_instance_with_its_answer_and_the_truth() -> None:
+    answers = np.array([[0.123456789123, 1], [0, 1]])
+    assert golden_examples([{"a": "x"}, {"a": None}], answers, ["yes", "no"]) == [
+        {"instance": {"a": "x"}, "answer": [0.123456789123, 1.0], "truth": "yes"},
+        {"instance": {"a": None}, "answer": [0.0, 1.0], "truth": "no"},
     ]
 
 

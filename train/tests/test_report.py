@@ -4,9 +4,10 @@ import copy
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 
-from train.report import render_report, top_confusions
+from train.report import METRIC_NAMES, render_report, show_metric, top_confusions
 
 NASTY = "<script>alert('x')</script>"
 LABELS = ["a&b", NASTY, "plain"]
@@ -37,9 +38,13 @@ METADATA: dict[str, Any] = {
         "rows_kept": 12000,
         "rows_dropped": {f"where {NASTY} is not 1": 345},
         "conflicting_texts": 77,
+        "duplicates": 55,
+        "ignored_columns": {f"key {NASTY}": "it numbers the rows"},
+        "rare_labels": 0,
         "split": {"train": 9000, "validation": 600, "test": 2400},
     },
     "embedding": {"unknown_token_share": 0.0456},
+    "model": {"family": "text"},
     "durations_s": {"train": 61.25},
 }
 
@@ -80,8 +85,9 @@ def html() -> str:
         "macro F1 0.8123 0.2345 0.7654",
         "log loss 0.3123 – –",
         "plain 0.511 0.622 0.733 4321",
-        "12,000 of 12,345 rows, 3 labels; trained on 9,600 (600 of them first kept for validation), tested on 2,400",
+        "12,000 of 12,345 rows, 3 labels; 9,000 to train, 600 to validate, 2,400 to test",
         "345 rows dropped: where",
+        f"column key {NASTY} ignored: it numbers the rows",
         "77 texts stand under more than one label",
         "4.56 % of the words in the test split were never seen in training",
         "epoch loss validation_loss 1 1.2345 1.3456 2 0.5678 0.6789",
@@ -132,3 +138,167 @@ def test_the_most_frequent_confusions_come_first_and_right_answers_are_none() ->
 def test_many_confusions_are_cut_to_a_page() -> None:
     names = [f"label {i}" for i in range(9)]
     assert len(top_confusions([[1] * 9 for _ in names], names)) == 15
+
+
+# ---------------------------------------------------------------- every task
+
+
+def _metadata(**changes: Any) -> dict[str, Any]:
+    """Return the metadata of a table with a column of each type."""
+    inputs = [
+        {"name": "age", "type": "number", "minimum": 0.4167, "maximum": 12345.0, "missing_share": 0.2},
+        {"name": NASTY, "type": "category", "categories": [NASTY, *map(str, range(11))], "nullable": True},
+        {"name": "said", "type": "text"},
+        {"name": "since", "type": "date"},
+        {"name": "never known", "type": "number", "nullable": True, "missing_share": 1.0},
+    ]  # fmt: skip
+    derived = [
+        {"name": "ages", "kind": "bins", "of": ["age"], "edges": [18.0, 65.5]},
+        {"name": f"year {NASTY}", "kind": "date_part", "of": ["since"], "part": "year"},
+        {"name": "who", "kind": "cross", "of": [NASTY, "ages"]},
+    ]
+    model = {"pipeline": "linear", "steps": ["scale: StandardScaler"], "fitted_on_rows": 9600}
+    content = copy.deepcopy(METADATA) | {"inputs": inputs, "derived": derived, "model": model}
+    del content["embedding"]
+    return content | changes
+
+
+TWO: dict[str, Any] = {
+    **{name: 0.5 for name in ("accuracy", "log_loss", "precision", "recall", "f1", "roc_auc")},
+    "positive_label": NASTY,
+    "thresholds": [
+        {"threshold": i / 100, "precision": 0.5, "recall": 0.25, "f1": 0.125} for i in range(100)
+    ],
+    "per_label": {name: METRICS["per_label"][NASTY] for name in (NASTY, "b")},
+    "confusion_matrix": [[1, 2], [3, 4]],
+    "at_even_odds": {"accuracy": 0.75},
+    "baselines": {"majority label": {"accuracy": 0.25}},
+    "history": [],
+    "search": {
+        "metric": "log_loss",
+        "folds": 3,
+        "trials": [
+            {"parameters": {"model.C": NASTY, "b": None}, "mean": 0.25, "std": 0.125, "seconds": 1.0}
+        ],
+    },
+    "cross_validation": {
+        "folds": [{"accuracy": 0.25}, {"accuracy": 0.75}],
+        "mean": {"accuracy": 0.5},
+        "std": {"accuracy": 0.3536},
+    },
+}  # fmt: skip
+
+
+def _two() -> str:
+    output = {"name": "left", "type": "label", "labels": [NASTY, "b"], "thresholds": {NASTY: 0.125}}
+    return render_report(_metadata(outputs=[output], task="classification"), TWO, "")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "accuracy 0.5000 0.7500 0.2500",
+        "precision 0.5000 – –",
+        f"are about the label {NASTY} .",
+        "It is given from a probability of 0.125 on",
+        "accuracy 0.5000 0.3536 0.2500 0.7500",
+        "By log loss, cross-validated in 3 folds; the first row was taken. model.C b mean",
+        "age number 20.0 % 0.4167 to 12,345",
+        f"{NASTY} category – {NASTY}, 0, 1, 2, 3, 4, 5, 6 and 4 more",
+        "said text – since date –",
+        "never known number 100.0 %",
+        "ages computed – bins of age at 18, 65.5",
+        f"year {NASTY} computed – date part of since: year",
+        f"cross of {NASTY}, ages",
+        "55 rows are there already, label and all; they were kept",
+        "linear: scale: StandardScaler; fitted on 9,600 rows.",
+    ],
+)
+def test_the_page_of_a_table_with_two_labels_shows_its_numbers(shown: str) -> None:
+    assert shown in _Page(_two()).text
+
+
+def test_columns_of_a_table_are_shown_and_never_run() -> None:
+    assert "script" not in _Page(_two()).tags
+    assert NASTY not in _two()
+
+
+def test_the_trade_off_is_cut_to_a_page() -> None:
+    text = _Page(_two()).text
+    assert text.count("0.500 0.250 0.125") == 20
+    few = TWO | {"thresholds": TWO["thresholds"][:3]}
+    output = {"name": "left", "type": "label", "labels": [NASTY, "b"]}
+    page = _Page(render_report(_metadata(outputs=[output]), few, ""))
+    assert page.text.count("0.500 0.250 0.125") == 3
+
+
+def test_a_regression_is_shown_in_its_unit_with_its_interval() -> None:
+    metrics = {
+        "rmse": 46153.4, "mae": 0.00012346, "r2": -1e-7, "median_absolute_error": 12.3456,
+        "interval_coverage": 0.9, "interval_width": 24690.0,
+        "baselines": {"mean": {"rmse": 114786.2}}, "history": [],
+    }  # fmt: skip
+    interval = {"coverage": 0.95, "half_width": 12345.0}
+    output = {"name": "price", "type": "number", "labels": [], "interval": interval}
+    text = _Page(render_report(_metadata(outputs=[output]), metrics, "")).text
+    for shown in (
+        "RMSE 46,153 114,786",
+        "MAE 0.0001235 –",
+        "R² 0.0000 –",
+        "median absolute error 12.35 –",
+        "interval coverage 0.9000 –",
+        "the interval ± 12,345, chosen on the validation rows to hold the truth of 95 % of all rows",
+        "12,000 of 12,345 rows; 9,000 to train",
+    ):
+        assert shown in text
+    assert "Most frequent confusions" not in text
+
+
+def test_several_labels_are_shown_with_their_thresholds() -> None:
+    names = ["a", NASTY, "items"]
+    row = METRICS["per_label"]["plain"]
+    metrics = {
+        "micro_f1": 0.5, "hamming_loss": 0.125, "baselines": {}, "history": [],
+        "per_label": dict.fromkeys(names, row),
+    }  # fmt: skip
+    thresholds = {"a": 0.25, NASTY: 0.75, "items": 0.5}
+    output = {"name": "tags", "type": "labels", "labels": names, "thresholds": thresholds}
+    text = _Page(render_report(METADATA | {"outputs": [output]}, metrics, "")).text
+    assert "micro F1 0.5000 Hamming loss 0.1250" in text
+    assert f"{NASTY} 0.511 0.622 0.733 4321 0.750 items 0.511 0.622 0.733 4321 0.500" in text
+    one = METADATA | {"outputs": [{**output, "labels": ["a"], "thresholds": {"a": 0.25}}]}
+    page = render_report(one, metrics | {"per_label": {"a": row}}, "")
+    assert "a 0.511 0.622 0.733 4321 0.250" in _Page(page).text
+
+
+def test_many_labels_and_many_columns_are_all_there() -> None:
+    names = [f"label {i}" for i in range(150)]
+    metrics = METRICS | {
+        "per_label": dict.fromkeys(names, METRICS["per_label"]["plain"]),
+        "confusion_matrix": np.ones((150, 150), int).tolist(),
+    }
+    inputs = [{"name": f"column {i}", "type": "number"} for i in range(200)]
+    output = {"name": "left", "type": "label", "labels": names}
+    html = render_report(_metadata(inputs=inputs, derived=[], outputs=[output]), metrics, "")
+    assert html.count("<td>label ") == 150 + 15
+    assert html.count("<td>column ") == 200
+    assert "column 5 and 194 more" in _Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("accuracy", 0.98765, "0.9877"),
+        ("accuracy", None, "–"),
+        ("r2", -0.00001, "0.0000"),
+        ("r2", -12.5, "-12.5000"),
+        ("rmse", 0.0, "0.000"),
+        ("rmse", 56.001, "56.00"),
+        ("rmse", 999.96, "1,000"),
+        ("rmse", 1234567.8, "1,234,568"),
+        ("mae", 0.000012345, "1.234e-05"),
+    ],
+)
+def test_a_metric_is_shown_as_people_read_it(name: str, value: float | None, shown: str) -> None:
+    assert show_metric(name, value) == shown
+    assert name in METRIC_NAMES

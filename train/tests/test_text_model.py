@@ -11,11 +11,14 @@ import pytest
 
 from predict.features import FeatureSettings, TextFeatures
 from train import feature_table, text_model
+from train.config import ImbalanceConfig
+from train.decision import Decision
 from train.embeddings import Embeddings
-from train.evaluation import evaluate_classification
+from train.evaluation import evaluate
 from train.feature_table import FeatureTable, pad_rows
 from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
 from train.text_model import TrainingError
+from train.text_targets import sample_weights
 
 # Words of letters that no training text has.
 UNKNOWN = "ξψω ζζζ"
@@ -87,13 +90,13 @@ def test_the_share_of_unknown_words_counts_every_word(fitted: Fitted) -> None:
 
 def test_exported_and_trained_probabilities_agree(fitted: Fitted, served: Any) -> None:
     texts = [*fitted.test_texts(), UNKNOWN, "?!", "apple " * 500, "APPLE", "apple apple"]
-    trained = text_model.predict_proba(fitted.model, texts)
+    trained = fitted.probabilities(texts)
     np.testing.assert_allclose(served(texts), trained, rtol=0, atol=1e-5)
 
 
 def test_probabilities_sum_to_one(fitted: Fitted, served: Any) -> None:
     texts = [*fitted.test_texts(), UNKNOWN]
-    for probabilities in (served(texts), text_model.predict_proba(fitted.model, texts)):
+    for probabilities in (served(texts), fitted.probabilities(texts)):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
@@ -103,10 +106,8 @@ def test_one_text_alone_gets_the_same_answer_as_in_a_batch(
 ) -> None:
     for text in [*fitted.test_texts()[:5], UNKNOWN]:
         np.testing.assert_allclose(served([text, *batch])[0], served([text])[0], atol=1e-6)
-        trained = text_model.predict_proba(fitted.model, [*batch, text])[-1]
-        np.testing.assert_allclose(
-            trained, text_model.predict_proba(fitted.model, [text])[0], atol=1e-6
-        )
+        trained = fitted.probabilities([*batch, text])[-1]
+        np.testing.assert_allclose(trained, fitted.probabilities([text])[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("text", [UNKNOWN, "?", " ", ""])
@@ -116,7 +117,7 @@ def test_a_text_without_any_known_word_gets_finite_probabilities(
     (answer,) = served([text])
     assert np.isfinite(answer).all()
     assert answer.sum() == pytest.approx(1)
-    np.testing.assert_allclose(answer, text_model.predict_proba(fitted.model, [text])[0], atol=1e-5)
+    np.testing.assert_allclose(answer, fitted.probabilities([text])[0], atol=1e-5)
 
 
 def test_a_text_without_features_gets_about_the_shares_of_the_labels(served: Any) -> None:
@@ -148,9 +149,9 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
 
 
 def test_the_same_seed_gives_the_same_metrics(fitted: Fitted, trained: Any) -> None:
-    probabilities = text_model.predict_proba(fitted.model, fitted.test_texts())
-    labels = fitted.dataset.labels[fitted.split.test]
-    again = evaluate_classification(labels, probabilities, fitted.dataset.label_names)
+    dataset, test = fitted.dataset, fitted.split.test
+    probabilities = text_model.predict(fitted.model, dataset, test)
+    again = evaluate(dataset.targets[test], probabilities, Decision(dataset.label_names))
     assert fitted.model.history == trained.metrics["history"]
     assert again.items() <= trained.metrics.items()
 
@@ -187,9 +188,14 @@ def _imbalanced(folder: Path, class_weights: str) -> Fitted:
     rows = [(f"{'signal' if i % 10 < 2 else 'noise'} x{i % 7}", "usual") for i in range(190)]
     rows += [(f"signal y{i}", "rare") for i in range(10)]
     unique = [(f"{text} n{i}", label) for i, (text, label) in enumerate(rows)]
-    training = {"class_weights": class_weights, "epochs": 3, "wide_learning_rate": 0.2}
-    config = tiny_config(folder, write_csv(folder / "d.csv", unique), training=training)
-    return fit(config)
+    return fit(
+        tiny_config(
+            folder,
+            write_csv(folder / "d.csv", unique),
+            training={"epochs": 3, "wide_learning_rate": 0.2},
+            imbalance={"class_weights": class_weights},
+        )
+    )
 
 
 def test_balanced_weights_give_the_rare_label_more_of_a_chance(tmp_path: Path) -> None:
@@ -197,7 +203,7 @@ def test_balanced_weights_give_the_rare_label_more_of_a_chance(tmp_path: Path) -
     for class_weights in ("none", "balanced"):
         fitted = _imbalanced(tmp_path, class_weights)
         assert fitted.dataset.label_names == ["rare", "usual"]
-        (rare[class_weights], _), _ = text_model.predict_proba(fitted.model, ["signal", "noise"])
+        (rare[class_weights], _), _ = fitted.probabilities(["signal", "noise"])
     assert 0 < rare["none"] < 0.5
     assert rare["balanced"] > 2 * rare["none"]
 
@@ -205,15 +211,13 @@ def test_balanced_weights_give_the_rare_label_more_of_a_chance(tmp_path: Path) -
 def test_balanced_weights_have_a_mean_of_one_and_the_same_sum_for_every_label(
     fitted: Fitted,
 ) -> None:
-    dataset = dataclasses.replace(fitted.dataset, labels=np.array([0] * 6 + [1] * 3 + [2]))
-    training = fitted.config.training.model_copy(update={"class_weights": "balanced"})
-    config = fitted.config.model_copy(update={"training": training})
-    weights = text_model._sample_weights(dataset, np.arange(10), config)
+    labels = np.array([0] * 6 + [1] * 3 + [2])
+    dataset = dataclasses.replace(fitted.dataset, targets=labels)
+    balanced = {"imbalance": ImbalanceConfig(class_weights="balanced")}
+    weights = sample_weights(dataset, np.arange(10), fitted.config.model_copy(update=balanced))
     assert weights.mean() == pytest.approx(1)
-    assert [weights[dataset.labels == label].sum() for label in range(3)] == pytest.approx(
-        [10 / 3] * 3
-    )
-    assert (text_model._sample_weights(dataset, np.arange(10), fitted.config) == 1).all()
+    assert [weights[labels == label].sum() for label in range(3)] == pytest.approx([10 / 3] * 3)
+    assert (sample_weights(dataset, np.arange(10), fitted.config) == 1).all()
 
 
 def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted) -> None:
@@ -253,12 +257,12 @@ def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_p
         tiny_config(
             tmp_path,
             write_csv(tmp_path / "d.csv", rows),
-            features={"ngram_buckets": 0, "pair_buckets": 0},
+            text_features={"ngram_buckets": 0, "pair_buckets": 0},
             training={"epochs": 1, "batch_size": 16},
         )
     )
     text_model.to_onnx(fitted.model, tmp_path / "model.onnx")
-    assert np.isfinite(text_model.predict_proba(fitted.model, [UNKNOWN, "apple"])).all()
+    assert np.isfinite(fitted.probabilities([UNKNOWN, "apple"])).all()
 
 
 def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> None:

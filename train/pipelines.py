@@ -1,0 +1,296 @@
+"""Scikit-learn pipelines by name: the built-in ones, and whatever function the configuration points to."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from train.config import ConfigError, ModelConfig
+
+# The text model, which is no pipeline.
+WIDE_AND_DEEP = "wide_and_deep"
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """What a built-in pipeline has to know of a table: its columns by type, what is predicted, and the seed."""
+
+    numbers: list[str]
+    categories: list[str]
+    texts: list[str]
+    task: str
+    seed: int
+
+
+def build_pipeline(model: ModelConfig, shape: TableShape) -> Pipeline:
+    """Make the unfitted pipeline that a configuration names.
+
+    Raises:
+        ConfigError: There is no such pipeline, it does not take these parameters or columns, or the user's
+            function does not return a pipeline.
+    """
+    name = model.pipeline or ""
+    if ":" in name:
+        return _checked(name, _call_users_function(name, model.parameters), shape.task)
+    if name not in _BUILT_IN:
+        hint = _did_you_mean(name, [*_BUILT_IN, WIDE_AND_DEEP])
+        raise ConfigError(
+            f"model.pipeline: expected one of {', '.join([*_BUILT_IN, WIDE_AND_DEEP])}, "
+            f'or "package.module:function" or "path/to/file.py:function", got {name!r}.{hint}'
+        )
+    build = _BUILT_IN[name][shape.task]
+    if shape.texts and name != "linear":
+        raise ConfigError(
+            f"model.pipeline: {name} does not read texts ({', '.join(shape.texts)}): choose linear, "
+            "or leave the column out (columns.inputs: {… : ignore})."
+        )
+    _check_parameters(name, build, model.parameters, given=1)
+    built: Pipeline = _called(name, lambda: build(shape, **model.parameters))
+    return built
+
+
+def _logistic(shape: TableShape, C: float = 1.0, max_iter: int = 2000) -> Pipeline:
+    return make_pipeline(_scaled(shape), LogisticRegression(C=C, max_iter=max_iter))
+
+
+def _ridge(shape: TableShape, alpha: float = 1.0) -> Pipeline:
+    return make_pipeline(_scaled(shape), Ridge(alpha=alpha))
+
+
+def _random_forest(
+    shape: TableShape,
+    n_estimators: int = 200,
+    max_depth: int | None = None,
+    min_samples_leaf: int = 3,
+    max_features: float | str = "sqrt",
+) -> Pipeline:
+    forest = RandomForestRegressor if shape.task == "regression" else RandomForestClassifier
+    return make_pipeline(
+        _encoded(shape, impute=True),
+        forest(
+            n_estimators=n_estimators,
+            max_depth=max_depth,
+            min_samples_leaf=min_samples_leaf,
+            max_features=max_features,
+            random_state=shape.seed,
+        ),
+    )
+
+
+def _hist_gradient_boosting(
+    shape: TableShape,
+    learning_rate: float = 0.1,
+    max_iter: int = 200,
+    max_leaf_nodes: int = 31,
+    min_samples_leaf: int = 20,
+    l2_regularization: float = 0.0,
+) -> Pipeline:
+    boosting = (
+        HistGradientBoostingRegressor
+        if shape.task == "regression"
+        else HistGradientBoostingClassifier
+    )
+    # Trees send missing numbers to a side of their own: there is nothing to impute.
+    return make_pipeline(
+        _encoded(shape, impute=False),
+        boosting(
+            learning_rate=learning_rate,
+            max_iter=max_iter,
+            max_leaf_nodes=max_leaf_nodes,
+            min_samples_leaf=min_samples_leaf,
+            l2_regularization=l2_regularization,
+            random_state=shape.seed,
+        ),
+    )
+
+
+_BUILT_IN: dict[str, dict[str, Callable[..., Pipeline]]] = {
+    "linear": {"classification": _logistic, "regression": _ridge},
+    "random_forest": {"classification": _random_forest, "regression": _random_forest},
+    "hist_gradient_boosting": {
+        "classification": _hist_gradient_boosting,
+        "regression": _hist_gradient_boosting,
+    },
+}
+
+
+def _scaled(shape: TableShape) -> ColumnTransformer:
+    """Numbers imputed and scaled, categories one-hot, texts as TF-IDF of words and word pairs."""
+    numbers = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
+    )
+    return _transformer(shape, numbers, sparse=bool(shape.texts))
+
+
+def _encoded(shape: TableShape, impute: bool) -> ColumnTransformer:
+    """Numbers as they are, categories one-hot."""
+    numbers = SimpleImputer(strategy="median", keep_empty_features=True)
+    return _transformer(shape, numbers if impute else "passthrough", sparse=False)
+
+
+def _transformer(
+    shape: TableShape, numbers: BaseEstimator | str, sparse: bool
+) -> ColumnTransformer:
+    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
+    parts: list[tuple[str, Any, Any]] = [
+        ("numbers", numbers, shape.numbers),
+        ("categories", categories, shape.categories),
+    ]
+    # The words come normalised, with a blank between them.
+    parts += [
+        (
+            f"text {number}",
+            TfidfVectorizer(
+                lowercase=False, token_pattern=r"\S+", ngram_range=(1, 2), sublinear_tf=True
+            ),
+            name,
+        )
+        for number, name in enumerate(shape.texts)
+    ]
+    return ColumnTransformer([part for part in parts if part[2]])
+
+
+# ------------------------------------------------------------ the user's own
+
+
+def _call_users_function(name: str, parameters: Mapping[str, Any]) -> object:
+    where, _, attribute = name.rpartition(":")
+    module = _import(name, where)
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        known = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
+        hint = _did_you_mean(attribute, known)
+        raise ConfigError(
+            f"model.pipeline: {where} has no function {attribute!r}.{hint} It has: {', '.join(known) or 'none'}."
+        )
+    _check_parameters(name, function, parameters, given=0)
+    return _called(name, lambda: function(**parameters))
+
+
+def _checked(name: str, pipeline: object, task: str) -> Pipeline:
+    """Return what the user's function returned; raise ConfigError unless it is a pipeline for the task."""
+    if not isinstance(pipeline, Pipeline):
+        hint = " Wrap it: make_pipeline(…)." if hasattr(pipeline, "predict") else ""
+        raise ConfigError(
+            f"model.pipeline: {name} returned a {type(pipeline).__name__}, "
+            f"expected an unfitted sklearn.pipeline.Pipeline.{hint}"
+        )
+    steps = pipeline.steps
+    if not steps or not all(isinstance(step, tuple) and len(step) == 2 for step in steps):
+        raise ConfigError(
+            f"model.pipeline: {name} returned a pipeline whose steps are not pairs of a name and an estimator. "
+            "make_pipeline(first, second) makes such a one."
+        )
+    last = steps[-1][1]
+    wrong = is_classifier if task == "regression" else is_regressor
+    if hasattr(last, "fit") and wrong(last):
+        kinds = ["a classifier", "a regressor"]
+        is_one, wanted = kinds if task == "regression" else reversed(kinds)
+        raise ConfigError(
+            f"model.pipeline: {name} ends with {type(last).__name__}, {is_one}; task: {task} needs {wanted}."
+        )
+    return pipeline
+
+
+def _import(name: str, where: str) -> ModuleType:
+    try:
+        if where.endswith(".py"):
+            return _import_file(Path(where).expanduser())
+        return importlib.import_module(where)
+    except ImportError as error:
+        hint = "Is its folder on PYTHONPATH? A file can be named as well: path/to/file.py:function."
+        if where.endswith(".py"):
+            hint = "The path is relative to where the command is run."
+        if error.name is not None and not f"{where}.".startswith(f"{error.name}."):
+            hint = f"{error.name} is what it imports itself."
+        raise ConfigError(f"model.pipeline: {name}: cannot be imported ({error}). {hint}") from None
+    except (Exception, SystemExit) as error:  # whatever the user's file does when it is imported
+        raise ConfigError(
+            f"model.pipeline: {name}: {_told(error)}, while it was imported."
+        ) from error
+
+
+def _import_file(file: Path) -> ModuleType:
+    # Its own name might be that of a library, which it could not import any more.
+    name = f"pipeline of {file}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise ImportError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and the like look up their module by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _check_parameters(
+    name: str, function: Callable[..., Any], parameters: Mapping[str, Any], given: int
+) -> None:
+    """Raise ConfigError for each parameter that a function does not have; the first `given` are ours."""
+    known = _parameters_of(function)[given:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known):
+        return
+    names = [parameter.name for parameter in known]
+    problems = []
+    for key in parameters:
+        if key not in names:
+            hint = _did_you_mean(key, names) or f" Known: {', '.join(names) or 'none'}."
+            problems.append(f"model.{key}: {name} has no such parameter.{hint}")
+    problems += [
+        f"model.{parameter.name}: missing; {name} needs it."
+        for parameter in known
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_POSITIONAL
+        and parameter.name not in parameters
+    ]
+    if problems:
+        raise ConfigError("\n  ".join(problems))
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    lower = {key.lower(): key for key in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return f" Did you mean {lower[close[0]]}?" if close else ""
+
+
+def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some of what is written in C does not say
+        return []
+
+
+def _called(name: str, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except (Exception, SystemExit) as error:  # whatever the user's function does
+        raise ConfigError(f"model.pipeline: {name} failed: {_told(error)}.") from error
+
+
+def _told(error: BaseException) -> str:
+    """Return an error of somebody else's in a line."""
+    [*_, first] = ["no message", *str(error).strip().splitlines()[:1]]
+    return f"{type(error).__name__}: {first.removesuffix('.')}"
