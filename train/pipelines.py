@@ -103,7 +103,8 @@ def _hist_gradient_boosting(
     max_iter: int = 200,
     max_leaf_nodes: int = 31,
     min_samples_leaf: int = 20,
-    l2_regularization: float = 0.0,
+    # Without any, a leaf of few rare labels makes steps that ruin all that was learned before.
+    l2_regularization: float = 5.0,
 ) -> Pipeline:
     boosting = (
         HistGradientBoostingRegressor
