@@ -354,7 +354,7 @@ def test_features_are_the_same_when_served(
     predictor.check(instances)
     np.testing.assert_allclose(predictor.scores(instances), expected, rtol=1e-5, atol=1e-9)
     if config.task == "classification":
-        assert len(np.unique(expected[:, 1])) > 3
+        assert len(np.unique(expected[:, 1])) > 2
 
 
 def test_a_date_of_which_nothing_is_declared_becomes_its_parts(
