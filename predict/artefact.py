@@ -126,6 +126,8 @@ class Output(_Part):
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     # Of a number.
     interval: Interval | None = None
+    # Of a label: answers with a lower score are marked as unsure.
+    unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
     def width(self) -> int:
@@ -141,6 +143,8 @@ class Output(_Part):
             raise ValueError("a number has no labels")
         if self.type != "number" and self.interval is not None:
             raise ValueError("only a number has an interval")
+        if self.type != "label" and self.unsure_below is not None:
+            raise ValueError("unsure_below: only a label has a score that can be too low")
         _check_distinct(self.labels, "labels")
         return self
 

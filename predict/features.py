@@ -165,6 +165,14 @@ class TextFeatures:
             ngram_rows.append(_distinct(b"".join([piece.ngram_ids for piece in pieces])))
         return {"token_ids": _pad(token_rows), "ngram_ids": _pad(ngram_rows)}
 
+    def unknown_rows(self, token_ids: Ids) -> list[int]:
+        """Return which rows of encoded texts have no word of the vocabulary."""
+        # Words come before pairs, and all unknown ones are one id: a known word is the first or the second. Plain
+        # Python, for numpy would take longer for one text than all else that is done to it here.
+        known = range(FIRST_WORD_ID, self.first_pair_id)
+        firsts = token_ids[:, :2].tolist()
+        return [row for row, ids in enumerate(firsts) if not any(map(known.__contains__, ids))]
+
     def _pair_ids(self, words: Sequence[_Word]) -> list[int]:
         buckets, first = self.settings.pair_buckets, self.first_pair_id
         if not buckets:

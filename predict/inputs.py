@@ -58,6 +58,10 @@ class Inputs(Protocol):
         """Encode instances without problems, in order, as many at once as memory allows."""
         ...
 
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """Return the rows of a batch in which the model knows nothing: texts without a word of its vocabulary."""
+        ...
+
 
 class TextInputs:
     """Texts become rows of ids; several fields count as one text of several lines."""
@@ -89,6 +93,10 @@ class TextInputs:
         most = self._features.most_characters
         for start, end in stretches([min(len(text), most) for text in texts]):
             yield self._features.encode(texts[start:end]), {}
+
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """See `Inputs`."""
+        return self._features.unknown_rows(feeds["token_ids"])
 
 
 class TableInputs:
@@ -150,6 +158,10 @@ class TableInputs:
         """See `Inputs`."""
         for start, end in self._stretches(instances):
             yield self._encode(instances[start:end])
+
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """See `Inputs`. A row of a table has more than words, and what is new in it has its warning."""
+        return []
 
     def _stretches(self, instances: Sequence[Instance]) -> Iterable[tuple[int, int]]:
         if not self._texts:

@@ -40,20 +40,25 @@ def decode(
         top_k: How many probabilities to list, the largest first; None for all.
 
     Returns:
-        One dict an instance, in order: `label`, `score` and `probabilities`; or `value` and perhaps
-        `interval`; or `labels` and `probabilities`.
+        One dict an instance, in order: `label`, `score`, `probabilities` and, where the score is too low,
+        `unsure`; or `value` and perhaps `interval`; or `labels` and `probabilities`.
     """
     return _DECODERS[output.type](rows, raw, output, top_k)
 
 
 def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:
-    predictions, labels = [], output.labels
+    predictions: list[Prediction] = []
+    labels = output.labels
     for row in rows:
         ranked = _ranked(row, labels)
         label, score = ranked[0]
         predictions.append({"label": label, "score": score, "probabilities": dict(ranked[:top_k])})
     if output.thresholds:
         _apply_threshold(predictions, rows, raw, output)
+    if output.unsure_below is not None:
+        for prediction in predictions:
+            if prediction["score"] < output.unsure_below:
+                prediction["unsure"] = True
     return predictions
 
 

@@ -119,7 +119,8 @@ class Predictor:
 
         Returns:
             One dict an instance, in order: what `outputs.decode` returns, and `warnings` where an instance is
-            unlike what training saw.
+            unlike what training saw. Of an output with `unsure_below`, a text of unknown words alone is `unsure`,
+            whatever its score.
 
         Raises:
             InstanceError: `top_k` is given, but the model answers a number; or the answer is not finite.
@@ -128,10 +129,12 @@ class Predictor:
             raise InstanceError(
                 [("top_k", "this model answers a number, it has no labels to list")]
             )
-        raw, warnings = self._run(instances)
+        raw, warnings, unknown = self._run(instances)
         rows = to_rows(raw, self._output)
         _check_finite(rows, places)
         predictions = decode(rows, raw, self._output, top_k)
+        for index in unknown:
+            predictions[index]["unsure"] = True
         for index, found in warnings.items():
             predictions[index]["warnings"] = found
         return predictions
@@ -164,18 +167,26 @@ class Predictor:
             expected["truth"] = [example.truth]
         return {"instances": [example.instance], "expected": expected}
 
-    def _run(self, instances: Sequence[Instance]) -> tuple[Raw, dict[int, list[FieldWarning]]]:
-        """Return what the model puts out, one row an instance, and the warnings by row."""
+    def _run(
+        self, instances: Sequence[Instance]
+    ) -> tuple[Raw, dict[int, list[FieldWarning]], list[int]]:
+        """Return what the model puts out, one row an instance; the warnings by row; and the rows it knows nothing of.
+
+        The last are looked for only where an answer can be unsure.
+        """
         outputs: list[Raw] = []
         warnings: dict[int, list[FieldWarning]] = {}
+        unknown: list[int] = []
         done = 0
         for feeds, unusual in self._inputs.batches(instances):
             raw = self._session.run(self._graph_outputs, feeds)[0]
             for row, found in unusual.items():
                 warnings[done + row] = found
+            if self._output.unsure_below is not None:
+                unknown += [done + row for row in self._inputs.unknown_rows(feeds)]
             done += len(raw)
             outputs.append(raw)
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
 
     def _read_instance(self, text: str, place: str) -> Instance:
         """Return the instance that a text is, as JSON."""

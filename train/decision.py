@@ -1,4 +1,7 @@
-"""The scoring layer's last step: probabilities to answers. Thresholds and intervals, chosen on validation rows."""
+"""The scoring layer's last step: probabilities to answers. Thresholds and intervals, chosen on validation rows.
+
+Also from which score on an answer is sure.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.config import ConfigError, CostAim, TrainConfig
+from train.config import AccuracyAim, ConfigError, CostAim, TrainConfig
 from train.dataset import Dataset, Split
 
 # Probabilities are told apart to six digits, as in an answer; of two that are equal the first label wins.
@@ -35,6 +38,8 @@ class Decision:
         half_width: What a prediction interval adds on either side of a value.
         coverage: How often such an interval shall hold the truth.
         missed: The labels for which the aim could not be reached on the validation rows.
+        unsure_below: The score below which an answer is marked as unsure; None if none ever is.
+        unsure_missed: Whether no score could be found above which the answers are as accurate as asked.
     """
 
     label_names: Sequence[str]
@@ -44,6 +49,8 @@ class Decision:
     half_width: float | None = None
     coverage: float | None = None
     missed: tuple[str, ...] = ()
+    unsure_below: float | None = None
+    unsure_missed: bool = False
 
     def answers(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         """Turn outputs into answers, as serving does.
@@ -63,11 +70,23 @@ class Decision:
         best: npt.NDArray[np.int64] = outputs.round(_DIGITS).argmax(axis=1)
         return best
 
+    def scores(self, outputs: Probabilities) -> Probabilities:
+        """Return the probability of the one label that is answered, <float64>[num_rows], as an answer shows it."""
+        scores: Probabilities = outputs[np.arange(len(outputs)), self.answers(outputs)]
+        return scores.round(_DIGITS)
+
+    def is_sure(self, outputs: Probabilities) -> npt.NDArray[np.bool_]:
+        """Return which answers are not marked as unsure for their score, <bool>[num_rows]."""
+        return self.scores(outputs) >= (self.unsure_below or 0.0)
+
     def describe(self) -> dict[str, Any]:
         """Return the part of an artefact's output that says so."""
         if self.half_width is not None:
             return {"interval": {"coverage": self.coverage, "half_width": self.half_width}}
-        return {"thresholds": dict(self.thresholds)} if self.thresholds else {}
+        described: dict[str, Any] = {"thresholds": dict(self.thresholds)} if self.thresholds else {}
+        if self.unsure_below is not None:
+            described["unsure_below"] = self.unsure_below
+        return described
 
 
 def choose_threshold(
@@ -120,6 +139,36 @@ def _operating_points(
     return thresholds, np.append(none, hits), np.append(none, last + 1 - hits)
 
 
+def choose_unsure_below(
+    is_right: npt.NDArray[np.bool_], scores: Probabilities, accuracy: float
+) -> tuple[float, bool]:
+    """Choose the lowest score from which on so many answers are right.
+
+    Args:
+        is_right: Whether each answer is, <bool>[num_rows].
+        scores: Of the answers, <float64>[num_rows], as they are shown.
+        accuracy: The share of the answers from there on that must be right.
+
+    Returns:
+        The score, halfway between two of the rows', or 0 if all answers are accurate enough together; and
+        whether it is reached. If it is not, the score from which on the share is the highest; 1 if no answer is right.
+    """
+    thresholds, hits, mistakes = _operating_points(is_right, scores)
+    answered = hits + mistakes
+    shares = hits / np.maximum(answered, 1)
+    reached = np.flatnonzero(shares >= accuracy)  # no answers at all have a share of 0
+    if not len(reached):
+        best = np.flatnonzero(shares == shares.max())[-1]  # of several, that with the most answers
+        return (float(thresholds[best]) if hits[best] else 1.0), False
+    lowest = reached[-1]
+    return (0.0 if lowest == len(shares) - 1 else float(thresholds[lowest])), True
+
+
+def rows_for_accuracy(accuracy: float) -> int:
+    """Return of how many rows one may be wrong."""
+    return _ceil(1 / (1 - accuracy))
+
+
 def interval_half_width(
     targets: npt.NDArray[np.float64], values: npt.NDArray[np.float64], coverage: float
 ) -> float:
@@ -160,7 +209,24 @@ def even_odds(
 def choose_decision(
     dataset: Dataset, split: Split, config: TrainConfig, validation_outputs: Values | None
 ) -> Decision:
-    """Choose thresholds or the width of an interval on the validation rows, if there is something to choose."""
+    """Choose thresholds or the width of an interval on the validation rows, if there is something to choose.
+
+    What is unsure comes last: an answer's score depends on the threshold.
+    """
+    decision = _choose_answers(dataset, split, config, validation_outputs)
+    unsure_below = config.decision.unsure_below
+    if not isinstance(unsure_below, AccuracyAim):
+        return replace(decision, unsure_below=unsure_below)
+    assert validation_outputs is not None  # kept for an aim, see `keeps_validation`
+    is_right = decision.answers(validation_outputs) == dataset.targets[split.validation]
+    scores = decision.scores(validation_outputs)
+    threshold, reached = choose_unsure_below(is_right, scores, unsure_below.accuracy)
+    return replace(decision, unsure_below=threshold, unsure_missed=not reached)
+
+
+def _choose_answers(
+    dataset: Dataset, split: Split, config: TrainConfig, validation_outputs: Values | None
+) -> Decision:
     even = even_odds(dataset, config, split.train)
     if validation_outputs is None:
         return even
@@ -226,5 +292,32 @@ def check_decision(dataset: Dataset, split: Split, config: TrainConfig) -> None:
             f"evaluation.interval: {coverage:g} needs {rows_for_interval(coverage):,} validation rows or more "
             f"to be kept, there are {len(split.validation):,}. Lower it, or raise split.validation."
         )
+    problems += _problems_of_doubt(dataset, split, config)
     if problems:
         raise ConfigError("\n  ".join(problems))
+
+
+def _problems_of_doubt(dataset: Dataset, split: Split, config: TrainConfig) -> list[str]:
+    """Return why it cannot be said which answers are unsure."""
+    unsure_below, task = config.decision.unsure_below, config.task
+    if unsure_below is None:
+        return []
+    if task == "regression":
+        return [
+            "decision.unsure_below: a number has no score. Take it out; evaluation.interval says how far off "
+            "a number may be."
+        ]
+    if task == "multilabel":
+        return [
+            "decision.unsure_below: an answer of several labels has no score of its own, each label has one. "
+            "Take it out; decision.aim says from which probability on a label is given."
+        ]
+    if isinstance(unsure_below, AccuracyAim):
+        needed = rows_for_accuracy(unsure_below.accuracy)
+        if len(split.validation) < needed:
+            return [
+                f"decision.unsure_below: an accuracy of {unsure_below.accuracy:g} needs {needed:,} validation rows or "
+                f"more to be seen, there are {len(split.validation):,}. Lower it, raise split.validation, or give "
+                "a score."
+            ]
+    return []

@@ -284,6 +284,18 @@ def label(labels: list[str], **more: object) -> Callable[[Path], None]:
             label(["a", "b"], interval={"coverage": 0.9, "half_width": 1}),
             "only a number has an interval",
         ),
+        (label(["a", "b"], unsure_below=1.5), r"unsure_below: Input should be less than or equal"),
+        (label(["a", "b"], unsure_below=-0.5), r"unsure_below: Input should be greater than or eq"),
+        (
+            output("regression", type="number", unsure_below=0.5),
+            "unsure_below: only a label has a score that can be too low",
+        ),
+        (
+            output(
+                "multilabel", type="labels", labels=["a"], thresholds={"a": 1}, unsure_below=0.5
+            ),
+            "unsure_below: only a label has a score",
+        ),
         (output("multilabel", type="labels", labels=[]), "expected at least 1 labels, got 0"),
         (output("multilabel", type="labels", labels=["a"]), "thresholds: expected one for every"),
         (output("regression", type="number", labels=["a"]), "a number has no labels"),
@@ -328,6 +340,8 @@ def test_metadata_that_contradicts_itself_is_refused(
         inputs(type="category", categories=[], nullable=True),
         label(["a", "b"], thresholds={"b": 0}),
         label(["a", "b", "c"]),
+        label(["a", "b", "c"], unsure_below=0.6),
+        label(["a", "b"], thresholds={"b": 0.3}, unsure_below=0),
         output("multilabel", type="labels", labels=["a"], thresholds={"a": 1}),
         output("regression", type="number"),
     ],

@@ -89,6 +89,22 @@ def test_a_text_of_only_unknown_words_still_says_something() -> None:
     assert ids_of(encoded["ngram_ids"][0]) != ids_of(encoded["ngram_ids"][1])
 
 
+WORDS = st.sampled_from([*VOCABULARY[:6], "zzzz", "qqqq", "?!", "é", "svn2"])
+
+
+@given(st.lists(st.lists(WORDS, max_size=6).map(" ".join), min_size=1, max_size=5))
+def test_texts_without_a_word_of_the_vocabulary_are_told(texts: list[str]) -> None:
+    for buckets in (17, 0):
+        settings = SETTINGS.model_copy(update={"pair_buckets": buckets})
+        features = TextFeatures(settings, VOCABULARY)
+        expected = [
+            row
+            for row, text in enumerate(texts)
+            if not set(features.tokens(text)) & set(VOCABULARY)
+        ]
+        assert features.unknown_rows(features.encode(texts)["token_ids"]) == expected
+
+
 def test_punctuation_alone_has_ngrams_and_no_words() -> None:
     encoded = FEATURES.encode(["£ !!!"])
     assert ids_of(encoded["token_ids"][0]) == []

@@ -80,6 +80,38 @@ def test_a_threshold_decides_row_by_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("score", "dtype", "is_unsure"),
+    [
+        (0.6, np.float64, False),
+        (0.59, np.float64, True),
+        (0.61, np.float64, False),
+        # What is compared is what is shown: 0.6, which as a float32 is a little more, and here a little less.
+        (0.6, np.float32, False),
+        (0.5999999, np.float64, False),
+        (0.599999, np.float64, True),
+    ],
+)
+def test_an_answer_with_a_score_below_the_limit_is_unsure(
+    score: float, dtype: Any, is_unsure: bool
+) -> None:
+    output = LABEL.model_copy(update={"unsure_below": 0.6})
+    prediction = answer(output, [score, 0.3, 0.7 - score], dtype=dtype)
+    assert prediction.get("unsure", False) is is_unsure
+    assert ("unsure" in prediction) is is_unsure
+    assert "unsure" not in answer(LABEL, [score, 0.3, 0.7 - score], dtype=dtype)
+
+
+def test_with_a_threshold_the_score_of_the_answered_label_counts() -> None:
+    output = with_threshold("yes", 0.3).model_copy(update={"unsure_below": 0.5})
+    unsure = [answer(output, [1 - yes, yes]).get("unsure") for yes in (0.2, 0.4, 0.6)]
+    assert unsure == [
+        None,
+        True,
+        None,
+    ]  # no with 0.8, yes with 0.4 although no has 0.6, yes with 0.6
+
+
+@pytest.mark.parametrize(
     ("raw", "dtype", "shown"),
     [
         (12.345678901234567, np.float64, "12.345678901234567"),

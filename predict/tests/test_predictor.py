@@ -20,6 +20,7 @@ from predict.tests.tiny_artefact import (
     change_metadata,
     write_tiny_artefact,
 )
+from predict.tests.tiny_tables import PASSENGER, TABLES
 
 TEXTS = ["how do I undo a commit", "zzzz", "a shell script in svn", "?", "c++ " * 100, "Qt", "é"]
 
@@ -58,6 +59,48 @@ def test_top_k_lists_the_most_probable_labels(
     [answer] = predictor.predict([{"title": "svn"}], top_k)
     assert list(answer["probabilities"].items()) == list(whole["probabilities"].items())[:count]
     assert answer["label"] == whole["label"]
+
+
+@pytest.fixture(scope="module")
+def doubting(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """The tiny model, of which answers below 0.5 are unsure."""
+    output = {"name": "tag", "type": "label", "labels": list(LABELS), "unsure_below": 0.5}
+    directory = tmp_path_factory.mktemp("artefacts") / "doubting"
+    return Predictor.load(write_tiny_artefact(directory, outputs=[output]))
+
+
+def test_a_text_of_unknown_words_alone_is_unsure_whatever_its_score(
+    doubting: Predictor, predictor: Predictor, tmp_path: Path
+) -> None:
+    never = {"name": "tag", "type": "label", "labels": list(LABELS), "unsure_below": 0}
+    strict = Predictor.load(write_tiny_artefact(tmp_path, outputs=[never]))
+    texts = ["zzzz", "svn zzzz", "?!", "zzzz qqqq svn", "zzzz qqqq xxxx", "é", "how"]
+    unsure = [answer.get("unsure", False) for answer in strict.predict(as_instances(texts))]
+    assert unsure == [True, False, True, False, True, True, False]
+    assert not any("unsure" in answer for answer in predictor.predict(as_instances(texts)))
+    # And with a limit, whatever has a lower score.
+    for answer, unknown in zip(doubting.predict(as_instances(texts)), unsure, strict=True):
+        assert answer.get("unsure", False) == (unknown or answer["score"] < 0.5)
+
+
+def test_unsure_texts_are_told_one_by_one_among_thousands(doubting: Predictor) -> None:
+    texts = ["svn commit" if number % 7 else f"zzz{number}" for number in range(1001)]
+    answers = doubting.predict(as_instances(texts))
+    assert [number for number, answer in enumerate(answers) if answer.get("unsure")] == [
+        *range(0, 1001, 7)
+    ]
+
+
+def test_a_row_of_a_table_is_unsure_for_its_score_alone(table_copy: Path) -> None:
+    output = {"name": "survived", "type": "label", "labels": ["no", "yes"], "unsure_below": 0.7}
+    change_metadata(table_copy, outputs=[output])
+    passengers = Predictor.load(table_copy)
+    for answer in passengers.predict(TABLES["label"].instances):
+        assert answer.get("unsure", False) == (answer["score"] < 0.7)
+    strange = PASSENGER | {"port": "X", "note": "zzzz"}
+    output["unsure_below"] = 0.0
+    change_metadata(table_copy, outputs=[output])
+    assert "unsure" not in Predictor.load(table_copy).predict([strange])[0]
 
 
 def test_one_instance_alone_gets_the_answer_that_it_gets_in_a_batch(predictor: Predictor) -> None:

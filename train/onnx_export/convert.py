@@ -10,6 +10,7 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto
 from sklearn.pipeline import Pipeline
 
+from train.calibration import SMALLEST_PROBABILITY
 from train.onnx_export.checks import check_exportable
 from train.onnx_export.containers import Step, UnsupportedStepError, predicted
 from train.onnx_export.graph import Graph, Table, Tensor
@@ -20,7 +21,9 @@ _SAMPLE_ROWS = 1000
 _MOST_BYTES = 2**31 - 1
 
 
-def to_onnx(pipeline: Pipeline, frame: pd.DataFrame, file: Path) -> None:
+def to_onnx(
+    pipeline: Pipeline, frame: pd.DataFrame, file: Path, temperature: float | None = None
+) -> None:
     """Write a fitted pipeline as ONNX.
 
     The graph has one input for each column that the pipeline reads, named like it: <double>[n, 1] for numbers,
@@ -31,6 +34,8 @@ def to_onnx(pipeline: Pipeline, frame: pd.DataFrame, file: Path) -> None:
         pipeline: Fitted on columns like those of `frame`.
         frame: Some rows as the pipeline was fitted on. At least one.
         file: Where it goes; an existing file is overwritten.
+        temperature: What the logarithms of the probabilities are divided by, as `calibration.tempered` does;
+            None for values, and for probabilities that stay as they are.
 
     Raises:
         UnsupportedStepError: A step cannot be converted, which the message names, or the model is too large.
@@ -45,6 +50,9 @@ def to_onnx(pipeline: Pipeline, frame: pd.DataFrame, file: Path) -> None:
         tuple(Tensor(name, 1, kind) for name, kind in graph.inputs.items()), tuple(sample)
     )
     output = predicted(graph, Step(pipeline, (), table))
+    if temperature is not None:
+        known = graph.add("Max", output, SMALLEST_PROBABILITY)
+        output = graph.share_of_row(graph.add("Pow", known, 1 / temperature))
     file.write_bytes(_serialised(graph.to_model(output)))
 
 

@@ -15,8 +15,10 @@ from train.decision import (
     check_decision,
     choose_decision,
     choose_threshold,
+    choose_unsure_below,
     even_odds,
     interval_half_width,
+    rows_for_accuracy,
     rows_for_interval,
 )
 from train.tests.tables import make_dataset, split_of
@@ -153,6 +155,68 @@ def test_an_interval_holds_the_truth_as_often_as_asked(count: int, coverage: flo
     assert np.mean(held) <= coverage + 1 / (count + 1) + 1e-9  # nor much wider than that
 
 
+# --------------------------------------------------------------------- doubt
+
+#   score   0.5  0.6  0.7  0.8  0.9
+#   right    -    +    -    +    +
+DOUBTED = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+RIGHT = np.array([0, 1, 0, 1, 1], bool)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "unsure_below"),
+    [(0.5, 0.0), (0.6, 0.0), (0.61, 0.55), (0.75, 0.55), (0.76, 0.75), (0.99, 0.75)],
+)
+def test_the_lowest_score_is_chosen_above_which_answers_are_accurate_enough(
+    accuracy: float, unsure_below: float
+) -> None:
+    assert choose_unsure_below(RIGHT, DOUBTED, accuracy) == (pytest.approx(unsure_below), True)
+
+
+def test_an_accuracy_that_no_score_reaches_is_said_and_the_highest_taken() -> None:
+    # From the surest answer on: 0, 1/2, 1/3, 2/4, 2/5.
+    right = np.array([0, 1, 0, 1, 0], bool)
+    assert choose_unsure_below(right, DOUBTED, 0.9) == (pytest.approx(0.55), False)
+    assert choose_unsure_below(np.zeros(5, bool), DOUBTED, 0.9) == (1.0, False)
+
+
+def test_no_answer_at_all_does_not_count_as_accurate() -> None:
+    right = np.array([1, 1, 1, 1, 0], bool)
+    assert choose_unsure_below(right, DOUBTED, 0.95) == (pytest.approx(0.0, abs=0.25), False)
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from([0.5, 0.6, 0.75, 0.9, 0.999, 1.0])),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([0.5, 0.6, 0.75, 0.9, 0.99]),
+)
+def test_no_lower_score_would_do(rows: Any, accuracy: float) -> None:
+    right, scores = (np.array(column) for column in zip(*rows, strict=True))
+    threshold, reached = choose_unsure_below(right, scores, accuracy)
+    assert 0 <= threshold <= 1
+    lowest = [score for score in np.unique(scores) if right[scores >= score].mean() >= accuracy]
+    assert reached == bool(lowest)
+    if reached:
+        assert (scores >= threshold).tolist() == (scores >= min(lowest)).tolist()
+
+
+@pytest.mark.parametrize(("accuracy", "rows"), [(0.5, 2), (0.9, 10), (0.95, 20), (0.99, 100)])
+def test_an_accuracy_needs_so_many_rows_that_one_may_be_wrong(accuracy: float, rows: int) -> None:
+    assert rows_for_accuracy(accuracy) == rows
+
+
+def test_a_score_is_compared_as_it_is_shown() -> None:
+    decision = Decision(["a", "b"], unsure_below=0.7)
+    outputs = np.array([[0.6999996, 0.3000004], [0.6999994, 0.3000006], [0.2, 0.8]])
+    assert decision.scores(outputs).tolist() == [0.7, 0.699999, 0.8]
+    assert decision.is_sure(outputs).tolist() == [True, False, True]
+    assert decision.describe() == {"unsure_below": 0.7}
+    assert Decision(["a", "b"]).is_sure(outputs).all()
+
+
 # ------------------------------------------------------------------- answers
 
 
@@ -247,6 +311,25 @@ def test_labels_with_few_positive_rows_share_the_threshold_of_all_for_f1() -> No
     assert choose_decision(dataset, split, recall, outputs).thresholds["b"] == pytest.approx(0.9)
 
 
+def test_what_is_unsure_is_said_or_chosen_and_the_baselines_know_nothing_of_it() -> None:
+    said = _config(decision={"unsure_below": 0.75})
+    assert choose_decision(TWO, SPLIT, said, None).unsure_below == 0.75
+    assert even_odds(TWO, said, SPLIT.train).unsure_below is None
+    # Rows 4, 5 and 6: no, yes, no; all are answered no, with 0.9, 0.7 and 0.8.
+    aimed = _config(decision={"unsure_below": {"accuracy": 0.9}})
+    decision = choose_decision(TWO, SPLIT, aimed, OUTPUTS)
+    assert (decision.unsure_below, decision.unsure_missed) == (pytest.approx(0.75), False)
+    wrong = choose_decision(TWO, SPLIT, aimed, OUTPUTS[:, ::-1])
+    assert (wrong.unsure_below, wrong.unsure_missed) == (pytest.approx(0.35), True)
+
+
+def test_what_is_unsure_is_chosen_among_the_answers_that_the_threshold_gives() -> None:
+    # From 0.25 on it is yes: the second row is answered yes with 0.3, rightly, and so all are right.
+    both = _config(decision={"aim": "f1", "unsure_below": {"accuracy": 0.9}})
+    decision = choose_decision(TWO, SPLIT, both, OUTPUTS)
+    assert decision.describe() == {"thresholds": {"yes": pytest.approx(0.25)}, "unsure_below": 0.0}
+
+
 NUMBERS = make_dataset({"x": [0.0] * 8}, np.arange(8.0))
 SEVERAL = make_dataset({"x": [0.0] * 8}, np.ones((8, 2), bool), ["a", "b"])
 THREE = make_dataset({"x": [0.0] * 8}, [0, 1, 2, 0, 1, 2, 0, 1], ["a", "b", "c"])
@@ -261,6 +344,12 @@ THREE = make_dataset({"x": [0.0] * 8}, [0, 1, 2, 0, 1, 2, 0, 1], ["a", "b", "c"]
         (THREE, {"decision": {"positive": "a"}}, "decision.positive: expected one of two labels, got 'a'"),
         (SEVERAL, {"task": "multilabel", "decision": {"positive": "a"}}, "decision.positive: of several labels"),
         (TWO, {"evaluation": {"interval": 0.9}}, "evaluation.interval: only a regression"),
+        (NUMBERS, {"task": "regression", "decision": {"unsure_below": 0.5}},
+         "decision.unsure_below: a number has no score. Take it out; evaluation.interval says"),
+        (SEVERAL, {"task": "multilabel", "decision": {"unsure_below": {"accuracy": 0.9}}},
+         "decision.unsure_below: an answer of several labels has no score of its own"),
+        (TWO, {"decision": {"unsure_below": {"accuracy": 0.9}}},
+         r"unsure_below: an accuracy of 0\.9 needs 10 validation rows or more to be seen, there are 3\. Lower"),
         (NUMBERS, {"task": "regression", "evaluation": {"interval": 0.8}},
          r"evaluation.interval: 0\.8 needs 4 validation rows or more to be kept, there are 3"),
     ],

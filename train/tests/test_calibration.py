@@ -1,0 +1,75 @@
+"""Claims about temperatures: what they do, how they are found, and that they can be taken back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+
+from train.calibration import Calibration, fit_temperature, tempered, untempered
+
+
+def test_a_temperature_divides_the_logarithms_of_the_probabilities() -> None:
+    # Squares: 0.64 and 0.04 of 0.68. Roots: 0.8944 and 0.4472 of 1.3416.
+    cold, hot = tempered(np.array([[0.8, 0.2]]), 0.5), tempered(np.array([[0.8, 0.2]]), 2.0)
+    assert cold[0] == pytest.approx([0.64 / 0.68, 0.04 / 0.68])
+    assert hot[0] == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_what_is_as_good_as_impossible_counts_as_one_in_a_thousand_millions() -> None:
+    assert tempered(np.array([[1.0, 0.0]]), 3.0)[0] == pytest.approx([1 / 1.001, 0.001 / 1.001])
+
+
+PROBABILITIES = st.integers(0, 10**6).map(
+    lambda seed: np.random.default_rng(seed).dirichlet([0.5] * 4, 20)
+)
+
+
+@given(PROBABILITIES, st.floats(0.25, 10))
+def test_the_most_probable_label_stays_so_and_rows_sum_to_1(
+    probabilities: np.ndarray, temperature: float
+) -> None:
+    scaled = tempered(probabilities, temperature)
+    assert scaled.sum(axis=1) == pytest.approx(np.ones(20))
+    assert (scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+
+
+@given(PROBABILITIES, st.floats(0.25, 10))
+def test_a_temperature_can_be_taken_back(probabilities: np.ndarray, temperature: float) -> None:
+    before = untempered(tempered(probabilities, temperature), temperature)
+    np.testing.assert_allclose(before, probabilities, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_the_temperature_that_labels_were_drawn_by_is_found(temperature: float) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (20_000, 3))
+    true = softmax(logits, axis=1)
+    labels = (true.cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
+    said = softmax(logits * temperature, axis=1)
+    assert fit_temperature(said, labels) == pytest.approx(temperature, rel=0.04)
+
+
+def test_rows_that_are_all_right_leave_some_doubt_and_all_wrong_some_belief() -> None:
+    said = np.tile([0.6, 0.4], (50, 1))
+    assert fit_temperature(said, np.zeros(50, int)) == pytest.approx(0.25, rel=0.01)
+    assert fit_temperature(said, np.ones(50, int)) == pytest.approx(10, rel=0.01)
+
+
+def test_margins_without_their_temperature_are_those_of_temperature_1() -> None:
+    random = np.random.default_rng(0)
+    wide, deep = random.normal(size=(2, 30, 3)).astype(np.float32)
+    cold, plain = Calibration(0.25, 0.05), Calibration(0.25, 1.0)
+    np.testing.assert_allclose(
+        cold.uncalibrated(cold.probabilities(wide, deep)),
+        plain.probabilities(wide, deep),
+        rtol=1e-6,  # the margins are floats
+    )
+
+
+def test_label_sets_lose_their_offsets_too() -> None:
+    wide, deep = np.array([[1.0, -2.0]], np.float32), np.array([[0.0, 0.5]], np.float32)
+    scaled = Calibration(0.5, 0.25, np.array([1.0, -3.0]))
+    before = scaled.uncalibrated(scaled.probabilities(wide, deep))
+    assert before[0] == pytest.approx(expit([0.5, -0.75]))
+    assert scaled.uncalibrated(np.array([[0.0, 1.0]])).tolist() == [[0.0, 1.0]]
