@@ -13,6 +13,10 @@ SET     ?=
 TEXT    ?= how do I undo a commit
 # A Python of 3.11 to 3.13 (what TensorFlow's wheels are built for); conda brings its own.
 PYTHON  ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) and print("$(p)")' 2>/dev/null)))
+# make compare A=2026-11-20-09-00-00; more options of a command go into OPTIONS.
+A       ?=
+B       ?= latest
+OPTIONS ?=
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
@@ -40,6 +44,22 @@ check: $(DEV)/ready conf/train-conf.yml ## Say whether CONF and its dataset woul
 .PHONY: datasets
 datasets: $(DEV)/ready ## List the datasets that DATASET= knows by name
 	@$(DEV)/bin/python -m train datasets
+
+.PHONY: report
+report: $(DEV)/ready ## Open the report of ARTEFACT, by default the newest
+	@$(DEV)/bin/python -m train report $(if $(ARTEFACT),'$(ARTEFACT)')
+
+.PHONY: compare
+compare: $(DEV)/ready ## Compare the artefacts A and B (directories, timestamps, latest) on the same rows
+	@$(DEV)/bin/python -m train compare '$(A)' '$(B)' $(OPTIONS)
+
+.PHONY: runs
+runs: $(DEV)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where dataset=titanic"
+	@$(DEV)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
+
+.PHONY: reproduce
+reproduce: $(DEV)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
+	@$(DEV)/bin/python -m train reproduce '$(or $(ARTEFACT),data/artefacts/latest)' $(OPTIONS)
 
 .PHONY: predict-test
 predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or a JSON object of columns), without a server
@@ -110,6 +130,15 @@ lock: $(DEV)/ready ## Pin the newest libraries that fit together in the requirem
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
 	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \
 	done
+
+.PHONY: jupyter
+jupyter: $(DEV)/ready ## Open the notebooks, on this machine only
+	@exec $(DEV)/bin/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks
+
+.PHONY: test-notebooks
+test-notebooks: $(DEV)/ready ## Run every notebook, offline
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; $(DEV)/bin/python -m nbconvert --log-level WARN \
+	    --to notebook --execute --output-dir "$$out" notebooks/*.ipynb
 
 .PHONY: clean
 clean: ## Remove environments and caches; keep data/ and conf/

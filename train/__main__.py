@@ -1,6 +1,5 @@
 """The command line of the training side: parse, call, turn our errors into one clear line. Short on purpose."""
 
-import ctypes
 import os
 import shlex
 import signal
@@ -10,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from predict.artefact import ArtefactError
 from train.catalogue import CATALOGUE
+from train.commands import compare, report, reproduce, runs
 from train.config import TrainConfig, load_config
 from train.errors import UserError
+from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
-DEFAULT_CONF = Path("conf/train-conf.yml")
+# Neither a mistake of the user's (1) nor of the command line (2).
+_STOPPED_BY_GATE = 3
 
 
 class _Group(click.Group):
@@ -67,7 +68,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     # As a container's first process it would otherwise not hear the signal; 143 is what a shell makes of it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     config = load_config(conf, overrides, dataset)
-    _settle_tensorflow()
+    settle_tensorflow()
     from train.progress import Progress
     from train.run import run as run_training
 
@@ -76,6 +77,13 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     progress.say("done")
     click.echo(_summary(result.metrics))
     click.echo(f"artefact: {result.artefact_dir}")
+    if result.failed:
+        conditions = "; ".join(result.failed)
+        click.echo(
+            f"gate:     stopped by {conditions}. The artefact is kept, `latest` has not moved.",
+            err=True,
+        )
+        sys.exit(_STOPPED_BY_GATE)
     click.echo(f"next:     {_next_command(result.artefact_dir, config, result.reads_one_text)}")
 
 
@@ -101,7 +109,7 @@ def datasets() -> None:
         table.add_column(heading, overflow="fold")
     for entry in CATALOGUE.values():
         table.add_row(entry.name, entry.rows, entry.about, entry.licence)
-    _console().print(table)
+    console().print(table)
 
 
 def _summary(metrics: dict[str, Any]) -> str:
@@ -123,9 +131,9 @@ def _summary(metrics: dict[str, Any]) -> str:
         spread = metrics["cross_validation"]["std"][name]
         shown = f"{show_metric(name, value)} ± {show_metric(name, spread)}"
         table.add_row(f"{name} in folds", shown)
-    console = _console()
-    with console.capture() as captured:
-        console.print(table)
+    terminal = console()
+    with terminal.capture() as captured:
+        terminal.print(table)
     return captured.get()
 
 
@@ -136,32 +144,8 @@ def _next_command(artefact_dir: Path, config: TrainConfig, reads_one_text: bool)
     return f"{'' if config.artefacts_dir == default else setting}make {target}"
 
 
-def _console() -> Console:
-    """Return a console that cuts no table short where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-
-
-def _settle_tensorflow() -> None:
-    """Set what TensorFlow reads when it is imported."""
-    # Its notes on CPU features are not news to anybody.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN rounds differently from machine to machine, and is no faster for lookups and sums.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory rather than to return it at once: an epoch takes half the time."""
-    # Every step allocates and frees the same few megabytes of gradients, whose pages would be mapped anew.
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # of <malloc.h>
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # macOS and musl have none
-        for option, size in (
-            (mmap_threshold, 32 << 20),
-            (trim_threshold, 1 << 30),
-            (top_pad, 64 << 20),
-        ):
-            mallopt(option, size)
+for _command in (compare, report, reproduce, runs):
+    main.add_command(_command)
 
 
 def _run_as_program() -> None:

@@ -37,7 +37,7 @@ AIM = re.compile(r"none|f1|(recall|precision) *>= *(0\.\d+|1(?:\.0+)?)")
 # What a file says of the dataset that it names, and of no other.
 _OF_THE_DATASET = (
     *("task", "columns", "where", "sha256", "encoding"),
-    *("imbalance", "decision", "model", "features", "search"),
+    *("imbalance", "decision", "behaviour", "model", "features", "search"),
 )
 # What a search may change: anything that is read when a model is fitted.
 _SEARCHED = (
@@ -207,12 +207,20 @@ class CostAim(_Section):
     cost: Cost
 
 
+class AccuracyAim(_Section):
+    """The lowest score above which so many answers are right."""
+
+    accuracy: Share
+
+
 class DecisionConfig(_Section):
-    """How probabilities become an answer; a threshold is chosen on the validation rows."""
+    """How probabilities become an answer; thresholds are chosen on the validation rows."""
 
     # None: f1 for several labels at once, none otherwise.
     aim: str | CostAim | None = None
     positive: Annotated[str, BeforeValidator(_as_text)] | None = None
+    # An answer with a lower score is marked as unsure; or that which leaves the others so accurate.
+    unsure_below: Share | AccuracyAim | None = None
 
     @field_validator("aim", mode="wrap")
     @classmethod
@@ -237,11 +245,69 @@ class EvaluationConfig(_Section):
     # How often a regression's prediction interval shall hold the truth.
     interval: Share | None = None
 
+    # What a run must reach to become `latest`, such as {accuracy: ">=0.9"}.
+    gate: dict[str, str] = {}
+    # Columns by whose values the test rows are measured apart; none: chosen by their types.
+    slices: list[str] = []
+
     @model_validator(mode="after")
     def _is_more_than_one(self) -> "EvaluationConfig":
         if self.folds == 1:
             raise ValueError("folds must be 0 for none, or at least 2")
         return self
+
+
+class MustBe(_Section):
+    """An instance whose answer is known."""
+
+    instance: dict[str, Any] | None = None
+    text: str | None = None
+    label: Annotated[str, BeforeValidator(_as_text)] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _says_what_of_what(self) -> "MustBe":
+        if (self.instance is None) == (self.text is None):
+            raise ValueError("expected either an instance or a text")
+        if (self.label is None) == (self.minimum is None and self.maximum is None):
+            raise ValueError("expected either a label, or a minimum, a maximum or both")
+        return self
+
+
+class Direction(_Section):
+    """What a change of one column must not make smaller (`up`) or larger (`down`)."""
+
+    column: str
+    expect: Literal["up", "down"]
+    by: float | None = None
+    to: Annotated[str, BeforeValidator(_as_text)] | None = None
+    label: Annotated[str, BeforeValidator(_as_text)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_change(self) -> "Direction":
+        if (self.by is None) == (self.to is None):
+            raise ValueError("expected either `by`, for a number, or `to`, for a category")
+        return self
+
+
+class BehaviourConfig(_Section):
+    """What the model must do whatever its metrics are."""
+
+    must_be: list[MustBe] = []
+    invariant_to: list[Literal["case", "spacing", "typos"]] = []
+    swaps: list[
+        Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=2, max_length=2)]
+    ] = []
+    directions: list[Direction] = []
+
+
+class TrackingConfig(_Section):
+    """Who else is told of a run, for people who have it."""
+
+    # An address, sqlite:///mlflow.db or a folder.
+    mlflow: Annotated[str, Field(min_length=1)] | None = None
+    tensorboard: LoosePath | None = None
 
 
 class SearchConfig(_Section):
@@ -333,21 +399,29 @@ class TrainConfig(_Section):
     imbalance: ImbalanceConfig = ImbalanceConfig()
     decision: DecisionConfig = DecisionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    behaviour: BehaviourConfig | None = None
     search: SearchConfig | None = None
     # Of models of tables.
     model: ModelConfig = ModelConfig()
+    # Whether their probabilities are scaled to be right as often as they say, by rows held out of further fits.
+    calibration: Literal["none", "temperature"] = "temperature"
     features: dict[Name, FeatureConfig] = {}
     # Of the text model.
     text_features: FeatureSettings = FeatureSettings()
     embeddings: EmbeddingConfig = EmbeddingConfig()
     training: TrainingConfig = TrainingConfig()
+    tracking: TrackingConfig = TrackingConfig()
     data_dir: LoosePath = Path("data/raw")
     artefacts_dir: LoosePath = Path("data/artefacts")
 
     @property
     def keeps_validation(self) -> bool:
         """Whether something is chosen on validation rows that the model must not have seen."""
-        return self.decision.aim not in (None, "none") or self.evaluation.interval is not None
+        return (
+            self.decision.aim not in (None, "none")
+            or isinstance(self.decision.unsure_below, AccuracyAim)
+            or self.evaluation.interval is not None
+        )
 
     def for_other_dataset(self, dataset: str) -> "TrainConfig":
         """Return the configuration for another dataset, without what is said of the rows of this one."""
@@ -432,7 +506,7 @@ def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Leave out what a configuration says of the rows of its dataset, and name another one."""
     rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
     if isinstance(evaluation := rest.get("evaluation"), dict):
-        rest["evaluation"] = {key: evaluation[key] for key in evaluation if key != "interval"}
+        rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}
     return rest | {"dataset": dataset}
 
 

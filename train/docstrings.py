@@ -79,7 +79,7 @@ def _version(name: str, distribution: str) -> str:
 
 def _sample(name: str) -> list[str]:
     """Return up to `_MOST_PER_LIBRARY` distinct paragraphs of a library, in an order that says nothing."""
-    texts = {text for file in _sources(name) for text in _first_paragraphs(file)}
+    texts = {text for file in _sources(name) for text in first_paragraphs(file)}
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[
         :_MOST_PER_LIBRARY
     ]
@@ -94,7 +94,8 @@ def _sources(name: str) -> Iterator[Path]:
                 yield file
 
 
-def _first_paragraphs(file: Path) -> Iterator[str]:
+def first_paragraphs(file: Path) -> Iterator[str]:
+    """Yield the first paragraph, on one line, of every docstring in a file; none of a file that is no Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # others' invalid escapes

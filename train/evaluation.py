@@ -8,17 +8,27 @@ import numpy.typing as npt
 from sklearn import metrics
 
 from train.decision import Decision
+from train.reliability import headline_numbers
 
 Labels = npt.NDArray[np.int64]
 LabelSets = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 # Smaller is better; of every other metric, more.
-ERRORS = frozenset(("log_loss", "mae", "rmse", "median_absolute_error", "hamming_loss"))
+ERRORS = frozenset(
+    ("log_loss", "mae", "rmse", "median_absolute_error", "hamming_loss", "ece", "unsure_share")
+)
 # What a search may go by: the single numbers that every fold has.
-_OF_ONE_LABEL = ("accuracy", "macro_f1", "log_loss")
+_OF_ONE_LABEL = ("accuracy", "macro_f1", "log_loss", "ece")
 _OF_TWO_LABELS = ("roc_auc", "pr_auc", "precision", "recall", "f1")
-_OF_LABEL_SETS = ("micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "ranking_precision")
+_OF_LABEL_SETS = (
+    "micro_f1",
+    "macro_f1",
+    "subset_accuracy",
+    "hamming_loss",
+    "ranking_precision",
+    "ece",
+)
 _OF_VALUES = ("rmse", "mae", "median_absolute_error", "r2")
 _CURVE_POINTS = 100
 
@@ -33,18 +43,21 @@ def evaluate(targets: npt.NDArray[Any], outputs: Values, decision: Decision) -> 
         decision: How they become answers.
 
     Returns:
-        Single numbers, by name, and whatever needs more than one; see the functions below.
+        Single numbers, by name, and whatever needs more than one; see the functions below, and
+        `reliability.headline_numbers` for probabilities.
     """
     answers = decision.answers(outputs)
     if not decision.label_names:
         return evaluate_regression(targets, answers, decision)
     if decision.several:
-        return evaluate_label_sets(targets, answers, outputs, decision.label_names)
-    return evaluate_classification(targets, answers, outputs, decision)
+        result = evaluate_label_sets(targets, answers, outputs, decision.label_names)
+    else:
+        result = evaluate_classification(targets, answers, outputs, decision)
+    return result | headline_numbers(targets, outputs, decision)
 
 
 def metric_names(label_names: Sequence[str], several: bool) -> tuple[str, ...]:
-    """Return the single numbers that `evaluate` gives, but for those of intervals."""
+    """Return the single numbers that `evaluate` gives, but for those of intervals and of unsure answers."""
     if several:
         return _OF_LABEL_SETS
     if not label_names:

@@ -45,6 +45,15 @@ class Fitted(Protocol):
     def tolerance(self) -> Tolerance:
         """How far what is served may be from what was trained."""
 
+    def uncalibrated(self, outputs: Outputs) -> Outputs | None:
+        """Return what outputs were before they were calibrated; None where they are not."""
+
+    def unknown_share(self, dataset: Dataset, rows: Rows) -> Outputs | None:
+        """Return which share of each text's words the vocabulary does not have, <float64>[num_rows].
+
+        1 where there are no words; None for models that have no vocabulary of their own.
+        """
+
 
 class Family(Protocol):
     """A module that can fit one kind of model.

@@ -1,4 +1,4 @@
-"""Where a model comes from: the versions, the machine and the commit that made it."""
+"""Where a model comes from: the rows, the versions, the machine and the commit that made it."""
 
 import importlib.metadata
 import os
@@ -6,6 +6,11 @@ import platform
 import subprocess
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from train.config import TrainConfig
+from train.dataset import Dataset, Split
 
 _PACKAGES = (
     "gensim",
@@ -15,6 +20,7 @@ _PACKAGES = (
     "onnxruntime",
     "pandas",
     "scikit-learn",
+    "skl2onnx",
     "tensorflow",
     "tensorflow-cpu",
     "tf2onnx",
@@ -54,3 +60,38 @@ def describe_commit() -> dict[str, Any] | None:
     except (OSError, subprocess.SubprocessError):
         revision = os.environ.get("CAPSTONE_REVISION")
         return {"commit": revision, "dirty": None} if revision else None
+
+
+def describe_dataset(
+    dataset: Dataset, split: Split, requested: str, config: TrainConfig
+) -> dict[str, Any]:
+    """Return what the metadata says of the rows: where they come from, which were left out, how they were split."""
+    described: dict[str, Any] = {
+        "name": dataset.name,
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "requested": requested,
+        "rows_read": dataset.rows_read,
+        "rows_kept": len(dataset),
+        "rows_dropped": dataset.dropped,
+        "duplicates": dataset.duplicates,
+        "ignored_columns": dataset.ignored,
+        "conflicting_texts": dataset.conflicts,
+        "rare_labels": dataset.rare_labels,
+        "split": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+            "seed": config.split.seed,
+            "own_test_split": dataset.own_test is not None,
+        },
+        "label_counts": dataset.label_counts(),
+    }
+    if not dataset.label_names:
+        known = dataset.targets[np.concatenate([split.train, split.validation])]
+        described["target"] = {
+            "minimum": float(known.min()),
+            "mean": float(known.mean()),
+            "maximum": float(known.max()),
+        }
+    return described

@@ -1,24 +1,35 @@
 """The whole story of a training run on one screen."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from predict.artefact import CONFIGURATION, METRICS, REPORT
 from predict.predictor import Predictor
-from train import export, families
+from train import (
+    behaviour,
+    compare,
+    elsewhere,
+    evidence,
+    export,
+    families,
+    gate,
+    reliability,
+    tracking,
+)
 from train.config import TrainConfig
 from train.dataset import Dataset, Split, complete, load_dataset, split_dataset
 from train.decision import Decision, choose_decision, even_odds
 from train.evaluation import evaluate, headline
 from train.family import Family, Fitted, Outputs
 from train.progress import Progress
-from train.provenance import describe_commit, describe_versions
+from train.provenance import describe_commit, describe_dataset, describe_versions
 from train.report import render_report, show_value
+from train.schema import summarise
 from train.selection import check_selection, cross_validate, search
+from train.significance import confidence_intervals
+from train.slices import check_slices
 from train.sources import UnreachableError
 
 _GOLDEN_EXAMPLES = 5
@@ -35,6 +46,8 @@ class RunResult:
     metrics: dict[str, Any]
     # Whether its input is one text, which can be asked about as it is.
     reads_one_text: bool
+    # The conditions of the gate that are not met.
+    failed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
         UserError: Of whichever room; nothing is left behind then.
     """
     export.prepare_artefacts_dir(config.artefacts_dir)
+    tracking.check_tracking(config.tracking.mlflow, config.tracking.tensorboard)
     requested = config.dataset
     config, dataset, split = prepare(config, progress)
     config, searched = _search(dataset, split, config, progress)
@@ -70,6 +84,7 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
     with progress.stage("evaluate", f"{len(split.test):,} test rows, and the baselines"):
         outputs = family.predict(model, dataset, split.test)
         metrics = _measure(dataset, split, config, outputs, decision)
+        metrics |= _gather(dataset, split, config, model, outputs, decision)
         metrics |= {"history": model.history, "search": searched}
     if config.evaluation.folds:
         with progress.stage("cross-validation", f"{config.evaluation.folds} folds"):
@@ -77,7 +92,9 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
     instances = dataset.instances(split.test)
     trained = _Trained(config, dataset, split, family, model, decision, outputs, metrics, instances)
     artefact_dir = _export(trained, requested, progress)
-    return RunResult(artefact_dir, metrics, list(dataset.kinds.values()) == ["text"])
+    tracking.track(artefact_dir, config.tracking.mlflow, config.tracking.tensorboard, progress)
+    failed = [verdict["check"] for verdict in metrics.get("gate", []) if not verdict["passed"]]
+    return RunResult(artefact_dir, metrics, list(dataset.kinds.values()) == ["text"], failed)
 
 
 def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Dataset, Split]:
@@ -106,6 +123,9 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Datas
         split = split_dataset(dataset, config)
         _tell(dataset, split, progress)
         families.check(dataset, split, config)
+        check_slices(dataset, config)
+        behaviour.check(config, dataset)
+        gate.check(config, dataset)
         check_selection(dataset, split, config)
     return config, dataset, split
 
@@ -129,6 +149,9 @@ def _tell(dataset: Dataset, split: Split, progress: Progress) -> None:
     )
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
+    if set(dataset.kinds.values()) != {"text"}:
+        for line in summarise(dataset.kinds, dataset.ignored):
+            progress.say(f"columns: {line}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} labels taken off rows for being too rare")
     if dataset.conflicts:
@@ -164,6 +187,13 @@ def _decide(
         )
     for label, threshold in list(decision.thresholds.items())[:_NAMES_SHOWN]:
         progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
+    if decision.unsure_below is not None:
+        progress.say(f"decision: unsure below a score of {decision.unsure_below:.4g}")
+    if decision.unsure_missed:
+        progress.warn(
+            "decision.unsure_below: above no score are the validation answers so accurate; "
+            "taken is the one above which they are most accurate"
+        )
     if decision.missed:
         more = f" and {len(decision.missed) - _NAMES_SHOWN} more" * (
             len(decision.missed) > _NAMES_SHOWN
@@ -188,29 +218,89 @@ def _measure(
     return metrics
 
 
+def _gather(
+    dataset: Dataset,
+    split: Split,
+    config: TrainConfig,
+    model: Fitted,
+    outputs: Outputs,
+    decision: Decision,
+) -> dict[str, Any]:
+    """Gather the evidence beside the metrics: how sure they are, where they are lower, what is wrong with the rows."""
+    truth, family = dataset.targets[split.test], families.family_of(config)
+    return {
+        "confidence": confidence_intervals(truth, outputs, decision),
+        **reliability.assess(truth, outputs, decision, model.uncalibrated(outputs)),
+        **evidence.gather(
+            dataset, split, config, outputs, decision, model.unknown_share(dataset, split.test)
+        ),
+        "elsewhere": elsewhere.measure(family, model, dataset, split, decision),
+    }
+
+
 # -------------------------------------------------------------------- export
 
 
 def _export(trained: _Trained, requested: str, progress: Progress) -> Path:
-    """Write the artefact, and prove that it answers as the trained model does."""
+    """Write the artefact, prove that it answers as the trained model does, and let the gate judge it."""
     metadata = _describe(trained, requested)
+    configuration = trained.config.to_yaml()
 
     def write_files(directory: Path) -> None:
-        configuration = trained.config.to_yaml()
         trained.family.write(trained.model, directory)
         (directory / CONFIGURATION).write_text(configuration, encoding="utf-8")
-        export.write_json(directory / METRICS, trained.metrics)
-        page = render_report(metadata, trained.metrics, configuration)
-        (directory / REPORT).write_text(page, encoding="utf-8")
+
+    def examine(predictor: Predictor) -> export.Findings:
+        _verify(trained, predictor, progress)
+        trained.metrics.update(_judge(trained, metadata["dataset"], predictor, progress))
+        more: dict[str, Any] = {"durations_s": dict(progress.durations_s)}
+        passed = gate.passes(trained.metrics.get("gate", []))
+        if "gate" in trained.metrics:
+            more["gate"] = "passed" if passed else "failed"
+        page = render_report({**metadata, **more}, trained.metrics, configuration)
+        files = {METRICS: export.as_json(trained.metrics), REPORT: page}
+        return export.Findings(more, files, latest=passed)
 
     with progress.stage("export", "to ONNX, then read back and asked as a server would"):
-        metadata["durations_s"] = dict(progress.durations_s)
-        return export.write_artefact(
-            trained.config.artefacts_dir,
-            write_files,
-            metadata,
-            lambda predictor: _verify(trained, predictor, progress),
+        artefact_dir = export.write_artefact(
+            trained.config.artefacts_dir, write_files, metadata, examine
         )
+    if gate.passes(trained.metrics.get("gate", [])) and not export.is_latest(artefact_dir):
+        progress.warn("export: `latest` stays where it is: a newer run has finished meanwhile")
+    return artefact_dir
+
+
+def _judge(
+    trained: _Trained, described: dict[str, Any], predictor: Predictor, progress: Progress
+) -> dict[str, Any]:
+    """Return what the model's behaviour is, and what the gate says of it all; nothing of what is not declared."""
+    found: dict[str, Any] = {}
+    config, dataset, split = trained.config, trained.dataset, trained.split
+    if config.behaviour is not None:
+        found["behaviour"] = behaviour.measure(config.behaviour, predictor, dataset, split)
+        for check in found["behaviour"]["checks"]:
+            count = f"{check['passed']:,} of {check['cases']:,}"
+            progress.say(f"behaviour: {check['name']}: {count} as they should be")
+    if config.evaluation.gate:
+        metrics = {**trained.metrics, **found}
+        found["gate"] = gate.judge(
+            config.evaluation.gate, metrics, _against_latest(trained, described)
+        )
+        for verdict in found["gate"]:
+            tell = progress.say if verdict["passed"] else progress.warn
+            tell(f"gate: {verdict['check']}: {verdict['why']}")
+    return found
+
+
+def _against_latest(trained: _Trained, described: dict[str, Any]) -> gate.AgainstLatest | None:
+    """Return what compares the model with `latest`; None if there is none yet."""
+    latest = trained.config.artefacts_dir / export.LATEST
+    if not latest.exists():
+        return None
+    targets = trained.dataset.targets[trained.split.test]
+    return lambda: compare.against_latest(
+        latest, trained.instances, targets, trained.outputs, trained.decision, described
+    )
 
 
 def _verify(trained: _Trained, predictor: Predictor, progress: Progress) -> None:
@@ -250,7 +340,7 @@ def _describe(trained: _Trained, requested: str) -> dict[str, Any]:
         ),
         "metrics": headline(trained.metrics),
         **trained.family.describe(trained.model, dataset, split),
-        "dataset": _describe_dataset(dataset, split, requested, config),
+        "dataset": describe_dataset(dataset, split, requested, config),
         "seeds": {"split": config.split.seed, "training": config.training.seed},
         "versions": describe_versions(),
         "git": describe_commit(),
@@ -262,37 +352,3 @@ def _golden(instances: list[dict[str, Any]]) -> list[int]:
     lengths = [len(json.dumps(instance)) for instance in instances]
     order = sorted(range(len(instances)), key=lambda i: lengths[i] > _GOLDEN_LENGTH)
     return order[:_GOLDEN_EXAMPLES]
-
-
-def _describe_dataset(
-    dataset: Dataset, split: Split, requested: str, config: TrainConfig
-) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "name": dataset.name,
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "requested": requested,
-        "rows_read": dataset.rows_read,
-        "rows_kept": len(dataset),
-        "rows_dropped": dataset.dropped,
-        "duplicates": dataset.duplicates,
-        "ignored_columns": dataset.ignored,
-        "conflicting_texts": dataset.conflicts,
-        "rare_labels": dataset.rare_labels,
-        "split": {
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
-            "seed": config.split.seed,
-            "own_test_split": dataset.own_test is not None,
-        },
-        "label_counts": dataset.label_counts(),
-    }
-    if not dataset.label_names:
-        known = dataset.targets[np.concatenate([split.train, split.validation])]
-        described["target"] = {
-            "minimum": float(known.min()),
-            "mean": float(known.mean()),
-            "maximum": float(known.max()),
-        }
-    return described

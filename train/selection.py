@@ -81,7 +81,8 @@ def search(
     candidates = _candidates(settings)
     trials = []
     for number, parameters in enumerate(candidates, start=1):
-        tried = _try(dataset, split, _with(config, parameters), settings.folds, metric)
+        trial = _uncalibrated(_with(config, parameters))
+        tried = _try(dataset, split, trial, settings.folds, metric)
         trials.append({"parameters": parameters, **tried})
         progress.say(
             f"search: {number}/{len(candidates)}: {_shown(parameters)}: {metric} {tried['mean']:.4g}"
@@ -89,6 +90,11 @@ def search(
     trials.sort(key=lambda trial: trial["mean"] * (1 if metric in ERRORS else -1))
     best = _with(config, trials[0]["parameters"])
     return best, {"metric": metric, "folds": settings.folds, "trials": trials}
+
+
+def _uncalibrated(config: TrainConfig) -> TrainConfig:
+    """Leave out what costs five more fits, and makes parameters that fit too closely look as good as others."""
+    return config.model_copy(update={"calibration": "none"})
 
 
 def _with(config: TrainConfig, parameters: dict[str, Any]) -> TrainConfig:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
@@ -19,6 +20,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from predict.artefact import MODEL, Derived, Input, column_types
 from predict.columns import model_columns
+from train.calibration import fit_temperature, tempered, untempered
 from train.config import (
     ConfigError,
     DecisionConfig,
@@ -35,13 +37,18 @@ from train.family import Outputs, Rows, Tolerance
 from train.onnx_export import check_exportable, to_onnx
 from train.pipelines import TableShape, build_pipeline
 from train.progress import Progress
-from train.schema import describe_inputs, summarise
+from train.schema import describe_inputs
 
 # What a column of dates becomes when nothing is said of it.
 _DATE_PARTS = ("year", "month", "day", "weekday")
 _TIME_PARTS = ("hour",)
 # Rows by which the exporter may compare.
 _ROWS_COMPARED = 200
+# Probabilities are calibrated on rows held out in turn, and on no more than are needed for one number: as many of
+# other labels than the most frequent one. With a fold's 79 frauds among 45,569 transactions the temperature was
+# 0.79, with those of all five 0.90.
+_FOLDS = 5
+_ENOUGH_HELD_OUT = 1000
 # Columns that a message lists.
 _SHOWN = 12
 
@@ -61,6 +68,8 @@ class TableModel:
     validation_outputs: Outputs | None
     metadata: dict[str, Any]
     sample: pd.DataFrame
+    # What the logarithms of the probabilities are divided by; None: nothing.
+    temperature: float | None
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -71,6 +80,14 @@ class TableModel:
     def tolerance(self) -> Tolerance:
         """Everything is computed in double precision."""
         return Tolerance(relative=1e-5, absolute=1e-9, same_labels=True)
+
+    def uncalibrated(self, outputs: Outputs) -> Outputs | None:
+        """See `Fitted`."""
+        return None if self.temperature is None else untempered(outputs, self.temperature)
+
+    def unknown_share(self, dataset: Dataset, rows: Rows) -> Outputs | None:
+        """See `Fitted`."""
+        return None
 
 
 def check(dataset: Dataset, config: TrainConfig) -> None:
@@ -95,20 +112,21 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
     pipeline = _unfitted(dataset, derived, config)
     rows = _rows_to_fit(dataset, split, config)
     inputs = describe_inputs(dataset.kinds, dataset.frame, rows, dataset.columns)
-    for line in summarise(dataset.kinds, dataset.ignored):
-        progress.say(f"columns: {line}")
     with progress.stage("train", f"{config.model.pipeline} on {len(rows):,} rows"):
         frame = _frame(dataset, inputs, derived, rows)
         with _told(progress):
             _fit(pipeline, frame, dataset.targets[rows], config)
+    temperature = _temperature(pipeline, frame, dataset, rows, config, progress)
     model = TableModel(
         pipeline=pipeline,
         inputs=inputs,
         derived=derived,
         num_labels=len(dataset.label_names),
         validation_outputs=None,
-        metadata=_describe_pipeline(pipeline, config.model, len(rows)),
+        metadata=_describe_pipeline(pipeline, config.model, len(rows))
+        | ({} if temperature is None else {"temperature": temperature}),
         sample=frame.iloc[:_ROWS_COMPARED],
+        temperature=temperature,
     )
     if not config.keeps_validation:
         return model
@@ -122,12 +140,13 @@ def predict(model: TableModel, dataset: Dataset, rows: Rows) -> Outputs:
         warnings.simplefilter("ignore")  # of unseen categories and the like, as the server would
         if not model.num_labels:
             return np.asarray(model.pipeline.predict(frame), np.float64).reshape(len(rows), 1)
-        return np.asarray(model.pipeline.predict_proba(frame), np.float64)
+        outputs = np.asarray(model.pipeline.predict_proba(frame), np.float64)
+    return outputs if model.temperature is None else tempered(outputs, model.temperature)
 
 
 def write(model: TableModel, directory: Path) -> None:
     """Write `model.onnx`."""
-    to_onnx(model.pipeline, model.sample, directory / MODEL)
+    to_onnx(model.pipeline, model.sample, directory / MODEL, model.temperature)
 
 
 def describe(model: TableModel, dataset: Dataset, split: Split) -> Mapping[str, Any]:
@@ -158,6 +177,7 @@ def evaluate_baselines(
                 "model": ModelConfig(pipeline="linear"),
                 "decision": DecisionConfig(),
                 "evaluation": EvaluationConfig(),
+                "calibration": "none",
             }
         )
         model = fit(dataset, split, plain, Progress(silent=True))
@@ -314,6 +334,65 @@ def _fit(
             "TfidfVectorizer) before the model, and missing numbers, which are NaN, a SimpleImputer unless it "
             "takes them. A missing text is the empty string."
         ) from error
+
+
+def _temperature(
+    pipeline: Pipeline,
+    frame: pd.DataFrame,
+    dataset: Dataset,
+    rows: Rows,
+    config: TrainConfig,
+    progress: Progress,
+) -> float | None:
+    """Fit the temperature of the probabilities on rows that the pipeline, fitted on all others, has not seen.
+
+    No row is lost to it, as would be on rows held out for good: 72 of 712 cost `titanic` more log loss (0.442 for
+    0.419) than calibration gains. An offset for every label beside it gains nothing on new rows.
+
+    Returns:
+        None where there is nothing to be calibrated, and with a warning where that cannot be.
+    """
+    targets = dataset.targets[rows]
+    folds = min(_FOLDS, int(np.bincount(targets).min())) if dataset.label_names else 0
+    if config.calibration == "none" or folds < 2:
+        return None
+    with progress.stage("calibrate", "a temperature, on rows held out of further fits"):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they are told of the fit on all rows
+                held, probabilities = _held_out(pipeline, frame, targets, folds, config)
+        except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
+            reason = str(error).strip().partition("\n")[0].removesuffix(".")
+            progress.warn(
+                f"calibrate: left out, for the pipeline does not work on fewer rows: {reason}. "
+                "Set calibration: none, or choose parameters that fit fewer rows."
+            )
+            return None
+        temperature = fit_temperature(probabilities, targets[held])
+        progress.say(f"calibrate: temperature {temperature:.3f}, of {len(held):,} rows held out")
+    return temperature
+
+
+def _held_out(
+    pipeline: Pipeline,
+    frame: pd.DataFrame,
+    targets: npt.NDArray[np.int64],
+    folds: int,
+    config: TrainConfig,
+) -> tuple[Rows, Outputs]:
+    """Return rows and what the pipeline, fitted without their fold, says of them; as many folds as are needed."""
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=config.training.seed)
+    held: list[Rows] = []
+    outputs: list[Outputs] = []
+    for kept, fold in splitter.split(frame, targets):
+        refitted = clone(pipeline)
+        _fit(refitted, frame.iloc[kept], targets[kept], config)
+        held.append(fold)
+        outputs.append(np.asarray(refitted.predict_proba(frame.iloc[fold]), np.float64))
+        counts = np.bincount(targets[np.concatenate(held)])
+        if counts.sum() - counts.max() >= _ENOUGH_HELD_OUT:
+            break
+    return np.concatenate(held), np.concatenate(outputs)
 
 
 def _kind(values: "pd.Series[Any]") -> str:

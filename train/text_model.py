@@ -23,6 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import onnx
 import tensorflow as tf
 from keras import layers, ops
 
@@ -30,6 +31,7 @@ from predict.artefact import FEATURES, MODEL
 from predict.features import FIRST_WORD_ID, TextFeatures
 from train.baselines import evaluate_text_baselines
 from train.calibration import Calibration, Margins, Probabilities, calibrate
+from train.canonical import canonical
 from train.config import TrainConfig
 from train.dataset import Dataset, Split, under_sample
 from train.decision import Decision
@@ -68,6 +70,7 @@ class TextModel:
     """A fitted model and what is known of it."""
 
     heads: keras.Model
+    scorer: "_Scorer"
     table: FeatureTable
     calibration: Calibration
     features: TextFeatures
@@ -80,6 +83,21 @@ class TextModel:
     def tolerance(self) -> Tolerance:
         """Everything is computed in single precision, and small probabilities are differences of large numbers."""
         return Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
+
+    def uncalibrated(self, outputs: Probabilities) -> Probabilities:
+        """See `Fitted`: the temperature turns margins into probabilities."""
+        return self.calibration.uncalibrated(outputs)
+
+    def unknown_share(self, dataset: Dataset, rows: Rows) -> Probabilities:
+        """See `Fitted`."""
+        vocabulary = self.features.vocabulary
+        words = [self.features.tokens(text) for text in dataset.texts(rows)]
+        return np.array(
+            [
+                1.0 - sum(map(vocabulary.__contains__, tokens)) / max(1, len(tokens))
+                for tokens in words
+            ]
+        )
 
 
 def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> TextModel:
@@ -117,7 +135,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
             _Batches(rows, targets, weights, split.validation, config),
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
-        margins = _margins(heads, [rows[i] for i in split.validation])
+        margins = _margins(_scorer(heads), [rows[i] for i in split.validation])
         calibration = calibrate(*margins, dataset.targets[split.validation])
         validation_outputs = calibration.probabilities(*margins)
         progress.say(
@@ -131,6 +149,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
         heads, _ = trainer.fit(_Batches(rows, targets, weights, refitted, config), epochs=best)
     return TextModel(
         heads=heads,
+        scorer=_scorer(heads),
         table=table,
         calibration=calibration,
         features=features,
@@ -144,7 +163,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
 def predict(model: TextModel, dataset: Dataset, rows: Rows) -> Probabilities:
     """Return <float64>[num_rows, num_labels], rows summing to 1 where each has exactly one label."""
     encoded = encode_rows(model.features, model.table, dataset.texts(rows))
-    return model.calibration.probabilities(*_margins(model.heads, encoded))
+    return model.calibration.probabilities(*_margins(model.scorer, encoded))
 
 
 def write(model: TextModel, directory: Path) -> None:
@@ -181,6 +200,8 @@ def to_onnx(model: TextModel, file: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         network = _served_network(model.heads, model.table, model.calibration)
         network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
+    # The exporter orders and names equal constants by chance.
+    onnx.save(canonical(onnx.load(file)), file)
 
 
 def unknown_token_share(model: TextModel, texts: Sequence[str]) -> float:
@@ -570,16 +591,25 @@ class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
 # ---------------------------------------------------------------- calibration
 
 
-def _margins(heads: keras.Model, rows: Sequence[npt.NDArray[np.int32]]) -> tuple[Margins, Margins]:
-    """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
+# Padded rows of ids -> the margins of both heads.
+_Scorer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def _scorer(heads: keras.Model) -> _Scorer:
+    """Return a function that TensorFlow traces once, which takes longer than a few hundred texts."""
     any_batch = tf.TensorSpec((None, None), tf.int32)
+    scorer: _Scorer = tf.function(
+        lambda padded: heads(padded, training=False), input_signature=[any_batch]
+    )
+    return scorer
+
+
+def _margins(scorer: _Scorer, rows: Sequence[npt.NDArray[np.int32]]) -> tuple[Margins, Margins]:
+    """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
     starts = range(0, len(rows), ENCODED_AT_ONCE)
     with signals_deferred():
-        call = tf.function(
-            lambda padded: heads(padded, training=False), input_signature=[any_batch]
-        )
         batches = [
-            call(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
+            scorer(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
         ]
     wide, deep = zip(*batches, strict=True)
     return np.concatenate(wide), np.concatenate(deep)

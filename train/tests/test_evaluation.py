@@ -104,16 +104,17 @@ def test_the_second_label_is_positive_where_neither_is_rarer(labels: list[int], 
 
 
 def test_the_headline_is_single_numbers_alone(three: dict[str, Any]) -> None:
-    assert set(headline(three)) == {"accuracy", "macro_f1", "log_loss"}
+    assert set(headline(three)) == {"accuracy", "macro_f1", "log_loss", "ece"}
     two = _measure(POSITIVE, np.column_stack([1 - SCORES, SCORES]), ["a", "b"])
     assert set(headline(two)) == {
-        *("accuracy", "macro_f1", "log_loss", "roc_auc", "pr_auc", "precision", "recall", "f1")
+        *("accuracy", "macro_f1", "log_loss", "roc_auc", "pr_auc", "precision", "recall", "f1"),
+        "ece",
     }
 
 
 def test_a_test_split_without_a_label_has_no_ranking() -> None:
     metrics = _measure([0, 0], [[0.9, 0.1], [0.2, 0.8]], ["no", "yes"], positive="yes")
-    assert set(headline(metrics)) == {"accuracy", "macro_f1", "log_loss"}
+    assert set(headline(metrics)) == {"accuracy", "macro_f1", "log_loss", "ece"}
     assert metrics["per_label"]["yes"]["support"] == 0
 
 
@@ -242,7 +243,8 @@ def test_the_single_numbers_of_a_task_are_known_before_anything_is_measured() ->
     for metrics, names, several in measured:
         assert set(metric_names(names, several)) == set(headline(metrics))
         known |= set(metric_names(names, several))
-    assert known >= ERRORS
+    # Answers can be unsure only where that is asked for.
+    assert known >= ERRORS - {"unsure_share"}
 
 
 # ----------------------------------------------------------------- baselines

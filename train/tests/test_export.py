@@ -1,26 +1,31 @@
 """Claims about writing an artefact: whole or not at all, and proven to answer as the trained model does."""
 
 import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from predict.artefact import METADATA, load_artefact
+from predict.artefact import METADATA, load_artefact, sha256_of
 from predict.predictor import Predictor
-from train import export
+from train import behaviour, export, gate
+from train.config import ModelConfig
+from train.dataset import Dataset, Split
 from train.export import (
     ExportError,
+    Findings,
     check_equal,
     check_same_answers,
     check_same_labels,
@@ -29,6 +34,8 @@ from train.export import (
     write_artefact,
 )
 from train.family import Tolerance
+from train.tests.exporting import export_table
+from train.tests.tables import table_config, write_table
 
 STAMP = re.compile(r"\d{4}(-\d\d){5}(-\d+)?")
 TOLERANCE = Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
@@ -71,6 +78,20 @@ def write(
     return lambda: write_artefact(artefacts_dir, write_files, metadata, verify)
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """The time, as export knows it; the tests set it."""
+    now = [datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return now[0]
+
+    monkeypatch.setattr(export, "datetime", Clock)
+    return now
+
+
 def verify(predictor: Predictor) -> None:
     assert predictor.labels
 
@@ -101,14 +122,8 @@ def test_others_may_read_an_artefact(write: Callable[[], Path]) -> None:
 
 
 def test_runs_in_the_same_second_get_names_of_their_own(
-    write: Callable[[], Path], artefacts_dir: Path, monkeypatch: pytest.MonkeyPatch
+    write: Callable[[], Path], artefacts_dir: Path, clock: list[datetime]
 ) -> None:
-    class Stopped(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2030, 1, 2, 3, 4, 5, tzinfo=tz)
-
-    monkeypatch.setattr(export, "datetime", Stopped)
     stamp = "2030-01-02-03-04-05"
     artefacts = [write() for _ in range(3)]
     assert [artefact.name for artefact in artefacts] == [stamp, f"{stamp}-2", f"{stamp}-3"]
@@ -148,6 +163,215 @@ def test_the_latest_link_moves_only_after_verification(
     second = write_artefact(artefacts_dir, write_files, metadata, look)
     assert seen == [first.name, first.name]
     assert (artefacts_dir / "latest").readlink().name == second.name
+
+
+def test_nothing_looks_like_an_artefact_while_the_model_is_examined(
+    write_files: Callable[[Path], None], metadata: dict[str, Any], artefacts_dir: Path
+) -> None:
+    def look(predictor: Predictor) -> None:
+        [unfinished] = names_in(artefacts_dir)
+        assert unfinished.startswith(".")
+        assert METADATA not in names_in(artefacts_dir / unfinished)
+
+    write_artefact(artefacts_dir, write_files, metadata, look)
+
+
+def test_what_is_found_out_about_a_model_is_part_of_its_artefact(
+    write_files: Callable[[Path], None], metadata: dict[str, Any], artefacts_dir: Path
+) -> None:
+    def examine(predictor: Predictor) -> Findings:
+        instance = metadata["examples"][0]["instance"]
+        [answer] = predictor.predict([instance])
+        return Findings({"gate": "passed"}, {"metrics.json": export.as_json(answer)})
+
+    artefact = load_artefact(write_artefact(artefacts_dir, write_files, metadata, examine))
+    assert artefact.metadata.model_extra == {"gate": "passed"}
+    text = (artefact.path / "metrics.json").read_text(encoding="utf-8")
+    assert json.loads(text)["label"] in metadata["outputs"][0]["labels"]
+    assert artefact.metadata.files["metrics.json"] == sha256_of(artefact.path / "metrics.json")
+
+
+def test_metrics_and_report_may_be_written_after_the_model_was_asked(
+    write_files: Callable[[Path], None], metadata: dict[str, Any], artefacts_dir: Path
+) -> None:
+    late = ("metrics.json", "report.html")
+
+    def write_early(directory: Path) -> None:
+        write_files(directory)
+        for name in late:
+            (directory / name).unlink()
+
+    texts = dict.fromkeys(late, "é")
+    artefact = write_artefact(artefacts_dir, write_early, metadata, lambda _: Findings({}, texts))
+    assert [(artefact / name).read_bytes() for name in late] == ["é".encode()] * 2
+    with pytest.raises(ExportError, match=r"metadata\.json does not list metrics\.json"):
+        write_artefact(artefacts_dir, write_early, metadata, verify)
+
+
+def test_metadata_that_no_server_reads_is_one_clear_line_and_leaves_nothing(
+    write_files: Callable[[Path], None], metadata: dict[str, Any], artefacts_dir: Path
+) -> None:
+    metadata["metrics"] = {"log_loss": float("inf")}
+    with pytest.raises(ExportError, match=r"metadata\.json: metrics\.log_loss: .* finite number"):
+        write_artefact(artefacts_dir, write_files, metadata, verify)
+    assert names_in(artefacts_dir) == []
+
+
+# -------------------------------------------------------------------- latest
+
+
+def _refuse(predictor: Predictor) -> Findings:
+    return Findings(latest=False)
+
+
+def test_a_model_that_may_not_become_the_latest_is_kept_all_the_same(
+    write: Callable[[], Path],
+    write_files: Callable[[Path], None],
+    metadata: dict[str, Any],
+    artefacts_dir: Path,
+) -> None:
+    refused = write_artefact(artefacts_dir, write_files, metadata, _refuse)
+    assert names_in(artefacts_dir) == [refused.name]
+    good = write()
+    worse = write_artefact(artefacts_dir, write_files, metadata, _refuse)
+    assert load_artefact(worse).metadata.name == worse.name
+    assert names_in(artefacts_dir) == [refused.name, good.name, worse.name, "latest"]
+    assert (artefacts_dir / "latest").readlink() == Path(good.name)
+    assert [export.is_latest(artefact) for artefact in (refused, good, worse)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_run_that_finishes_after_a_newer_one_does_not_move_the_latest_back(
+    write: Callable[[], Path],
+    artefacts_dir: Path,
+    clock: list[datetime],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sync = export._sync
+    others: list[Path] = []
+
+    def slow_sync(directory: Path) -> None:
+        if not others:  # the slow run has its name by now; a whole other run comes in between
+            others.append(directory)
+            clock[0] += timedelta(seconds=3)
+            others.append(write())
+        sync(directory)
+
+    monkeypatch.setattr(export, "_sync", slow_sync)
+    slow = write()
+    assert names_in(artefacts_dir) == [slow.name, others[1].name, "latest"]
+    assert slow.name < others[1].name
+    assert (artefacts_dir / "latest").readlink() == Path(others[1].name)
+
+
+@pytest.mark.parametrize(
+    ("target", "moves"),
+    [
+        ("2030-01-02-03-04-04", True),
+        ("2030-01-02-03-04-05", True),  # ours is the second of this second
+        ("2030-01-02-03-04-05-10", False),
+        ("2030-01-02-03-04-06", False),
+        ("by-hand", True),  # a person has let it stand for something
+        ("../elsewhere/2031-01-02-03-04-05", True),
+        ("2031-01-01-00-00-00-gone", True),
+    ],
+)
+def test_the_latest_moves_to_newer_names_alone(
+    write: Callable[[], Path],
+    artefacts_dir: Path,
+    clock: list[datetime],
+    target: str,
+    moves: bool,
+) -> None:
+    (artefacts_dir / target).mkdir(parents=True)
+    (artefacts_dir / "2030-01-02-03-04-05").mkdir(exist_ok=True)
+    (artefacts_dir / "latest").symlink_to(target)
+    artefact = write()
+    assert artefact.name == "2030-01-02-03-04-05-2"
+    assert (artefacts_dir / "latest").readlink() == Path(artefact.name if moves else target)
+
+
+def test_the_latest_that_was_removed_is_no_newer_one(
+    write: Callable[[], Path], artefacts_dir: Path, clock: list[datetime]
+) -> None:
+    (artefacts_dir / "latest").symlink_to("2031-01-01-00-00-00")
+    assert export.is_latest(write())
+
+
+def test_runs_move_the_latest_one_after_the_other(
+    write: Callable[[], Path], artefacts_dir: Path
+) -> None:
+    descriptor = os.open(artefacts_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as another run has it
+        thread = threading.Thread(target=write)
+        thread.start()
+        until = time.monotonic() + 10
+        while not any(map(STAMP.fullmatch, names_in(artefacts_dir))) and time.monotonic() < until:
+            time.sleep(0.01)
+        thread.join(0.1)
+        assert "latest" not in names_in(artefacts_dir)
+    finally:
+        os.close(descriptor)
+    thread.join(10)
+    assert "latest" in names_in(artefacts_dir)
+
+
+def test_where_nothing_can_be_locked_the_latest_moves_all_the_same(
+    write: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert export.is_latest(write())
+
+
+def test_a_worse_model_is_stopped_by_its_gate_and_a_better_one_becomes_the_latest(
+    tmp_path: Path,
+) -> None:
+    """From the fit to `latest`: the gate judges what the unfinished artefact answers, tests of behaviour included."""
+    wanted = {"accuracy": ">=0.75", "behaviour": ">=0.9", "vs latest": "not significantly worse"}
+    older = {"column": "age", "by": 5, "expect": "down", "label": "yes"}
+    config = table_config(
+        tmp_path,
+        write_table(tmp_path / "t.csv"),
+        evaluation={"gate": wanted},
+        behaviour={"directions": [older]},
+    )
+    told: list[list[dict[str, Any]]] = []
+
+    def ask(predictor: Predictor, dataset: Dataset, split: Split) -> tuple[dict[str, Any], bool]:
+        assert config.behaviour is not None
+        gate.check(config, dataset)
+        behaviour.check(config, dataset)
+        answers = predictor.scores(dataset.instances(split.test)).argmax(axis=1)
+        metrics: dict[str, Any] = {
+            "accuracy": float(np.mean(answers == dataset.targets[split.test]))
+        }
+        metrics["behaviour"] = behaviour.measure(config.behaviour, predictor, dataset, split)
+        metrics["gate"] = gate.judge(config.evaluation.gate, metrics, None)
+        told.append(metrics["gate"])
+        return metrics, gate.passes(metrics["gate"])
+
+    good = export_table(config, ask)
+    weak = config.model_copy(
+        update={"model": ModelConfig.model_validate({"pipeline": "linear", "C": 1e-6})}
+    )
+    worse = export_table(weak, ask)
+    assert [[verdict["passed"] for verdict in verdicts] for verdicts in told] == [
+        [True, True, True],
+        [False, True, True],
+    ]
+    assert export.is_latest(good)
+    assert not export.is_latest(worse)
+    kept = load_artefact(worse)
+    assert kept.metadata.model_extra == {"gate": "failed"}
+    assert json.loads((worse / "metrics.json").read_bytes())["gate"] == told[1]
+    assert re.fullmatch(r"0\.\d+ is not >= 0\.75", told[1][0]["why"])
 
 
 # ------------------------------------------------------------------- failing

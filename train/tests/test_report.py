@@ -1,13 +1,23 @@
 """Claims about the page that a person reads."""
 
 import copy
+import math
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 
-from train.report import METRIC_NAMES, render_report, show_metric, top_confusions
+from train.report import (
+    METRIC_NAMES,
+    render_report,
+    show_cell,
+    show_metric,
+    show_name,
+    tabulate,
+    top_confusions,
+)
 
 NASTY = "<script>alert('x')</script>"
 LABELS = ["a&b", NASTY, "plain"]
@@ -49,6 +59,9 @@ METADATA: dict[str, Any] = {
 }
 
 
+_FETCHING = {"src", "href", "data", "action", "srcset"}
+
+
 class _Page(HTMLParser):
     """The text of a page, its tags, and every attribute that could fetch something."""
 
@@ -57,13 +70,22 @@ class _Page(HTMLParser):
         self.words: list[str] = []
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.anchors: list[str] = []
+        self.ids: list[str] = []
+        self.pictures: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.links += [
-            f"{tag} {key}" for key, _ in attrs if key in {"src", "href", "data", "action", "srcset"}
-        ]
+        given = dict(attrs)
+        if (given.get("href") or "").startswith("#"):
+            self.anchors.append(str(given.pop("href"))[1:])
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.pictures += [str(given["aria-label"])] if given.get("role") == "img" else []
+        self.links += [f"{tag} {key}" for key in given if key in _FETCHING]
+        linked = given.get("xlink:href") or "#"
+        if not linked.startswith(("#", "data:image/png;base64,")):
+            self.links.append(f"{tag} {linked}")
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
@@ -73,7 +95,7 @@ class _Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def html() -> str:
     return render_report(METADATA, METRICS, f"dataset: {NASTY}\n")
 
@@ -93,7 +115,7 @@ def html() -> str:
         "epoch loss validation_loss 1 1.2345 1.3456 2 0.5678 0.6789",
         "train 61.2 s",
         f"dataset: {NASTY}",
-        f"a&b {NASTY} 17",
+        f"a&b {NASTY} 17 77.3 %",
     ],
 )  # fmt: skip
 def test_the_page_shows_the_numbers(html: str, shown: str) -> None:
@@ -101,15 +123,27 @@ def test_the_page_shows_the_numbers(html: str, shown: str) -> None:
 
 
 def test_labels_and_columns_and_texts_are_shown_and_never_run(html: str) -> None:
-    assert "script" not in _Page(html).tags
-    assert NASTY not in html
+    _check_runs_nothing(html)
     assert html.count("&lt;script&gt;") >= 6
+
+
+def _check_runs_nothing(html: str) -> None:
+    assert _Page(html).tags.count("script") == 1  # ours, which sorts tables
+    assert NASTY not in html
 
 
 def test_the_page_needs_nothing_from_elsewhere(html: str) -> None:
     assert _Page(html).links == []
-    for fetching in ("http://", "https://", "url(", "@import", "<link", "<img", "<iframe"):
+    for fetching in ("http://", "https://", "@import", "<link", "<img", "<iframe"):
         assert fetching not in html
+    assert html.count("url(") == html.count('"url(#')
+
+
+def test_what_is_linked_is_there_once(html: str) -> None:
+    page = _Page(html)
+    assert page.anchors
+    assert set(page.anchors) <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids)
 
 
 def test_a_dataset_that_was_replaced_is_named(html: str) -> None:
@@ -128,10 +162,10 @@ def test_a_model_without_mistakes_has_no_table_of_them() -> None:
 def test_the_most_frequent_confusions_come_first_and_right_answers_are_none() -> None:
     matrix = [[90, 1, 5], [0, 80, 2], [7, 0, 70]]
     assert top_confusions(matrix, ["a", "b", "c"]) == [
-        ("c", "a", 7),
-        ("a", "c", 5),
-        ("b", "c", 2),
-        ("a", "b", 1),
+        ("c", "a", 7, 7 / 77),
+        ("a", "c", 5, 5 / 96),
+        ("b", "c", 2, 2 / 82),
+        ("a", "b", 1, 1 / 96),
     ]
 
 
@@ -189,6 +223,7 @@ TWO: dict[str, Any] = {
 }  # fmt: skip
 
 
+@cache
 def _two() -> str:
     output = {"name": "left", "type": "label", "labels": [NASTY, "b"], "thresholds": {NASTY: 0.125}}
     return render_report(_metadata(outputs=[output], task="classification"), TWO, "")
@@ -219,8 +254,7 @@ def test_the_page_of_a_table_with_two_labels_shows_its_numbers(shown: str) -> No
 
 
 def test_columns_of_a_table_are_shown_and_never_run() -> None:
-    assert "script" not in _Page(_two()).tags
-    assert NASTY not in _two()
+    _check_runs_nothing(_two())
 
 
 def test_the_trade_off_is_cut_to_a_page() -> None:
@@ -280,7 +314,7 @@ def test_many_labels_and_many_columns_are_all_there() -> None:
     inputs = [{"name": f"column {i}", "type": "number"} for i in range(200)]
     output = {"name": "left", "type": "label", "labels": names}
     html = render_report(_metadata(inputs=inputs, derived=[], outputs=[output]), metrics, "")
-    assert html.count("<td>label ") == 150 + 15
+    assert html.count('<td class="cell">label ') == 150 + 15
     assert html.count("<td>column ") == 200
     assert "column 5 and 194 more" in _Page(html).text
 
@@ -302,3 +336,191 @@ def test_many_labels_and_many_columns_are_all_there() -> None:
 def test_a_metric_is_shown_as_people_read_it(name: str, value: float | None, shown: str) -> None:
     assert show_metric(name, value) == shown
     assert name in METRIC_NAMES
+
+
+# ------------------------------------------------------------------ evidence
+
+FOUND: dict[str, Any] = {
+    "confidence": {"accuracy": [0.9, 0.92345]},
+    "slices": [
+        {"column": NASTY, "value": f"value {NASTY}", "rows": 55, "accuracy": 0.5, "macro_f1": None, "differs": "worse"},
+        {"column": "age", "value": "1 to 2", "rows": 1234, "accuracy": 0.75, "macro_f1": 0.25, "differs": None},
+    ],
+    "mistakes": [
+        {
+            "instance": {"title": f"text {NASTY}", "age": 3, "seen": None},
+            "truth": "plain", "answer": NASTY, "score": 0.98765,
+        },
+        {"instance": {"title": "alone"}, "truth": "plain", "answer": "a&b", "score": 0.5},
+    ],
+    "suspects": [
+        {"instance": {"title": NASTY}, "given": NASTY, "own": 0.0125, "probable": "plain", "score": 0.875}
+    ],
+    "evidence": {"least_rows": 20, "too_small": 7, "not_shown": 4, "mistakes": 1020, "suspects": 1},
+    "behaviour": {
+        "pass_rate": 0.875,
+        "checks": [{"name": NASTY, "passed": 3, "cases": 4, "failures": [f"this {NASTY}", "that"]}],
+    },
+    "gate": [
+        {"check": "accuracy >= 0.9", "value": 0.91, "passed": True, "why": "0.91 is >= 0.9"},
+        {"check": NASTY, "value": None, "passed": False, "why": f"because {NASTY}"},
+    ],
+    "elsewhere": [
+        {"name": f"of {NASTY}", "cases": 200, "mean_score": 0.25, "unsure_share": 0.8125},
+        {"name": "test rows", "cases": 100, "mean_score": 0.75},
+    ],
+    "calibration": {
+        "ece": 0.03125,
+        "ece_before": 0.25,
+        "bins": [{"from": 0.5, "to": 1.0, "rows": 10, "confidence": 0.75, "accuracy": 0.5}],
+    },
+    "coverage": [
+        {"threshold": 0.9, "coverage": 0.5, "accuracy": 1.0},
+        {"threshold": 0.1, "coverage": 1.0, "accuracy": 0.75},
+    ],
+    "curves": {
+        "roc": {
+            "label": NASTY, "area": 0.75,
+            "false_positive_rate": [0, 0.1, 1], "true_positive_rate": [0, 0.6, 1],
+        },
+        "pr": {
+            "label": None, "average_precision": 0.625, "positive_share": 0.25,
+            "recall": [1, 0.5, 0], "precision": [0.25, 0.5, 1],
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> str:
+    return render_report(METADATA, METRICS | FOUND, "")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "accuracy 0.9123 0.9000 – 0.9234 0.4321",
+        "The gate : failed , 1 of 2 conditions not met.",
+        "✓ met accuracy >= 0.9 : 0.91 is >= 0.9",
+        f"✗ not met {NASTY} : because {NASTY}",
+        "fewer than 20 rows say little and are left out (7); 4 better ones are not shown.",
+        f"{NASTY} value {NASTY} 55 0.5000 – worse",
+        "age 1 to 2 1234 0.7500 0.2500",
+        "Test rows answered wrongly: 1,020; here are the 2 surest.",
+        f"title text {NASTY}, age 3, seen – plain {NASTY} 0.9877",
+        "alone plain a&b 0.5000",
+        f"{NASTY} {NASTY} 0.0125 plain 0.8750",
+        "doubts: 1; see the suspected labels",
+        "87.5 % passed",
+        f"{NASTY} 3 4 this {NASTY} that",
+        "name cases mean score unsure share",
+        f"of {NASTY} 200 0.25 0.8125 test rows 100 0.75 –",
+        "Expected calibration error 0.0312; 0.2500 before calibration.",
+    ],
+)
+def test_the_page_shows_what_was_found(found: str, shown: str) -> None:
+    assert shown in _Page(found).text
+
+
+def test_what_was_found_is_shown_and_never_run(found: str) -> None:
+    _check_runs_nothing(found)
+    assert _Page(found).links == []
+
+
+def test_every_picture_says_what_it_shows(found: str) -> None:
+    said = _Page(found).pictures
+    assert [text.split(".")[0].split(" of ")[0] for text in said] == [
+        "Confusion matrix",
+        "ROC curve",
+        "Precision-recall curve",
+        "Calibration curve",
+        "Accuracy by the share",
+        "Learning curves over 2 epochs",
+    ]
+    assert f"{NASTY}: 67 % right" in said[0]
+    assert f"of the label {NASTY}: area 0.750; at most 10 % false alarms find 60 %." in said[1]
+    assert (
+        "of all labels, pooled: average precision 0.625; at a recall of 90 % the precision is 25 %."
+        in said[2]
+    )
+    assert "said 0.75, is 0.50" in said[3]
+    assert "The surest 50 % are 100 % right." in said[4]
+    assert "validation loss from 1.346 to 0.6789" in said[5]
+
+
+def test_sections_without_findings_are_left_out(html: str) -> None:
+    ids = set(_Page(html).ids)
+    assert ids.isdisjoint({"slices", "mistakes", "suspects", "behaviour", "gate", "elsewhere"})
+
+
+def test_a_gate_that_is_passed_is_said_to_be() -> None:
+    metrics = METRICS | {"gate": FOUND["gate"][:1]}
+    page = _Page(render_report(METADATA, metrics, ""))
+    assert "The gate : passed , 1 of 1 conditions met." in page.text
+
+
+def test_a_confusion_matrix_of_many_labels_is_a_list() -> None:
+    names = [f"label {i}" for i in range(31)]
+    output = {"name": "tag", "type": "label", "labels": names}
+    matrix = (np.eye(31, dtype=int) + 1).tolist()
+    metrics = METRICS | {"confusion_matrix": matrix, "history": []}
+    page = _Page(render_report(METADATA | {"outputs": [output]}, metrics, ""))
+    assert page.pictures == []
+    assert (
+        "Most frequent confusions is taken for test rows of the label label 0 label 1 1"
+        in page.text
+    )
+
+
+def test_a_balance_of_labels_is_told() -> None:
+    metadata = copy.deepcopy(METADATA)
+    metadata["dataset"]["label_counts"] = {"a&b": 3000, NASTY: 1000, "plain": 2000}
+    shown = f"the labels are not balanced: 1,000 rows of {NASTY} , the rarest, 3,000 of a&b"
+    assert shown.replace(" ,", ",") in _Page(render_report(metadata, METRICS, "")).text
+
+
+def test_missing_values_are_told_the_most_missing_first() -> None:
+    assert "missing values in never known (100.0 %), age (20.0 %)" in _Page(_two()).text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (True, "yes"),
+        (1998, "1998"),
+        (12345, "12,345"),
+        (0.123456, "0.1235"),
+        ([], "none"),
+        (["a", 1], "a, 1"),
+        ({"a": 1.5}, "a: 1.5"),
+        ("text", "text"),
+    ],
+)
+def test_whatever_was_found_is_shown_as_people_read_it(value: object, shown: str) -> None:
+    assert show_cell(value) == shown
+
+
+def test_records_are_tabulated_whether_they_are_a_list_or_have_names() -> None:
+    assert tabulate([{"a": 1}, {"b": 2}]) == (["a", "b"], [[1, None], [None, 2]])
+    assert tabulate({"x": {"a": 1}, "y": 2}) == (
+        ["name", "a", "value"],
+        [["x", 1, None], ["y", None, 2]],
+    )
+    assert show_name("mean_score") == "mean score"
+    assert show_name("ece") == "expected calibration error"
+
+
+def test_a_page_of_a_thousand_points_and_many_rows_is_below_two_megabytes() -> None:
+    rows = [{"title": "x" * 160, **{f"column {i}": 1.5 for i in range(11)}}] * 20
+    values = [math.sin(i) * 1e5 for i in range(1000)]
+    metrics = {
+        "rmse": 1.5, "baselines": {}, "history": [],
+        "curves": {"values": {"truth": values, "value": values[::-1]}},
+        "mistakes": [{"instance": row, "truth": 1.0, "answer": 2.0, "error": 1.0} for row in rows],
+    }  # fmt: skip
+    output = {"name": "price", "type": "number", "labels": []}
+    html = render_report(_metadata(outputs=[output]), metrics, "")
+    assert len(html.encode()) < 1_000_000
+    assert len(_Page(html).pictures) == 2
+    assert "Largest errors" in _Page(html).text

@@ -137,7 +137,7 @@ def test_a_revision_that_was_built_into_an_image_stands_for_the_commit(
 
 def test_the_page_shows_what_was_measured(trained: RunResult) -> None:
     page = (trained.artefact_dir / "report.html").read_text(encoding="utf-8")
-    assert f"<td>accuracy</td><td>{trained.metrics['accuracy']:.4f}</td>" in page
+    assert f"<strong>{trained.metrics['accuracy']:.4f}</strong>" in page
     assert "fruit" in page
 
 

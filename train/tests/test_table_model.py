@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
+from predict.artefact import MODEL
 from predict.predictor import Predictor
 from train import families, table_model
 from train.config import ConfigError, TrainConfig
@@ -62,6 +64,8 @@ def _fit(prepared: Prepared) -> TableModel:
         ({}, False),
         ({"decision": {"aim": "none"}}, False),
         ({"decision": {"aim": "f1"}}, True),
+        ({"decision": {"unsure_below": 0.7}}, False),
+        ({"decision": {"unsure_below": {"accuracy": 0.7}}}, True),
         (of_spent(), False),
         (of_spent() | {"evaluation": {"interval": 0.9}}, True),
     ],
@@ -188,6 +192,10 @@ def no_such_column():
 def margins():
     return make_pipeline(SimpleImputer(), LinearSVC())
 
+def many_neighbours():
+    columns = make_column_transformer((SimpleImputer(), ["age", "paid"]))
+    return make_pipeline(columns, KNeighborsClassifier(n_neighbors=180))
+
 def stopped_early():
     columns = make_column_transformer((SimpleImputer(), ["age", "paid"]))
     return make_pipeline(columns, LogisticRegression(max_iter=1))
@@ -218,6 +226,135 @@ def test_a_label_that_only_the_tests_own_split_has_is_told(tmp_path: Path) -> No
     )
     with pytest.raises(FitError, match=r"no training row has the label c: .*own test split alone"):
         _fit((config, dataset, split_of(20, 4, 2)))
+
+
+# --------------------------------------------------------------- calibration
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """On how many rows a pipeline was fitted, in turn."""
+    sizes: list[int] = []
+    fit = table_model._fit
+
+    def remember(pipeline: Any, frame: pd.DataFrame, targets: Any, config: TrainConfig) -> None:
+        sizes.append(len(frame))
+        fit(pipeline, frame, targets, config)
+
+    monkeypatch.setattr(table_model, "_fit", remember)
+    return sizes
+
+
+def test_the_temperature_is_that_of_rows_held_out_and_no_row_is_lost(
+    prepared: Callable[..., Prepared], fits: list[int]
+) -> None:
+    config, dataset, split = prepared()
+    known = len(split.train) + len(split.validation)
+    model = _fit((config, dataset, split))
+    assert fits[0] == model.metadata["fitted_on_rows"] == known
+    assert len(fits) == 6
+    assert sum(known - size for size in fits[1:]) == known
+    assert model.metadata["temperature"] == model.temperature
+    assert model.temperature is not None
+    # Underfitted: half of what it is sure of, it does not say.
+    few = prepared(model={"pipeline": "hist_gradient_boosting", "max_iter": 3})
+    colder = _fit(few).temperature
+    assert colder is not None
+    assert colder < 0.8
+
+
+def test_a_temperature_changes_probabilities_and_no_answer(
+    prepared: Callable[..., Prepared],
+) -> None:
+    model = {"pipeline": "hist_gradient_boosting", "max_iter": 3}
+    config, dataset, split = prepared(model=model)
+    scaled, plain = _fit((config, dataset, split)), _fit(prepared(model=model, calibration="none"))
+    assert plain.temperature is None
+    assert "temperature" not in plain.metadata
+    outputs = table_model.predict(scaled, dataset, split.test)
+    before = table_model.predict(plain, dataset, split.test)
+    assert np.abs(outputs - before).max() > 0.05
+    assert (outputs.argmax(axis=1) == before.argmax(axis=1)).all()
+    np.testing.assert_allclose(scaled.uncalibrated(outputs), before, rtol=1e-9)
+    assert plain.uncalibrated(before) is None
+
+
+def test_probabilities_of_new_rows_are_better_than_without(tmp_path: Path) -> None:
+    file = write_table(tmp_path / "t.csv", make_table(1200))
+    losses = {}
+    for calibration in ("none", "temperature"):
+        model = {"pipeline": "hist_gradient_boosting", "max_iter": 10}
+        changes = {"model": model, "calibration": calibration}
+        config, dataset, split = prepare(table_config(tmp_path, file, **changes), SILENT)
+        outputs = table_model.predict(_fit((config, dataset, split)), dataset, split.test)
+        metrics = evaluate(dataset.targets[split.test], outputs, Decision(dataset.label_names))
+        losses[calibration] = metrics["log_loss"]
+    assert losses["temperature"] < losses["none"] - 0.01
+
+
+def test_of_many_rows_only_as_many_are_held_out_as_are_needed(
+    tmp_path: Path, fits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_model, "_ENOUGH_HELD_OUT", 20)
+    config, dataset, split = prepare(
+        table_config(tmp_path, write_table(tmp_path / "t.csv")), SILENT
+    )
+    _fit((config, dataset, split))
+    # A fifth of the rows has some ten of the rarer label.
+    rarer = dataset.targets[np.concatenate([split.train, split.validation])].sum()
+    assert len(fits) - 1 == int(np.ceil(20 / (rarer / 5))) == 2
+
+
+def test_a_number_has_no_temperature(prepared: Callable[..., Prepared], fits: list[int]) -> None:
+    model = _fit(prepared(**of_spent()))
+    assert (model.temperature, len(fits)) == (None, 1)
+    assert model.uncalibrated(np.ones((1, 1))) is None
+
+
+def test_a_pipeline_that_fewer_rows_break_is_left_uncalibrated_with_a_warning(
+    prepared: Callable[..., Prepared],
+    own: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, dataset, split = prepared(model={"pipeline": f"{own}:many_neighbours"})
+    model: Any = table_model.fit(dataset, split, config, Progress())
+    assert model.temperature is None
+    [warning] = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
+    assert "calibrate: left out" in warning
+    assert "n_neighbors" in warning
+    assert "Set calibration: none" in warning
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        {"pipeline": "linear"},
+        {"pipeline": "random_forest", "n_estimators": 10},
+        {"pipeline": "hist_gradient_boosting", "max_iter": 5},
+    ],
+)
+@pytest.mark.parametrize("temperature", [0.3, 4.0])
+def test_a_temperature_is_exact_in_the_exported_model(
+    prepared: Callable[..., Prepared], tmp_path: Path, pipeline: dict[str, Any], temperature: float
+) -> None:
+    """Also where all trees agree, and where a line is so sure that a probability is nearly none."""
+    config, dataset, split = prepared(model=pipeline, calibration="none")
+    model = replace(_fit((config, dataset, split)), temperature=temperature)
+    extreme = dataset.frame.copy()
+    extreme.loc[extreme.index[:50], "age"] *= 1000
+    asked = replace(dataset, frame=extreme)
+    rows = np.arange(len(extreme))
+    expected = table_model.predict(model, asked, rows)
+    assert np.isfinite(np.log(expected)).all()
+    table_model.write(model, tmp_path)
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / MODEL), providers=["CPUExecutionProvider"]
+    )
+    frame = table_model._frame(asked, model.inputs, model.derived, rows)
+    columns = {each.name: frame[each.name].to_numpy() for each in session.get_inputs()}
+    feeds = {name: values.reshape(-1, 1) for name, values in columns.items()}
+    [served] = session.run(None, feeds)
+    np.testing.assert_allclose(served, expected, rtol=1e-6, atol=1e-12)
 
 
 # ------------------------------------------------- pipelines that do not fit
@@ -304,7 +441,7 @@ FEATURES: dict[str, Any] = {
     [
         {"model": {"pipeline": "linear"}},
         {"model": {"pipeline": "random_forest", "n_estimators": 5}},
-        {"model": {"pipeline": "hist_gradient_boosting", "max_iter": 5}},
+        {"model": {"pipeline": "hist_gradient_boosting", "max_iter": 5}, "calibration": "none"},
         of_spent() | {"model": {"pipeline": "linear"}},
         of_spent() | {"model": {"pipeline": "hist_gradient_boosting", "max_iter": 5}},
     ],
@@ -423,7 +560,7 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
     losses = np.where(truth == 1, -np.log(share), -np.log(1 - share))
     assert baselines["majority label"]["log_loss"] == pytest.approx(losses.mean())
     assert baselines["majority label"]["accuracy"] == pytest.approx(1 - truth.mean())
-    linear = prepared(decision={"aim": "none"})
+    linear = prepared(calibration="none")
     outputs = table_model.predict(_fit(linear), dataset, split.test)
     assert baselines["logistic regression"] == pytest.approx(
         {k: v for k, v in evaluate(truth, outputs, even).items() if isinstance(v, float)}

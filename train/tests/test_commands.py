@@ -1,0 +1,127 @@
+"""Claims about the commands on artefacts that are there, and about a run that its gate stops."""
+
+import json
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from train.__main__ import main
+from train.progress import Progress
+from train.run import run
+from train.tests.tables import table_config, write_table
+
+
+@pytest.fixture(scope="module")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A good model and a worse one of the same table, in this order."""
+    folder = tmp_path_factory.mktemp("artefacts")
+    table = write_table(folder / "table.csv")
+    settings = ({"C": 1.0}, {"C": 1e-6})
+    return [
+        run(
+            table_config(folder, table, model={"pipeline": "linear", **more}),
+            Progress(silent=True),
+        ).artefact_dir
+        for more in settings
+    ]
+
+
+def _call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_two_artefacts_are_compared_as_a_table_as_json_and_as_a_page(
+    artefacts: list[Path], tmp_path: Path
+) -> None:
+    good, worse = artefacts
+    table = _call("compare", good, worse, "--page", tmp_path / "page.html")
+    assert table.exit_code == 0, table.output
+    assert "accuracy" in table.output
+    assert "McNemar" in table.output
+    assert "</html>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    by_name = _call("compare", good.name, worse.name, "--artefacts-dir", good.parent, "--json")
+    assert json.loads(by_name.stdout)["metrics"]["accuracy"]["first"] <= 1
+
+
+@pytest.mark.parametrize(("second", "code"), [(0, 0), (1, 1)])
+def test_that_two_models_are_equal_can_be_demanded(
+    artefacts: list[Path], second: int, code: int
+) -> None:
+    done = _call("compare", artefacts[0], artefacts[second], "--expect-equal", "1e-5")
+    assert done.exit_code == code, done.output
+
+
+def test_a_page_that_cannot_be_written_is_one_line(artefacts: list[Path], tmp_path: Path) -> None:
+    done = _call("compare", *artefacts, "--page", tmp_path / "no" / "page.html")
+    assert done.exit_code == 1
+    assert "page.html: cannot be written" in done.output
+
+
+def test_the_artefacts_are_listed_and_removed_only_when_that_is_confirmed(
+    artefacts: list[Path],
+) -> None:
+    folder = artefacts[0].parent
+    listed = _call("runs", "--artefacts-dir", folder, "--json")
+    assert {item["name"] for item in json.loads(listed.stdout)["runs"]} == {
+        path.name for path in artefacts
+    }
+    assert "latest" in _call("runs", "--artefacts-dir", folder, "--sort", "-accuracy").output
+    planned = _call("runs", "--artefacts-dir", folder, "--prune", "--keep", "1")
+    assert "Nothing was removed yet: add --yes" in planned.output
+    assert all(path.exists() for path in artefacts)
+
+
+def test_the_rules_of_pruning_go_with_pruning() -> None:
+    done = _call("runs", "--keep", "1")
+    assert done.exit_code == 2
+    assert "go with --prune" in done.output
+
+
+def test_the_report_is_opened(artefacts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    done = _call("report", artefacts[0])
+    assert done.output.strip() == str(artefacts[0] / "report.html")
+    assert opened == [(artefacts[0] / "report.html").as_uri()]
+    assert "Run `make train` first" in _call("report", artefacts[0].parent).output
+
+
+def test_an_artefact_is_reproduced(artefacts: list[Path]) -> None:
+    done = _call("reproduce", artefacts[0])
+    assert done.exit_code == 0, done.output
+    assert "reproduced: metrics and predictions are the same." in done.output
+
+
+@pytest.mark.parametrize("command", ["compare", "runs", "report", "reproduce"])
+def test_every_command_says_what_it_is_for(command: str) -> None:
+    done = _call(command, "--help")
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) > 4
+
+
+def test_a_model_that_fails_its_gate_is_kept_and_does_not_become_the_latest(
+    tmp_path: Path,
+) -> None:
+    table = write_table(tmp_path / "table.csv")
+
+    def train(c: float, **gate: Any) -> Result:
+        config = table_config(
+            tmp_path, table, model={"pipeline": "linear", "C": c}, evaluation={"gate": gate}
+        )
+        conf = tmp_path / "conf.yml"
+        conf.write_text(config.to_yaml(), encoding="utf-8")
+        return _call("run", "--conf", conf)
+
+    condition = {"vs latest": "not significantly worse"}
+    good, worse = train(1.0, **condition), train(1e-6, **condition)
+    assert good.exit_code == 0, good.output
+    assert worse.exit_code == 3
+    assert "stopped by vs latest: not significantly worse" in worse.output
+    latest = (tmp_path / "artefacts" / "latest").resolve()
+    kept = [path for path in latest.parent.iterdir() if path.is_dir() and not path.is_symlink()]
+    assert len(kept) == 2
+    assert latest == min(kept)
+    assert "failed" in (max(kept) / "report.html").read_text(encoding="utf-8")
