@@ -140,9 +140,9 @@ def _ask_pairs(
     predictor: Predictor,
     same: Callable[[Answer, Answer], bool],
 ) -> Iterator[_Case]:
-    befores = _answers([before for before, _ in pairs], predictor)
-    afters = _answers([after for _, after in pairs], predictor)
-    for (before, after), said, then in zip(pairs, befores, afters, strict=True):
+    firsts = _answers([before for before, _ in pairs], predictor)
+    seconds = _answers([after for _, after in pairs], predictor)
+    for (before, after), said, then in zip(pairs, firsts, seconds, strict=True):
         shown = [_difference(before, after), _difference(after, before)]
         rest = {name: value for name, value in before.items() if value == after[name]}
         yield _Case(
@@ -170,11 +170,11 @@ def _ask_direction(
     if not pairs:
         return
     place = 0 if direction.label is None else predictor.labels.index(direction.label)
-    befores = predictor.scores([before for before, _ in pairs])[:, place]
-    afters = predictor.scores([after for _, after in pairs])[:, place]
+    firsts = predictor.scores([before for before, _ in pairs])[:, place]
+    seconds = predictor.scores([after for _, after in pairs])[:, place]
     sign = 1 if direction.expect == "up" else -1
     what = "" if direction.label is None else f"{direction.label} "
-    for (before, after), said, then in zip(pairs, befores.tolist(), afters.tolist(), strict=True):
+    for (before, after), said, then in zip(pairs, firsts.tolist(), seconds.tolist(), strict=True):
         tolerance = _TOLERANCE * max(1.0, abs(said))
         change = f"{_plain(before[direction.column])} -> {_plain(after[direction.column])}"
         rest = {name: value for name, value in before.items() if name != direction.column}
