@@ -59,7 +59,7 @@ runs: $(DEV)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where data
 
 .PHONY: reproduce
 reproduce: $(DEV)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
-	@$(DEV)/bin/python -m train reproduce '$(or $(ARTEFACT),data/artefacts/latest)' $(OPTIONS)
+	@$(DEV)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)
 
 .PHONY: predict-test
 predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or a JSON object of columns), without a server

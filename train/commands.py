@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from train.runs import Rules, Run
 
 
+_artefacts_dir = click.option(
+    "--artefacts-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data/artefacts"),
+    show_default=True,
+    help="Where artefacts go by their names.",
+)
+
+
 @click.command()
 @click.argument("a")
 @click.argument("b")
@@ -38,13 +47,7 @@ if TYPE_CHECKING:
     metavar="TOLERANCE",
     help="Exit with 1 unless outputs differ by no more and every answer is the same.",
 )
-@click.option(
-    "--artefacts-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data/artefacts"),
-    show_default=True,
-    help="Where A and B are names.",
-)
+@_artefacts_dir
 def compare(
     a: str,
     b: str,
@@ -72,10 +75,13 @@ def compare(
 
 
 @click.command()
-@click.argument("artefact", type=click.Path(path_type=Path), default=Path("data/artefacts/latest"))
-def report(artefact: Path) -> None:
+@click.argument("artefact", default="latest")
+@_artefacts_dir
+def report(artefact: str, artefacts_dir: Path) -> None:
     """Open the report of an ARTEFACT, the newest one if none is named, and print where it is."""
-    page = artefact.resolve() / REPORT
+    from train.compare import find_artefact
+
+    page = find_artefact(artefact, artefacts_dir).resolve() / REPORT
     if not page.is_file():
         raise click.ClickException(f"{page}: there is no such report. Run `make train` first.")
     click.echo(page)
@@ -211,22 +217,24 @@ def _prune(folder: Path, chosen: "list[Run]", rules: "Rules", yes: bool) -> None
 
 
 @click.command()
-@click.argument("artefact", type=click.Path(path_type=Path))
+@click.argument("artefact")
+@_artefacts_dir
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Keep the new artefact in this folder, which must have none.",
 )
-def reproduce(artefact: Path, keep: Path | None) -> None:
+def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
     """Train an ARTEFACT's configuration again; say whether the same comes out, and if not, why. Exits with 1 then."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
+    from train.compare import find_artefact
     from train.progress import Progress
     from train.reproduce import reproduce as run_again
     from train.reproduce import table_of, verdict
 
-    reproduction = run_again(artefact, Progress(), keep)
+    reproduction = run_again(find_artefact(artefact, artefacts_dir), Progress(), keep)
     console().print(table_of(reproduction))
     click.echo(verdict(reproduction))
     if reproduction.artefact_dir is not None:

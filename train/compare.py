@@ -1,7 +1,9 @@
 """The evaluation layer: two artefacts on the same rows, both asked as a server would ask them."""
 
 import difflib
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from predict.artefact import METADATA, ArtefactError
 from predict.inputs import InstanceError
 from predict.predictor import Predictor
 from train.common_answers import (
@@ -250,6 +253,7 @@ def find_artefact(name: str, artefacts_dir: Path) -> Path:
     known = sorted((path.name for path in there if not path.name.startswith(".")), reverse=True)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"There are: {listed(known, 5)}."
+    hint = hint if known else "There are none: run `make train` first."
     raise CompareError(f"{name}: neither a directory nor an artefact in {artefacts_dir}. {hint}")
 
 
@@ -302,6 +306,39 @@ def against_latest(
     return passed, why, better
 
 
+def newest_comparable(
+    artefacts_dir: Path,
+    instances: list[dict[str, Any]],
+    decision: Decision,
+    dataset: Mapping[str, Any],
+) -> Path | None:
+    """Return the newest artefact that a new model can be held against; None if there is none.
+
+    It has passed its gate, or had none, and answers the same question of the same rows: other datasets may have
+    been trained on meanwhile.
+
+    Args:
+        artefacts_dir: Where artefacts are.
+        instances: The new model's test rows, as requests would send them.
+        decision: How its outputs become answers.
+        dataset: What its metadata says of its dataset.
+    """
+    found: list[tuple[str, Path]] = []
+    for file in artefacts_dir.glob(f"*/{METADATA}"):
+        with suppress(OSError, ValueError):  # damaged: not for a comparison
+            metadata = json.loads(file.read_bytes())
+            if metadata["dataset"].get("sha256") == dataset.get("sha256") and (
+                metadata.get("gate") != "failed"
+            ):
+                found.append((metadata["created_at"], file.parent.resolve()))
+    for _, directory in sorted(set(found), reverse=True):
+        with suppress(ArtefactError):
+            model = Model(directory, directory.name, Predictor.load(directory))
+            if not _why_not(model, instances, decision, dataset):
+                return directory
+    return None
+
+
 def _why_not(
     latest: Model,
     instances: list[dict[str, Any]],
@@ -312,7 +349,7 @@ def _why_not(
     kind = "labels" if decision.several else "label" if decision.label_names else "number"
     theirs = latest.metadata.dataset
     if latest.output.type != kind:
-        return f"it answers a {latest.output.type}, this one a {kind}"
+        return f"it answers with {latest.output.type}, this one with {kind}"
     if set(latest.output.labels) != set(decision.label_names):
         return f"its labels are others ({listed(latest.output.labels, 5)})"
     for key, what in (

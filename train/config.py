@@ -222,6 +222,19 @@ class DecisionConfig(_Section):
     # An answer with a lower score is marked as unsure; or that which leaves the others so accurate.
     unsure_below: Share | AccuracyAim | None = None
 
+    @field_validator("unsure_below", mode="wrap")
+    @classmethod
+    def _is_a_score(
+        cls, value: object, validate: Callable[[object], Any]
+    ) -> float | AccuracyAim | None:
+        try:
+            unsure_below: float | AccuracyAim | None = validate(value)
+        except ValidationError:
+            raise ValueError(
+                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {value!r}"
+            ) from None
+        return unsure_below
+
     @field_validator("aim", mode="wrap")
     @classmethod
     def _is_an_aim(cls, value: object, validate: Callable[[object], Any]) -> str | CostAim | None:

@@ -109,7 +109,9 @@ def _judge_metric(name: str, condition: str, value: float | None) -> Verdict:
 def _judge_latest(against_latest: AgainstLatest | None) -> Verdict:
     shown = f"{VS_LATEST}: {NOT_WORSE}"
     if against_latest is None:
-        return _verdict(shown, None, True, "there is none yet")
+        return _verdict(
+            shown, None, True, "not compared: there is no good artefact of the same rows yet"
+        )
     try:
         passed, why, difference = against_latest()
     except (ArtefactError, InstanceError, UserError) as error:

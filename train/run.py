@@ -293,13 +293,14 @@ def _judge(
 
 
 def _against_latest(trained: _Trained, described: dict[str, Any]) -> gate.AgainstLatest | None:
-    """Return what compares the model with `latest`; None if there is none yet."""
-    latest = trained.config.artefacts_dir / export.LATEST
-    if not latest.exists():
+    """Return what compares the model with the newest good one of the same rows; None if there is none yet."""
+    instances, decision = trained.instances, trained.decision
+    latest = compare.newest_comparable(trained.config.artefacts_dir, instances, decision, described)
+    if latest is None:
         return None
     targets = trained.dataset.targets[trained.split.test]
     return lambda: compare.against_latest(
-        latest, trained.instances, targets, trained.outputs, trained.decision, described
+        latest, instances, targets, trained.outputs, decision, described
     )
 
 

@@ -300,7 +300,7 @@ def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
         table.add_column(heading)
     for run in runs:
         cells = [show_metric(name, run.metrics.get(name)) for name in names]
-        about = (run.name, run.dataset, run.task, run.model)
+        about = (run.name, run.dataset.rsplit("/", 1)[-1], run.task, run.model)
         size, gate = show_size(run.size_bytes), run.gate or "-"
         table.add_row(*about, *cells, size, gate, LATEST if run.latest else "")
     return table

@@ -208,7 +208,11 @@ def measure(answered: Answered) -> dict[str, float | None]:
         }
     if answered.kind == "labels":
         several = measure_label_sets(truth, answers)
-        return {name: several[name] for name in ("micro_f1", "subset_accuracy")}
+        has_any = bool(truth.any() or answers.any())  # else there is no F1
+        return {
+            "micro_f1": several["micro_f1"] if has_any else None,
+            "subset_accuracy": several["subset_accuracy"],
+        }
     measured: dict[str, float | None] = dict(measure_labels(truth, answers))
     if answered.kind == "two":
         positive = positive_of(truth, answered.decision)

@@ -12,7 +12,7 @@ DEFAULT_CONF = Path("conf/train-conf.yml")
 
 def console() -> Console:
     """Return a console that cuts no table short where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
 def settle_tensorflow() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from train.__main__ import main
 from train.progress import Progress
 from train.run import run
-from train.tests.tables import table_config, write_table
+from train.tests.tables import make_table, table_config, write_table
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,25 @@ def test_a_model_that_fails_its_gate_is_kept_and_does_not_become_the_latest(
     assert len(kept) == 2
     assert latest == min(kept)
     assert "failed" in (max(kept) / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_gate_compares_with_the_newest_good_model_of_the_same_rows(tmp_path: Path) -> None:
+    """Whatever else was trained meanwhile, and whatever failed."""
+    table = write_table(tmp_path / "table.csv")
+    other = write_table(tmp_path / "other.csv", make_table(seed=1))
+
+    def train(dataset: Path, c: float, condition: str | None = None) -> Result:
+        gate = {"vs latest": "not significantly worse"} if condition else {}
+        config = table_config(
+            tmp_path, dataset, model={"pipeline": "linear", "C": c}, evaluation={"gate": gate}
+        )
+        conf = tmp_path / "conf.yml"
+        conf.write_text(config.to_yaml(), encoding="utf-8")
+        return _call("run", "--conf", conf)
+
+    first = train(table, 1.0, "gate")
+    assert "not compared: there is no good artefact of the same rows yet" in first.output
+    assert train(other, 1.0).exit_code == 0
+    assert train(table, 1e-6, "gate").exit_code == 3
+    assert train(table, 1e-6, "gate").exit_code == 3  # the one that failed is no measure
+    assert train(table, 1.0, "gate").exit_code == 0

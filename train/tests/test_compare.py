@@ -487,7 +487,7 @@ def test_artefacts_are_found_by_path_and_by_name(left: Path) -> None:
     with pytest.raises(CompareError, match=f"Did you mean {left.name[:8]}"):
         find_artefact(left.name[:-1] + "x", parent)
     with pytest.raises(
-        CompareError, match=r"neither a directory nor an artefact in .*There are: no"
+        CompareError, match=r"neither a directory nor an artefact in .*There are none: run `make train` first"
     ):
         find_artefact("x", Path("nowhere"))
 
@@ -645,7 +645,7 @@ def test_a_latest_of_another_kind_is_not_comparable(
 ) -> None:
     new = _new(left)[:-1]
     for other, reason in (
-        (spent, "it answers a number, this one a label"),
+        (spent, "it answers with number, this one with label"),
         (linear_topics, "its labels are others (fruit, music, tools)"),
         (trees, "it reads other inputs (visits, paid, plan, since, spent)"),
     ):

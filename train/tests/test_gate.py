@@ -91,7 +91,7 @@ def test_without_a_latest_there_is_nothing_to_be_worse_than() -> None:
             "check": "vs latest: not significantly worse",
             "value": None,
             "passed": True,
-            "why": "there is none yet",
+            "why": "not compared: there is no good artefact of the same rows yet",
         }
     ]
 
