@@ -487,7 +487,8 @@ def test_artefacts_are_found_by_path_and_by_name(left: Path) -> None:
     with pytest.raises(CompareError, match=f"Did you mean {left.name[:8]}"):
         find_artefact(left.name[:-1] + "x", parent)
     with pytest.raises(
-        CompareError, match=r"neither a directory nor an artefact in .*There are none: run `make train` first"
+        CompareError,
+        match=r"neither a directory nor an artefact in .*There are none: run `make train` first",
     ):
         find_artefact("x", Path("nowhere"))
 
