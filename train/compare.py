@@ -1,7 +1,6 @@
 """The evaluation layer: two artefacts on the same rows, both asked as a server would ask them."""
 
 import difflib
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predict.artefact import METADATA, ArtefactError
+from predict.artefact import ArtefactError
 from predict.inputs import InstanceError
 from predict.predictor import Predictor
 from train.common_answers import (
@@ -30,6 +29,7 @@ from train.decision import Decision
 from train.evaluation import ERRORS
 from train.progress import Progress
 from train.report import METRIC_NAMES, show_metric
+from train.runs import find_runs, sort_runs
 from train.significance import (
     Difference,
     Scored,
@@ -323,19 +323,14 @@ def newest_comparable(
         decision: How its outputs become answers.
         dataset: What its metadata says of its dataset.
     """
-    found: list[tuple[str, Path]] = []
-    for file in artefacts_dir.glob(f"*/{METADATA}"):
-        with suppress(OSError, ValueError):  # damaged: not for a comparison
-            metadata = json.loads(file.read_bytes())
-            if metadata["dataset"].get("sha256") == dataset.get("sha256") and (
-                metadata.get("gate") != "failed"
-            ):
-                found.append((metadata["created_at"], file.parent.resolve()))
-    for _, directory in sorted(set(found), reverse=True):
-        with suppress(ArtefactError):
-            model = Model(directory, directory.name, Predictor.load(directory))
+    runs, _ = find_runs(artefacts_dir)
+    for run in sort_runs(runs, "-time"):
+        if run.gate == "failed" or run.dataset != dataset.get("name"):
+            continue
+        with suppress(ArtefactError):  # damaged: not for a comparison
+            model = Model(run.path, run.name, Predictor.load(run.path))
             if not _why_not(model, instances, decision, dataset):
-                return directory
+                return run.path
     return None
 
 

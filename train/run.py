@@ -283,9 +283,9 @@ def _judge(
             progress.say(f"behaviour: {check['name']}: {count} as they should be")
     if config.evaluation.gate:
         metrics = {**trained.metrics, **found}
-        found["gate"] = gate.judge(
-            config.evaluation.gate, metrics, _against_latest(trained, described)
-        )
+        asks = gate.VS_LATEST in config.evaluation.gate
+        against_latest = _against_latest(trained, described) if asks else None
+        found["gate"] = gate.judge(config.evaluation.gate, metrics, against_latest)
         for verdict in found["gate"]:
             tell = progress.say if verdict["passed"] else progress.warn
             tell(f"gate: {verdict['check']}: {verdict['why']}")

@@ -147,3 +147,17 @@ def test_the_gate_compares_with_the_newest_good_model_of_the_same_rows(tmp_path:
     assert train(table, 1e-6, "gate").exit_code == 3
     assert train(table, 1e-6, "gate").exit_code == 3  # the one that failed is no measure
     assert train(table, 1.0, "gate").exit_code == 0
+
+
+def test_what_is_no_artefact_does_not_disturb_the_gate(tmp_path: Path) -> None:
+    foreign = tmp_path / "artefacts" / "foreign"
+    foreign.mkdir(parents=True)
+    (foreign / "metadata.json").write_text("[]", encoding="utf-8")
+    gate = {"vs latest": "not significantly worse"}
+    table = write_table(tmp_path / "table.csv")
+    conf = tmp_path / "conf.yml"
+    config = table_config(tmp_path, table, evaluation={"gate": gate})
+    conf.write_text(config.to_yaml(), encoding="utf-8")
+    done = _call("run", "--conf", conf)
+    assert done.exit_code == 0, done.output
+    assert "not compared: there is no good artefact" in done.output
