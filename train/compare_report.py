@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from train import pages
 from train.compare import Change, Comparison, LabelDifference, shown_range, sign, signed
 from train.report import METRIC_NAMES, show_metric, show_value
 from train.significance import Difference
@@ -35,14 +35,8 @@ def show(comparison: Comparison) -> Group:
 
 def render_page(comparison: Comparison) -> str:
     """Return the comparison as one HTML page that needs nothing from elsewhere."""
-    environment = Environment(
-        loader=PackageLoader("train", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html").render(
+    return pages.render_page(
+        "compare.html",
         comparison=comparison,
         names=METRIC_NAMES,
         metrics=_in_order(comparison.metrics),

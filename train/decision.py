@@ -15,7 +15,7 @@ from train.config import AccuracyAim, ConfigError, CostAim, TrainConfig
 from train.dataset import Dataset, Split
 
 # Probabilities are told apart to six digits, as in an answer; of two that are equal the first label wins.
-_DIGITS = 6
+DIGITS = 6
 _EVEN = 0.5
 # A threshold has to lie between probabilities; closer ones may change places when they are served.
 _CLOSE = 1e-9
@@ -67,13 +67,13 @@ class Decision:
             [(label, threshold)] = self.thresholds.items()
             positive = self.label_names.index(label)
             return np.where(outputs[:, positive] >= threshold, positive, 1 - positive)
-        best: npt.NDArray[np.int64] = outputs.round(_DIGITS).argmax(axis=1)
+        best: npt.NDArray[np.int64] = outputs.round(DIGITS).argmax(axis=1)
         return best
 
     def scores(self, outputs: Probabilities) -> Probabilities:
         """Return the probability of the one label that is answered, <float64>[num_rows], as an answer shows it."""
         scores: Probabilities = outputs[np.arange(len(outputs)), self.answers(outputs)]
-        return scores.round(_DIGITS)
+        return scores.round(DIGITS)
 
     def is_sure(self, outputs: Probabilities) -> npt.NDArray[np.bool_]:
         """Return which answers are not marked as unsure for their score, <bool>[num_rows]."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from train.decision import Decision
 
 # As many, of equal width, as Guo et al. have (On Calibration of Modern Neural Networks, ICML 2017).
-_BINS = 15
+BINS = 15
 _CURVE_POINTS = 50
 
 Values = npt.NDArray[np.float64]
@@ -81,11 +81,11 @@ def calibration(targets: npt.NDArray[Any], outputs: Values, decision: Decision) 
         probability) and `accuracy` (share of which it is so).
     """
     confidence, is_so = _claims(targets, outputs, decision)
-    edges = np.arange(_BINS + 1) / _BINS
+    edges = np.arange(BINS + 1) / BINS
     places = np.searchsorted(edges[1:-1], confidence, side="left")
-    rows = np.bincount(places, minlength=_BINS)
-    said = np.bincount(places, confidence, _BINS)
-    true = np.bincount(places, is_so, _BINS)
+    rows = np.bincount(places, minlength=BINS)
+    said = np.bincount(places, confidence, BINS)
+    true = np.bincount(places, is_so, BINS)
     return {
         "ece": float(np.abs(said - true).sum() / len(confidence)),
         "bins": [

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from train import pages
 from train.data_checks import check_data
 
 _CONFUSIONS_SHOWN = 15
@@ -98,20 +97,12 @@ def render_report(
     from train.pictures import draw_pictures
 
     matrix, table = metrics.get("confusion_matrix"), metrics.get("thresholds") or []
-    environment = Environment(
-        loader=PackageLoader("train", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {
-        "show_metric": show_metric,
-        "show_value": show_value,
-        "show_name": show_name,
-        "show_cell": show_cell,
-    }
-    return environment.get_template("report.html").render(
+    return pages.render_page(
+        "report.html",
+        show_metric=show_metric,
+        show_value=show_value,
+        show_name=show_name,
+        show_cell=show_cell,
         metadata={**dict.fromkeys(_OF_SOME_MODELS), **metadata},
         metrics={**dict.fromkeys(_OF_SOME_RUNS), **metrics},
         configuration=configuration,

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from predict.artefact import (
     load_artefact,
 )
 from predict.settings import SettingsError, load_settings
+from train import pages
 from train.errors import UserError
 from train.report import METRIC_NAMES, show_metric
 
@@ -336,14 +336,8 @@ def render_page(runs: Sequence[Run], others: Sequence[Other], metric: str | None
         raise RunsError(f"--metric: no run has {metric!r}. Known: {', '.join(names)}.")
     counts = {name: sum(name in run.metrics for run in runs) for name in names}
     metric = metric or max(names, key=lambda name: counts[name], default=None)
-    environment = Environment(
-        loader=PackageLoader("train", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("runs.html").render(
+    return pages.render_page(
+        "runs.html",
         runs=runs,
         others=others,
         metric=metric,

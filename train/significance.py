@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from train.decision import Decision
+from train.decision import DIGITS, Decision
 from train.evaluation import positive_of
+from train.reliability import BINS
 
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -28,10 +29,6 @@ _COVERED = (0.025, 0.975)
 # from seed to seed; of many rows the interval is narrow, and so is that.
 _RESAMPLES = ((20_000, 2000), (200_000, 1000))
 _FEWEST_RESAMPLES = 200
-# Of the calibration error, as in `reliability`.
-_BINS = 15
-# Of a score, as in `decision`.
-_DIGITS = 6
 # Draws at once, times rows: what stays in the processor's cache. Twenty times as many take four times as long.
 _BLOCK = 100_000
 # Discordant pairs from which on chi-squared is close enough to the binomial distribution.
@@ -354,15 +351,15 @@ def _claims(targets: npt.NDArray[np.int64], model: Scored) -> tuple[Values, Flag
 def _scores(model: Scored) -> Values:
     """Return the probability of each answer, as `Decision.scores` does of answers of its own."""
     scores: Values = model.outputs[np.arange(len(model.answers)), model.answers]
-    return scores.round(_DIGITS)
+    return scores.round(DIGITS)
 
 
 def _calibration(said: Values, came_true: Flags) -> _Measure:
     """Measure the expected calibration error of probabilities, <float64>[num_rows, any number]."""
     num_rows, width = said.shape
-    bins = np.searchsorted(np.arange(1, _BINS) / _BINS, said.ravel(), side="left")
+    bins = np.searchsorted(np.arange(1, BINS) / BINS, said.ravel(), side="left")
     rows = np.repeat(np.arange(num_rows), width)
-    gaps = scipy.sparse.csc_matrix(((said - came_true).ravel(), (rows, bins)), (num_rows, _BINS))
+    gaps = scipy.sparse.csc_matrix(((said - came_true).ravel(), (rows, bins)), (num_rows, BINS))
 
     def measure(draws: _Draws) -> dict[str, Values]:
         return {"ece": np.abs(draws @ gaps).sum(axis=1) / said.size}
