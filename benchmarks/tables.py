@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.serving import compare, print_ratios
-from predict.predictor import Predictor
+from predict.scoring.predictor import Predictor
 
 CONFIGURATIONS = ("housing", "titanic", "breast-cancer", "iris", "wine", "diabetes")
 METRICS = ("accuracy", "roc_auc", "pr_auc", "rmse", "r2")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from predict.artefact import ArtefactError
-from predict.inputs import InstanceError
-from predict.predictor import Predictor
+from predict.contract.artefact import ArtefactError
+from predict.scoring.inputs import InstanceError
+from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
 
 _OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
@@ -66,8 +66,8 @@ def serve(conf: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     # Flask and waitress are not needed to ask once.
-    from predict.app import LOG_TIME, create_app
-    from predict.server import QUICK_MODEL_S, Server, ServerError
+    from predict.http.app import LOG_TIME, create_app
+    from predict.http.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
     logging.basicConfig(

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from train.__main__ import main as train_main
-from train.catalogue import CATALOGUE
 from train.config import ConfigError, TrainConfig, load_config
+from train.data.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("predict", "train")
@@ -284,11 +284,11 @@ def test_the_modules_of_a_package_import_one_another_without_a_circle(package: s
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("tensorflow", {"train/text_model.py"}),
-        ("keras", {"train/text_model.py"}),
-        ("gensim", {"train/embeddings.py"}),
-        ("onnxruntime", {"predict/predictor.py", "train/onnx_export/by_skl2onnx.py"}),
-        ("flask", {"predict/app.py", "predict/server.py"}),
+        ("tensorflow", {"train/models/text/model.py"}),
+        ("keras", {"train/models/text/model.py"}),
+        ("gensim", {"train/features/embeddings.py"}),
+        ("onnxruntime", {"predict/scoring/predictor.py", "train/onnx_export/by_skl2onnx.py"}),
+        ("flask", {"predict/http/app.py", "predict/http/server.py"}),
         ("yaml", {"train/config.py"}),
     ],
 )

@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.table import Table
 
-from predict.artefact import ArtefactError
-from train.catalogue import CATALOGUE
+from predict.contract.artefact import ArtefactError
 from train.commands import compare, report, reproduce, runs
 from train.config import TrainConfig, load_config
+from train.data.catalogue import CATALOGUE
 from train.errors import UserError
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
@@ -92,7 +92,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     """Say whether a configuration and its dataset would train, without training."""
     config = load_config(conf, overrides, dataset)
-    from train.export import prepare_artefacts_dir
+    from train.artefacts.writing import prepare_artefacts_dir
     from train.progress import Progress
     from train.run import prepare
 
@@ -114,7 +114,7 @@ def datasets() -> None:
 
 def _summary(metrics: dict[str, Any]) -> str:
     """Return the test metrics beside the baselines, as a table."""
-    from train.report import METRIC_NAMES, show_metric
+    from train.reporting.report import METRIC_NAMES, show_metric
 
     columns = {"this model": metrics, **metrics["baselines"]}
     if "at_even_odds" in metrics:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from predict.artefact import REPORT
+from predict.contract.artefact import REPORT
 from train.config import TrainConfig, load_config
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
 if TYPE_CHECKING:
-    from train.runs import Rules, Run
+    from train.artefacts.listing import Rules, Run
 
 
 _artefacts_dir = click.option(
@@ -58,8 +58,8 @@ def compare(
     artefacts_dir: Path,
 ) -> None:
     """Compare two artefacts (directories, timestamps or `latest`) on the same rows."""
-    from train import compare as comparing
-    from train import compare_report
+    from train.comparison import compare as comparing
+    from train.comparison import report as compare_report
     from train.progress import Progress
 
     first, second = (comparing.find_artefact(name, artefacts_dir) for name in (a, b))
@@ -79,7 +79,7 @@ def compare(
 @_artefacts_dir
 def report(artefact: str, artefacts_dir: Path) -> None:
     """Open the report of an ARTEFACT, the newest one if none is named, and print where it is."""
-    from train.compare import find_artefact
+    from train.comparison.compare import find_artefact
 
     page = find_artefact(artefact, artefacts_dir).resolve() / REPORT
     if not page.is_file():
@@ -157,7 +157,7 @@ def runs(
     yes: bool,
 ) -> None:
     """List all artefacts: when, what on, how good, how large; or prune them."""
-    from train.runs import (
+    from train.artefacts.listing import (
         Rules,
         filter_runs,
         find_runs,
@@ -194,7 +194,7 @@ def _artefacts_dir_of(conf: Path) -> Path:
 
 
 def _prune(folder: Path, chosen: "list[Run]", rules: "Rules", yes: bool) -> None:
-    from train.runs import plan_prune, protected_paths, prune, show_size, table_of
+    from train.artefacts.listing import plan_prune, protected_paths, prune, show_size, table_of
 
     def protected() -> dict[Path, str]:
         return protected_paths(folder, Path("conf/predict.conf"))
@@ -229,7 +229,7 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
     """Train an ARTEFACT's configuration again; say whether the same comes out, and if not, why. Exits with 1 then."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
-    from train.compare import find_artefact
+    from train.comparison.compare import find_artefact
     from train.progress import Progress
     from train.reproduce import reproduce as run_again
     from train.reproduce import table_of, verdict

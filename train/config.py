@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from predict.features import FeatureSettings
+from predict.contract.features import FeatureSettings
 from train.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]

@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 from rich.table import Table
 
-from predict.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, Metadata
-from predict.inputs import InstanceError
-from predict.predictor import Predictor
-from train.canonical import canonical_bytes
+from predict.contract.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, Metadata
+from predict.scoring.inputs import InstanceError
+from predict.scoring.predictor import Predictor
+from train.artefacts.writing import LATEST
 from train.config import TrainConfig, load_config
 from train.errors import UserError
-from train.export import LATEST
+from train.models.text.canonical import canonical_bytes
 from train.progress import Progress
 from train.run import prepare, run
 

@@ -5,32 +5,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predict.artefact import CONFIGURATION, METRICS, REPORT
-from predict.predictor import Predictor
-from train import (
-    behaviour,
-    compare,
-    elsewhere,
-    evidence,
-    export,
-    families,
-    gate,
-    reliability,
-    tracking,
-)
+from predict.contract.artefact import CONFIGURATION, METRICS, REPORT
+from predict.scoring.predictor import Predictor
+from train.acceptance import behaviour, gate
+from train.artefacts import tracking
+from train.artefacts import writing as export
+from train.artefacts.provenance import describe_commit, describe_dataset, describe_versions
+from train.comparison import compare
 from train.config import TrainConfig
-from train.dataset import Dataset, Split, complete, load_dataset, split_dataset
-from train.decision import Decision, choose_decision, even_odds
-from train.evaluation import evaluate, headline
-from train.family import Family, Fitted, Outputs
+from train.data.dataset import Dataset, Split, complete, load_dataset, split_dataset
+from train.data.schema import summarise
+from train.data.sources import UnreachableError
+from train.evaluation import evidence, reliability
+from train.evaluation import out_of_distribution as elsewhere
+from train.evaluation.measures import evaluate, headline
+from train.evaluation.selection import check_selection, cross_validate, search
+from train.evaluation.significance import confidence_intervals
+from train.evaluation.slices import check_slices
+from train.models import choice as families
+from train.models.decision import Decision, choose_decision, even_odds
+from train.models.family import Family, Fitted, Outputs
 from train.progress import Progress
-from train.provenance import describe_commit, describe_dataset, describe_versions
-from train.report import render_report, show_value
-from train.schema import summarise
-from train.selection import check_selection, cross_validate, search
-from train.significance import confidence_intervals
-from train.slices import check_slices
-from train.sources import UnreachableError
+from train.reporting.report import render_report, show_value
 
 _GOLDEN_EXAMPLES = 5
 _GOLDEN_LENGTH = 500

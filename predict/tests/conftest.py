@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from predict.app import create_app
-from predict.predictor import Predictor
+from predict.http.app import create_app
+from predict.scoring.predictor import Predictor
 from predict.settings import Settings
 from predict.tests.processes import Process, close_connections
 from predict.tests.tiny_artefact import write_tiny_artefact

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from predict.app import create_app
-from predict.inputs import Instance
-from predict.outputs import Prediction
-from predict.predictor import Places, Predictor
+from predict.http.app import create_app
+from predict.scoring.inputs import Instance
+from predict.scoring.outputs import Prediction
+from predict.scoring.predictor import Places, Predictor
 from predict.settings import Settings
 from predict.tests.tiny_artefact import EXAMPLES, LABELS
 

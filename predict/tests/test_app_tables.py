@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predict.app import create_app
-from predict.artefact import METADATA
-from predict.predictor import Predictor
+from predict.contract.artefact import METADATA
+from predict.http.app import create_app
+from predict.scoring.predictor import Predictor
 from predict.settings import Settings
 from predict.tests.conftest import GOLDEN
 from predict.tests.test_app import FORM, JSON, check_problem, post

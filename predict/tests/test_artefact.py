@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from predict.artefact import (
+from predict.contract.artefact import (
     CONFIGURATION,
     FEATURES,
     METADATA,
@@ -21,7 +21,7 @@ from predict.artefact import (
     load_artefact,
     serialise_metadata,
 )
-from predict.predictor import Predictor
+from predict.scoring.predictor import Predictor
 from predict.tests.conftest import GOLDEN, GOLDEN_TABLES
 from predict.tests.tiny_artefact import LABELS, change_metadata
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predict.artefact import Derived, Input
-from predict.columns import bin_names, model_columns
+from predict.contract.artefact import Derived, Input
+from predict.contract.columns import bin_names, model_columns
 
 NAN = math.nan
 

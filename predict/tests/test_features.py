@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predict.features import (
+from predict.contract.features import (
     FIRST_WORD_ID,
     UNKNOWN_ID,
     FeatureSettings,
@@ -252,7 +252,7 @@ def test_ids_are_the_same_in_every_process(start: Callable[..., Process], tmp_pa
     text = "how do I undo a Commit in C++ — 你好 zzzz £5"
     FEATURES.write(tmp_path / "features.json")
     script = (
-        "import json; from pathlib import Path; from predict.features import TextFeatures;"
+        "import json; from pathlib import Path; from predict.contract.features import TextFeatures;"
         f"rows = TextFeatures.read(Path('features.json')).encode([{text!r}]);"
         "print(json.dumps({name: ids.tolist() for name, ids in rows.items()}))"
     )

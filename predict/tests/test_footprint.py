@@ -27,9 +27,9 @@ def name_of(file: Path) -> str:
 MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__init__"]
 # Each room's library, and the rooms that may import it.
 HOMES = {
-    "onnxruntime": {"predictor"},
-    "flask": {"app", "server"},
-    "waitress": {"server"},
+    "onnxruntime": {"scoring.predictor"},
+    "flask": {"http.app", "http.server"},
+    "waitress": {"http.server"},
     "click": {"__main__"},
 }
 
@@ -45,7 +45,7 @@ def imports_of(file: Path) -> Iterator[str]:
 
 def test_what_serves_loads_nothing_that_trains(start: Callable[..., Process]) -> None:
     script = (
-        "import sys, predict.app, predict.server, predict.__main__;"
+        "import sys, predict.http.app, predict.http.server, predict.__main__;"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     process = start("-c", script)
@@ -58,7 +58,7 @@ def test_a_server_that_has_answered_has_loaded_nothing_that_trains(
 ) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from predict.app import create_app; from predict.predictor import Predictor;"
+        "from predict.http.app import create_app; from predict.scoring.predictor import Predictor;"
         f"client = create_app(Predictor.load(Path({str(tiny_artefact)!r}))).test_client();"
         "assert client.post('/predict', json={'text': 'svn'}).status_code == 200;"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
@@ -88,7 +88,7 @@ def test_a_server_of_tables_has_loaded_nothing_that_trains_either(
 ) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from predict.app import create_app; from predict.predictor import Predictor;"
+        "from predict.http.app import create_app; from predict.scoring.predictor import Predictor;"
         f"client = create_app(Predictor.load(Path({str(tables['label'])!r}))).test_client();"
         "example = client.get('/predict/example').json;"
         "assert client.post('/predict', json=example).status_code == 200;"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predict.artefact import Derived, Input
-from predict.inputs import InstanceError, TableInputs
-from predict.predictor import Predictor
+from predict.contract.artefact import Derived, Input
+from predict.scoring.inputs import InstanceError, TableInputs
+from predict.scoring.predictor import Predictor
 from predict.tests.tiny_tables import FILMS, HOUSES, PASSENGER, PASSENGERS, TABLES
 
 NULL = "got null: it was never missing in training"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.artefact import Output
-from predict.inputs import InstanceError
-from predict.outputs import Prediction, decode, to_rows
-from predict.predictor import Predictor
+from predict.contract.artefact import Output
+from predict.scoring.inputs import InstanceError
+from predict.scoring.outputs import Prediction, decode, to_rows
+from predict.scoring.predictor import Predictor
 from predict.tests.tiny_tables import HOUSES, PASSENGER
 
 LABEL = Output(name="tag", type="label", labels=["svn", "bash", "qt"])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predict.artefact import FEATURES, METADATA, MODEL, ArtefactError
-from predict.features import most_characters
-from predict.inputs import InstanceError, stretches
-from predict.predictor import Predictor
+from predict.contract.artefact import FEATURES, METADATA, MODEL, ArtefactError
+from predict.contract.features import most_characters
+from predict.scoring.inputs import InstanceError, stretches
+from predict.scoring.predictor import Predictor
 from predict.tests.tiny_artefact import (
     EXAMPLES,
     LABELS,

@@ -18,7 +18,7 @@ Start = Callable[..., Process]
 # The server of this package around an application that takes its time.
 SLOW_SCRIPT = """
 import logging, sys, time
-from predict.server import Server
+from predict.http.server import Server
 from predict.settings import Settings
 
 def slow(environ, start_response):

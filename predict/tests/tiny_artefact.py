@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from predict.artefact import (
+from predict.contract.artefact import (
     CONFIGURATION,
     FEATURES,
     FORMAT_VERSION,
@@ -27,7 +27,7 @@ from predict.artefact import (
     serialise_metadata,
     sha256_of,
 )
-from predict.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
+from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
 
 LABELS = ("svn", "bash", "qt")
 # Four words for each label in turn, and then some that say nothing.

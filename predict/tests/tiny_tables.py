@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from predict.artefact import MODEL, Derived, Input
-from predict.inputs import TableInputs
+from predict.contract.artefact import MODEL, Derived, Input
+from predict.scoring.inputs import TableInputs
 from predict.tests.tiny_artefact import write_rest
 
 

@@ -10,7 +10,7 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto
 from sklearn.pipeline import Pipeline
 
-from train.calibration import SMALLEST_PROBABILITY
+from train.models.calibration import SMALLEST_PROBABILITY
 from train.onnx_export.checks import check_exportable
 from train.onnx_export.containers import Step, UnsupportedStepError, predicted
 from train.onnx_export.graph import Graph, Table, Tensor

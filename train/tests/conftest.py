@@ -90,15 +90,15 @@ class Fitted:
         """Return what the trained model says of texts, <float64>[num_texts, num_labels]."""
         import pandas as pd
 
-        from train import text_model
+        from train.models.text import model as text_model
 
         given = replace(self.dataset, frame=pd.DataFrame({"text": texts}))
         return text_model.predict(self.model, given, np.arange(len(texts)))
 
 
 def fit(config: TrainConfig) -> Fitted:
-    from train import text_model
-    from train.dataset import load_dataset, split_dataset
+    from train.data.dataset import load_dataset, split_dataset
+    from train.models.text import model as text_model
     from train.progress import Progress
 
     dataset = load_dataset(config)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from predict.artefact import CONFIGURATION, METRICS, REPORT
-from predict.predictor import Predictor
-from train import export, table_model
+from predict.contract.artefact import CONFIGURATION, METRICS, REPORT
+from predict.scoring.predictor import Predictor
+from train.artefacts import writing as export
+from train.artefacts.writing import Findings, golden_examples
 from train.config import TrainConfig
-from train.dataset import Dataset, Split, complete, load_dataset, split_dataset
-from train.export import Findings, golden_examples
+from train.data.dataset import Dataset, Split, complete, load_dataset, split_dataset
+from train.models.table import model as table_model
 from train.progress import Progress
 
 Ask = Callable[[Predictor, Dataset, Split], tuple[dict[str, Any], bool]]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from train.config import Columns, TrainConfig
-from train.dataset import Dataset, Split
+from train.data.dataset import Dataset, Split
 
 _PLANS = ("basic", "plus", "pro")
 

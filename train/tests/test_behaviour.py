@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predict.artefact import METRICS, Output
-from predict.inputs import InstanceError
-from predict.outputs import decode, to_rows
-from predict.predictor import Predictor
+from predict.contract.artefact import METRICS, Output
+from predict.scoring.inputs import InstanceError
+from predict.scoring.outputs import decode, to_rows
+from predict.scoring.predictor import Predictor
 from predict.tests.tiny_tables import HOUSES, Table, write_tiny_table
-from train import behaviour, perturbations
-from train.behaviour import measure
+from train.acceptance import behaviour, perturbations
+from train.acceptance.behaviour import measure
 from train.config import BehaviourConfig, ConfigError, TrainConfig
-from train.dataset import Dataset, Split, load_dataset
+from train.data.dataset import Dataset, Split, load_dataset
 from train.tests.exporting import export_table
 from train.tests.tables import (
     make_dataset,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from train.calibration import Calibration, fit_temperature, tempered, untempered
+from train.models.calibration import Calibration, fit_temperature, tempered, untempered
 
 
 def test_a_temperature_divides_the_logarithms_of_the_probabilities() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.catalogue import CATALOGUE, OWN_TEST_SPLIT
 from train.config import Columns
-from train.dataset import clean, complete, load_dataset
-from train.sources import RawTable
+from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT
+from train.data.dataset import clean, complete, load_dataset
+from train.data.sources import RawTable
 from train.tests.conftest import tiny_config
 
 # Before conftest.py takes it out of the way of the other tests.

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from train.__main__ import _next_command, _summary, main
-from train.catalogue import CATALOGUE
 from train.config import TrainConfig
+from train.data.catalogue import CATALOGUE
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
 from train.tests.tables import table_config, write_table
 
@@ -87,7 +87,7 @@ def test_a_run_ends_with_the_artefact_and_the_next_command(
 
 
 def test_what_was_trained_answers(finished: Finished, latest: Path) -> None:
-    from predict.predictor import Predictor
+    from predict.scoring.predictor import Predictor
 
     predictor = Predictor.load(latest)
     instance = {"text": "play the violin and piano"}

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from predict.artefact import ArtefactError
-from predict.predictor import Predictor
+from predict.contract.artefact import ArtefactError
+from predict.scoring.predictor import Predictor
 from predict.tests.tiny_artefact import change_metadata, write_rest, write_tiny_artefact
-from train import table_model
-from train.common_rows import CompareError
-from train.compare import (
+from train.artefacts.writing import golden_examples
+from train.comparison.compare import (
     Comparison,
     against_latest,
     as_json,
@@ -25,16 +24,17 @@ from train.compare import (
     compare,
     find_artefact,
 )
-from train.compare_report import render_page, show, verdict
-from train.dataset import complete, load_dataset, split_dataset
-from train.decision import Decision, choose_decision
+from train.comparison.report import render_page, show, verdict
+from train.comparison.rows import CompareError
+from train.data.dataset import complete, load_dataset, split_dataset
+from train.data.sources import DatasetError
 from train.errors import UserError
-from train.evaluation import evaluate
-from train.export import golden_examples
-from train.families import choose_pipeline
+from train.evaluation.measures import evaluate
+from train.evaluation.significance import Difference, mcnemar
+from train.models.choice import choose_pipeline
+from train.models.decision import Decision, choose_decision
+from train.models.table import model as table_model
 from train.progress import Progress
-from train.significance import Difference, mcnemar
-from train.sources import DatasetError
 from train.tests.conftest import make_rows, write_csv
 from train.tests.tables import make_table, of_spent, table_config, write_table
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
-from predict.inputs import TableInputs
-from train.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry
+from predict.scoring.inputs import TableInputs
 from train.config import Columns, TrainConfig
-from train.dataset import Dataset, complete, load_dataset, split_dataset, under_sample
-from train.schema import describe_inputs
-from train.sources import DatasetError
+from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry
+from train.data.dataset import Dataset, complete, load_dataset, split_dataset, under_sample
+from train.data.schema import describe_inputs
+from train.data.sources import DatasetError
 from train.tests.conftest import make_rows, tiny_config, write_csv
 from train.tests.test_sources import write_table
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.config import ConfigError, CostAim, TrainConfig
-from train.dataset import Split
-from train.decision import (
+from train.data.dataset import Split
+from train.models.decision import (
     Decision,
     check_decision,
     choose_decision,

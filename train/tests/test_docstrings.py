@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from train import docstrings
-from train.docstrings import read_docstrings
+from train.data import docstrings
+from train.data.docstrings import read_docstrings
 
 SMALL = {"click": "click", "pooch": "pooch", "jinja2": "jinja2"}
 
@@ -42,7 +42,7 @@ def test_every_paragraph_is_labelled_with_the_library_that_it_is_from(tmp_path: 
 
 def test_collecting_in_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom train import docstrings\n"
+        "import sys, pathlib\nfrom train.data import docstrings\n"
         f"docstrings._LIBRARIES = {SMALL}\ndocstrings._MOST_PER_LIBRARY = 20\n"
         "docstrings.read_docstrings(pathlib.Path(sys.argv[1]))"
     )
@@ -138,7 +138,7 @@ def test_a_collection_that_breaks_off_leaves_no_cache(
 @pytest.mark.parametrize("name", docstrings._LIBRARIES)
 def test_every_library_comes_with_the_training_requirements(name: str) -> None:
     assert importlib.util.find_spec(name) is not None
-    pinned = Path(docstrings.__file__).with_name("requirements.txt").read_text(encoding="utf-8")
+    pinned = (Path(__file__).parents[1] / "requirements.txt").read_text(encoding="utf-8")
     distribution = docstrings._LIBRARIES[name]
     assert any(f"\n{candidate}==" in pinned for candidate in (distribution, f"{distribution}-cpu"))
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from train import elsewhere, families, table_model
 from train.config import TrainConfig
-from train.dataset import Dataset, Split
-from train.decision import Decision, even_odds
+from train.data.dataset import Dataset, Split
+from train.evaluation import out_of_distribution as elsewhere
+from train.models import choice as families
+from train.models.decision import Decision, even_odds
+from train.models.table import model as table_model
 from train.progress import Progress
 from train.run import prepare
 from train.tests.conftest import Fitted
@@ -42,7 +44,7 @@ def _measure(
 
 @pytest.fixture(scope="module")
 def of_texts(fitted: Fitted) -> list[dict[str, Any]]:
-    from train import text_model
+    from train.models.text import model as text_model
 
     decision = Decision(fitted.dataset.label_names, unsure_below=0.5)
     return elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
@@ -63,7 +65,7 @@ def test_texts_from_elsewhere_are_random_words_shuffled_characters_and_other_sen
 def test_texts_of_unknown_words_alone_are_unsure_whatever_their_score(
     of_texts: list[dict[str, Any]], fitted: Fitted
 ) -> None:
-    from train import text_model
+    from train.models.text import model as text_model
 
     [random_words] = [each for each in of_texts if each["name"] == "random words"]
     assert random_words["unsure_share"] == 1.0  # the vocabulary has none of them
@@ -74,7 +76,7 @@ def test_texts_of_unknown_words_alone_are_unsure_whatever_their_score(
 
 
 def test_where_nothing_is_ever_unsure_no_share_is_told(fitted: Fitted) -> None:
-    from train import text_model
+    from train.models.text import model as text_model
 
     decision = Decision(fitted.dataset.label_names)
     found = elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
@@ -82,7 +84,7 @@ def test_where_nothing_is_ever_unsure_no_share_is_told(fitted: Fitted) -> None:
 
 
 def test_the_same_seed_gives_the_same_cases_and_another_one_others(fitted: Fitted) -> None:
-    from train import text_model
+    from train.models.text import model as text_model
 
     decision = Decision(fitted.dataset.label_names)
     rest = (text_model, fitted.model, fitted.dataset, fitted.split, decision)
@@ -91,7 +93,7 @@ def test_the_same_seed_gives_the_same_cases_and_another_one_others(fitted: Fitte
 
 
 def test_it_takes_no_time_to_speak_of(fitted: Fitted) -> None:
-    from train import text_model
+    from train.models.text import model as text_model
 
     decision = Decision(fitted.dataset.label_names)
     started = time.process_time()

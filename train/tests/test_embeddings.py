@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.features import FIRST_WORD_ID
+from predict.contract.features import FIRST_WORD_ID
 from train.config import EmbeddingConfig
-from train.embeddings import EmbeddingError, Embeddings, build_embeddings
+from train.features.embeddings import EmbeddingError, Embeddings, build_embeddings
 
 # gensim opens a file without a header line twice, and closes it once.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

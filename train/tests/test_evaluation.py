@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from train.baselines import evaluate_text_baselines
 from train.config import Columns
-from train.dataset import Dataset
-from train.decision import Decision
-from train.evaluation import ERRORS, evaluate, headline, metric_names, rarer_label
+from train.data.dataset import Dataset
+from train.evaluation.baselines import evaluate_text_baselines
+from train.evaluation.measures import ERRORS, evaluate, headline, metric_names, rarer_label
+from train.models.decision import Decision
 from train.tests.tables import make_dataset, split_of
 
 # Six rows, three labels; rows 2 and 5 are mistaken.

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from predict.features import FeatureSettings, TextFeatures
-from train.dataset import Dataset, Split
-from train.decision import Decision
-from train.evidence import draw_curves, find_mistakes, find_suspects, gather, unknown_words
-from train.slices import Answered
+from predict.contract.features import FeatureSettings, TextFeatures
+from train.data.dataset import Dataset, Split
+from train.evaluation.evidence import (
+    draw_curves,
+    find_mistakes,
+    find_suspects,
+    gather,
+    unknown_words,
+)
+from train.evaluation.slices import Answered
+from train.models.decision import Decision
 from train.tests.tables import make_dataset, table_config
 
 NAMES = ["a", "b", "c"]

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.artefact import METADATA, load_artefact, sha256_of
-from predict.predictor import Predictor
-from train import behaviour, export, gate
-from train.config import ModelConfig
-from train.dataset import Dataset, Split
-from train.export import (
+from predict.contract.artefact import METADATA, load_artefact, sha256_of
+from predict.scoring.predictor import Predictor
+from train.acceptance import behaviour, gate
+from train.artefacts import writing as export
+from train.artefacts.writing import (
     ExportError,
     Findings,
     check_equal,
@@ -33,7 +32,9 @@ from train.export import (
     prepare_artefacts_dir,
     write_artefact,
 )
-from train.family import Tolerance
+from train.config import ModelConfig
+from train.data.dataset import Dataset, Split
+from train.models.family import Tolerance
 from train.tests.exporting import export_table
 from train.tests.tables import table_config, write_table
 
@@ -441,7 +442,7 @@ def test_golden_examples_that_are_answered_differently_leave_nothing(
 
 _KILLED = """
 import json, pathlib, shutil, sys, time
-from train.export import write_artefact
+from train.artefacts.writing import write_artefact
 source, artefacts_dir, place = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
 
 def wait(*arguments):
@@ -552,7 +553,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_keras_says_so_too_when_the_disk_is_full(fitted: Any, tmp_path: Path) -> None:
-    from train.text_model import to_onnx
+    from train.models.text.model import to_onnx
 
     (tmp_path / "model.onnx").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:

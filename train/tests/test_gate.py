@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from predict.artefact import ArtefactError
-from train import gate
+from predict.contract.artefact import ArtefactError
+from train.acceptance import gate
+from train.acceptance.gate import judge, passes
 from train.config import ConfigError, TrainConfig
-from train.dataset import Dataset
-from train.gate import judge, passes
+from train.data.dataset import Dataset
 from train.tests.tables import make_dataset
 
 METRICS = {

@@ -9,14 +9,14 @@ import onnx
 import pytest
 from scipy.special import expit, logit
 
-from predict.predictor import Predictor
-from train.baselines import LINEAR, MAJORITY
-from train.calibration import Calibration, calibrate
+from predict.scoring.predictor import Predictor
 from train.config import TrainConfig
+from train.evaluation.baselines import LINEAR, MAJORITY
+from train.models.calibration import Calibration, calibrate
+from train.models.text.targets import as_yes_and_no, label_shares, loss_of_prior
 from train.progress import Progress
 from train.run import RunResult, run
 from train.tests.conftest import TOPICS, Fitted, fit, tiny_config, write_csv
-from train.text_targets import as_yes_and_no, label_shares, loss_of_prior
 
 LABELS = ["fruit", "music", "tools"]
 BOTH = "how do i violin piano hammer drill"

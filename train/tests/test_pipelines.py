@@ -8,7 +8,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from train.config import ConfigError, ModelConfig
-from train.pipelines import TableShape, build_pipeline
+from train.models.table.pipelines import TableShape, build_pipeline
 
 SHAPE = TableShape(["age"], ["plan"], [], "classification", seed=3)
 NUMBERS = TableShape(["age"], ["plan"], [], "regression", seed=3)

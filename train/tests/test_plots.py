@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from train import plots
+from train.reporting import plots
 
 NASTY = "<script>'\"&</script> $x_1$ -- 漢字 #010203"
 RATES = [0.0, 0.25, 1.0]
@@ -166,9 +166,10 @@ def test_nothing_is_left_behind() -> None:
 def test_nothing_happens_at_import_and_whatever_backend_is_set_no_screen_is_needed() -> None:
     code = """
 import sys
-import train.report
+import train.reporting.report
 assert "sklearn" not in sys.modules
-from train import pictures, plots
+from train.reporting import pictures
+from train.reporting import plots
 assert "matplotlib" not in sys.modules
 plots.roc_curve({"false_positive_rate": [0, 1], "true_positive_rate": [0, 1], "area": 0.5}, "")
 """

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from predict.predictor import Predictor
-from train.decision import Decision
-from train.evaluation import evaluate
+from predict.scoring.predictor import Predictor
+from train.evaluation.measures import evaluate
+from train.evaluation.reliability import assess, calibration, coverage_curve, headline_numbers
+from train.models.decision import Decision
 from train.progress import Progress
-from train.reliability import assess, calibration, coverage_curve, headline_numbers
 from train.run import prepare, run
 from train.tests.tables import table_config, write_table
 

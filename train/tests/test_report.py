@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.report import (
+from train.reporting.report import (
     METRIC_NAMES,
     render_report,
     show_cell,

@@ -14,11 +14,11 @@ import pytest
 from onnx import helper
 from rich.console import Console
 
-from predict.artefact import ArtefactError, Metadata
+from predict.contract.artefact import ArtefactError, Metadata
 from predict.tests.tiny_artefact import change_metadata
-from train.canonical import canonical, canonical_bytes
 from train.config import TrainConfig, load_config
 from train.errors import UserError
+from train.models.text.canonical import canonical, canonical_bytes
 from train.progress import Progress
 from train.reproduce import (
     Line,

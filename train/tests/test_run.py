@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.artefact import Metadata
-from predict.predictor import Predictor
-from train import table_model
+from predict.contract.artefact import Metadata
+from predict.scoring.predictor import Predictor
+from train.artefacts.provenance import describe_commit
+from train.artefacts.writing import ExportError
 from train.config import ConfigError, TrainConfig, load_config
-from train.export import ExportError
+from train.evaluation.selection import search
+from train.models.table import model as table_model
+from train.models.table.model import FitError
 from train.progress import Progress
-from train.provenance import describe_commit
 from train.run import RunResult, prepare, run
-from train.selection import search
-from train.table_model import FitError
 from train.tests.conftest import TOPICS, Fitted, make_rows, tiny_config, write_csv
 from train.tests.tables import make_table, of_spent, table_config, write_table
 

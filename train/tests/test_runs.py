@@ -15,8 +15,9 @@ import pytest
 from rich.console import Console
 
 from predict.tests.tiny_artefact import write_metadata, write_tiny_artefact
-from train import export, runs
-from train.runs import (
+from train.artefacts import listing as runs
+from train.artefacts import writing as export
+from train.artefacts.listing import (
     Rules,
     Run,
     RunsError,

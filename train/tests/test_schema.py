@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predict.artefact import Input
+from predict.contract.artefact import Input
 from train.config import Columns
-from train.schema import as_numbers, as_text, describe_inputs, summarise, type_columns
+from train.data.schema import as_numbers, as_text, describe_inputs, summarise, type_columns
 
 ROWS = 60
 XY = ["x", "y"] * 30

@@ -9,13 +9,13 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from train import families
 from train.config import ConfigError, TrainConfig
-from train.dataset import Dataset, Split
+from train.data.dataset import Dataset, Split
+from train.data.sources import DatasetError
+from train.evaluation.selection import check_selection, cross_validate, search
+from train.models import choice as families
 from train.progress import Progress
 from train.run import prepare
-from train.selection import check_selection, cross_validate, search
-from train.sources import DatasetError
 from train.tests.tables import make_dataset, of_spent, table_config, write_table
 
 SILENT = Progress(silent=True)

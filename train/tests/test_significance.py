@@ -9,10 +9,9 @@ import pytest
 from scipy.stats import binomtest, chi2
 from sklearn import metrics as sklearn_metrics
 
-from train import significance
-from train.decision import Decision
-from train.evaluation import ERRORS, evaluate, headline
-from train.significance import (
+from train.evaluation import significance
+from train.evaluation.measures import ERRORS, evaluate, headline
+from train.evaluation.significance import (
     Scored,
     confidence_intervals,
     label_differences,
@@ -21,6 +20,7 @@ from train.significance import (
     paired_differences,
     ranking_precisions,
 )
+from train.models.decision import Decision
 
 Case = tuple[Any, Any, Decision]
 

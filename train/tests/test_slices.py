@@ -10,8 +10,7 @@ import pytest
 from sklearn import metrics
 
 from train.config import ConfigError
-from train.decision import Decision
-from train.slices import (
+from train.evaluation.slices import (
     MISSING,
     Answered,
     Column,
@@ -24,6 +23,7 @@ from train.slices import (
     measure,
     measure_slices,
 )
+from train.models.decision import Decision
 from train.tests.tables import make_dataset, table_config
 
 

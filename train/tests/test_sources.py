@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from train import sources
-from train.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
 from train.config import Columns
-from train.dataset import load_dataset
+from train.data import sources
+from train.data.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
+from train.data.dataset import load_dataset
+from train.data.sources import DatasetError, UnreachableError, read_table
 from train.progress import Progress
 from train.run import prepare
-from train.sources import DatasetError, UnreachableError, read_table
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
 
 # What a table may hold that is easily lost: commas, quotes, a line break, other alphabets, words like "None".

@@ -12,17 +12,18 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from predict.artefact import MODEL
-from predict.predictor import Predictor
-from train import families, table_model
+from predict.contract.artefact import MODEL
+from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
-from train.dataset import Dataset, Split
-from train.decision import Decision, even_odds
-from train.evaluation import evaluate
+from train.data.dataset import Dataset, Split
+from train.evaluation.measures import evaluate
+from train.models import choice as families
+from train.models.decision import Decision, even_odds
+from train.models.table import model as table_model
+from train.models.table.model import FitError, TableModel
 from train.onnx_export import UnsupportedStepError
 from train.progress import Progress
 from train.run import prepare, run
-from train.table_model import FitError, TableModel
 from train.tests.tables import (
     make_dataset,
     make_table,

@@ -9,16 +9,17 @@ import onnx
 import onnxruntime
 import pytest
 
-from predict.features import FeatureSettings, TextFeatures
-from train import feature_table, text_model
+from predict.contract.features import FeatureSettings, TextFeatures
 from train.config import ImbalanceConfig
-from train.decision import Decision
-from train.embeddings import Embeddings
-from train.evaluation import evaluate
-from train.feature_table import FeatureTable, pad_rows
+from train.evaluation.measures import evaluate
+from train.features import feature_table
+from train.features.embeddings import Embeddings
+from train.features.feature_table import FeatureTable, pad_rows
+from train.models.decision import Decision
+from train.models.text import model as text_model
+from train.models.text.model import TrainingError
+from train.models.text.targets import sample_weights
 from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
-from train.text_model import TrainingError
-from train.text_targets import sample_weights
 
 # Words of letters that no training text has.
 UNKNOWN = "ξψω ζζζ"

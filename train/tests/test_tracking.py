@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from predict.tests.tiny_artefact import change_metadata, write_tiny_artefact
-from train import tracking
+from train.artefacts import tracking
+from train.artefacts.tracking import TrackingError, check_tracking, parameters_of, track
 from train.progress import Progress
-from train.tracking import TrackingError, check_tracking, parameters_of, track
 
 HISTORY = [{"loss": 2.0, "validation_loss": 3.0}, {"loss": 1.0, "validation_loss": 2.0}]
 

@@ -1,0 +1,373 @@
+"""The contract between training and serving: what an artefact directory holds, and how it is checked.
+
+An artefact is data, never code: ONNX for the model, JSON for the rest. Both sides import this module;
+`train.artefacts.writing` writes what `load_artefact` reads.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+# What is written, and what is read: format 1 had text inputs and one label, nothing else.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+
+METADATA = "metadata.json"
+MODEL = "model.onnx"
+FEATURES = "features.json"
+METRICS = "metrics.json"
+CONFIGURATION = "train-conf.yml"
+REPORT = "report.html"
+
+# What every artefact must list; FEATURES only where a model reads text.
+REQUIRED_FILES = (MODEL, METRICS, CONFIGURATION, REPORT)
+
+_NO_CHECKSUM = b"0" * 64
+_CHECKSUM_FIELD = re.compile(rb'"checksum": "([0-9a-f]{64})"')
+
+# A plain name: a stranger's artefact must not make the server read files elsewhere.
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ArtefactError(Exception):
+    """An artefact directory that cannot be served. The message says which file, why and what to do."""
+
+
+class _Part(BaseModel):
+    # A later minor addition must not break an older server: unknown keys are kept, not refused.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+ColumnType = Literal["text", "number", "category", "date"]
+
+
+class Input(_Part):
+    """One field of an instance, and what training saw in it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    type: ColumnType
+    # Whether it may be null or empty: it was missing in some row of the training data, or declared so.
+    nullable: bool = False
+    # Of a number.
+    minimum: FiniteFloat | None = None
+    maximum: FiniteFloat | None = None
+    # Of a category.
+    categories: list[str] | None = None
+    # The share of training rows without it, from 0 to 1; for people.
+    missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _knows_what_its_type_has(self) -> Self:
+        if self.type != "number" and (self.minimum, self.maximum) != (None, None):
+            raise ValueError(f"{self.name}: only a number has a minimum and a maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"{self.name}: minimum must not be above maximum")
+        if self.type != "category" and self.categories is not None:
+            raise ValueError(f"{self.name}: only a category has categories")
+        _check_distinct(self.categories or (), f"{self.name}: categories")
+        return self
+
+
+class Derived(_Part):
+    """A column that is computed from inputs, or from derived columns before it. See `predict.contract.columns`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["ratio", "cross", "bins", "date_part"]
+    # The columns it is made of.
+    of: list[str]
+    # Of bins: where one ends and the next begins, ascending.
+    edges: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
+    # Of a date_part.
+    part: Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        for key, kind in (("edges", "bins"), ("part", "date_part")):
+            if (getattr(self, key) is not None) != (self.kind == kind):
+                raise ValueError(f"{self.name}: a {kind} column has {key}, and no other has")
+        edges = self.edges or []
+        if any(left >= right for left, right in pairwise(edges)):
+            raise ValueError(f"{self.name}: edges must ascend, got {edges}")
+        return self
+
+
+class Interval(_Part):
+    """How far off a predicted number is: `coverage` of the true values lie within `half_width` of it."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    half_width: Annotated[FiniteFloat, Field(ge=0)]
+
+
+class Output(_Part):
+    """What a prediction is: one label of several, a number, or any number of labels."""
+
+    name: str
+    type: Literal["label", "number", "labels"]
+    # In the order of the model's probabilities; a number has none.
+    labels: list[str] = []
+    # Probability from which on a label is given. "label": none, or that of one of two; "labels": of each.
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    # Of a number.
+    interval: Interval | None = None
+    # Of a label: answers with a lower score are marked as unsure.
+    unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def width(self) -> int:
+        """How many numbers the model gives for an instance."""
+        return 1 if self.type == "number" else len(self.labels)
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> Self:
+        fewest = {"label": 2, "labels": 1, "number": 0}[self.type]
+        if len(self.labels) < fewest:
+            raise ValueError(f"expected at least {fewest} labels, got {len(self.labels)}")
+        if self.type == "number" and self.labels:
+            raise ValueError("a number has no labels")
+        if self.type != "number" and self.interval is not None:
+            raise ValueError("only a number has an interval")
+        if self.type != "label" and self.unsure_below is not None:
+            raise ValueError("unsure_below: only a label has a score that can be too low")
+        _check_distinct(self.labels, "labels")
+        return self
+
+    @model_validator(mode="after")
+    def _has_thresholds_for_its_labels(self) -> Self:
+        for name in self.thresholds:
+            if name not in self.labels:
+                raise ValueError(f"thresholds: {name!r} is none of the labels")
+        if self.type == "labels" and len(self.thresholds) != len(self.labels):
+            raise ValueError("thresholds: expected one for every label")
+        if (
+            self.type == "label"
+            and self.thresholds
+            and (len(self.thresholds), len(self.labels)) != (1, 2)
+        ):
+            raise ValueError("thresholds: expected one, and two labels, or none")
+        return self
+
+
+class Example(_Part):
+    """A golden input with the answer that the trained model gave."""
+
+    instance: dict[str, Any]
+    # What the model puts out: probabilities in the order of `Output.labels`, or one value.
+    answer: list[float]
+    # The true label, value or list of labels of this held-out row, where it is known.
+    truth: Any = None
+
+
+# What each task answers.
+_OUTPUT_OF_TASK = {"classification": "label", "regression": "number", "multilabel": "labels"}
+
+
+class Metadata(_Part):
+    """`metadata.json`. What serving needs is typed here; what only people read is kept as it is."""
+
+    format_version: Literal[1, 2]
+    name: str
+    created_at: str
+    task: Literal["classification", "regression", "multilabel"]
+    inputs: Annotated[list[Input], Field(min_length=1)]
+    # In an order in which they can be computed.
+    derived: list[Derived] = []
+    outputs: Annotated[list[Output], Field(min_length=1, max_length=1)]
+    examples: Annotated[list[Example], Field(min_length=1)]
+    # Headline metrics on the test split.
+    metrics: dict[str, FiniteFloat]
+    files: dict[FileName, Sha256]
+    checksum: Sha256
+    embedding: dict[str, Any] | None = None
+    dataset: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    seeds: dict[str, int] = {}
+    versions: dict[str, str] = {}
+    git: dict[str, Any] | None = None
+    durations_s: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        column_types(self.inputs, self.derived)
+        expected = _OUTPUT_OF_TASK[self.task]
+        if self.outputs[0].type != expected:
+            raise ValueError(
+                f"outputs: the task {self.task} answers a {expected}, got {self.outputs[0].type}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How many columns a derived column is made of, of which type; and its own type."""
+
+    fewest: int
+    most: int
+    takes: ColumnType
+    gives: ColumnType
+
+
+_RECIPES = {
+    "ratio": _Recipe(2, 2, "number", "number"),
+    "cross": _Recipe(2, 10, "category", "category"),
+    "bins": _Recipe(1, 1, "number", "category"),
+    "date_part": _Recipe(1, 1, "date", "number"),
+}
+
+
+def column_types(inputs: Sequence[Input], derived: Sequence[Derived]) -> dict[str, ColumnType]:
+    """Return the type of every column, raw and derived, by name.
+
+    Raises:
+        ValueError: Two columns have the same name, or a derived one is not made of earlier columns of the
+            types that its kind takes.
+    """
+    names = [column.name for column in inputs] + [column.name for column in derived]
+    _check_distinct(names, "inputs and derived: names")
+    types = {column.name: column.type for column in inputs}
+    for column in derived:
+        recipe = _RECIPES[column.kind]
+        place = f"derived: {column.name}: of"
+        if not recipe.fewest <= len(column.of) <= recipe.most:
+            count = (
+                recipe.fewest
+                if recipe.fewest == recipe.most
+                else f"{recipe.fewest} to {recipe.most}"
+            )
+            raise ValueError(f"{place}: a {column.kind} is made of {count}, got {len(column.of)}")
+        for name in column.of:
+            if name not in types:
+                raise ValueError(f"{place}: {name!r} is neither an input nor derived before it")
+            if types[name] != recipe.takes:
+                raise ValueError(
+                    f"{place}: a {column.kind} is made of type {recipe.takes}, but {name} is a {types[name]}"
+                )
+        types[column.name] = recipe.gives
+    return types
+
+
+def _check_distinct(names: Sequence[str], what: str) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"{what} must be distinct, got {twice!r} twice")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A directory whose every byte has been checked against its metadata."""
+
+    path: Path
+    metadata: Metadata
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def serialise_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """Turn metadata into the bytes of `metadata.json`, with a checksum over all of them.
+
+    The checksum is the SHA-256 of the very bytes returned, its own 64 digits read as zeros, so that a
+    flipped byte anywhere in the file is noticed. Its field stands first: it is the first one found.
+    """
+    body = {"checksum": _NO_CHECKSUM.decode(), **metadata}
+    raw = (json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return raw.replace(_NO_CHECKSUM, hashlib.sha256(raw).hexdigest().encode(), 1)
+
+
+def load_artefact(path: Path) -> Artefact:
+    """Read an artefact directory and check every file in it.
+
+    Args:
+        path: A directory that a training run wrote, or a link to one.
+
+    Raises:
+        ArtefactError: It is not an artefact, is of another format version, or a file is missing or was
+            changed after training.
+    """
+    directory = path.resolve()
+    if not directory.is_dir():
+        what = "is not a directory" if directory.exists() else "does not exist"
+        raise ArtefactError(
+            f"{path} {what}. Run `make train`, then set ARTEFACT_DIR in conf/predict.conf to the path it prints."
+        )
+    metadata = _read_metadata(directory / METADATA, shown_as=path)
+    _check_files(directory, metadata, shown_as=path)
+    return Artefact(directory, metadata)
+
+
+def _read_metadata(file: Path, shown_as: Path) -> Metadata:
+    shown = shown_as / METADATA
+    try:
+        raw = file.read_bytes()
+    except FileNotFoundError:
+        raise ArtefactError(
+            f"{shown_as} is not an artefact directory: {METADATA} is missing. "
+            "Run `make train`, then set ARTEFACT_DIR in conf/predict.conf to the path it prints."
+        ) from None
+    except OSError as error:
+        raise ArtefactError(f"{shown}: cannot be read: {error.strerror}.") from error
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ArtefactError(f"{shown}: not JSON ({error}). {_DAMAGED}") from None
+    # The version comes first: what a newer format means by the other fields is not ours to judge.
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version not in READ_VERSIONS:
+        raise ArtefactError(
+            f"{shown}: format_version is {version!r}, this server reads {' and '.join(map(str, READ_VERSIONS))}. "
+            "Serve it with the image that matches, or train again."
+        )
+    field = _CHECKSUM_FIELD.search(raw)
+    zeroed = raw if field is None else raw[: field.start(1)] + _NO_CHECKSUM + raw[field.end(1) :]
+    if field is None or hashlib.sha256(zeroed).hexdigest().encode() != field[1]:
+        raise ArtefactError(f"{shown}: does not match its own checksum. {_DAMAGED}")
+    try:
+        return Metadata.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"])))
+            for p in error.errors()
+        )
+        raise ArtefactError(
+            f"{shown}: {problems}. Train again with this version of Capstone."
+        ) from None
+
+
+def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
+    problems = [
+        f"{METADATA} does not list {name}" for name in REQUIRED_FILES if name not in metadata.files
+    ]
+    for name, expected in metadata.files.items():
+        try:
+            actual = sha256_of(directory / name)
+        except OSError as error:
+            problems.append(f"{name} cannot be read ({error.strerror})")
+            continue
+        if actual != expected:
+            problems.append(
+                f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…"
+            )
+    if problems:
+        raise ArtefactError(f"{shown_as}: {'; '.join(problems)}. {_DAMAGED}")
+
+
+_DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."

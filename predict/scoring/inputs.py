@@ -1,0 +1,270 @@
+"""Instances to what a model's graph is fed: one class for texts, one for tables, with the same few methods.
+
+The predictor chooses one when it loads an artefact; nothing else asks which family a model is of.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from predict.contract.artefact import ColumnType, Derived, Input, column_types
+from predict.contract.columns import MAX_TEXT_PIECES, Column, model_columns
+from predict.contract.features import TextFeatures, most_characters
+from predict.scoring.values import PROBLEM_OF, kind_of, listed, missing, shorten, unknown_fields
+
+Instance = Mapping[str, Any]
+# (field, what is wrong with it).
+Problem = tuple[str, str]
+# {"field": …, "message": …}: scored, but unlike what training saw.
+FieldWarning = dict[str, str]
+
+# Some instances as a graph takes them, graph input -> array with one row an instance; and the warnings by row,
+# most rows having none.
+Batch = tuple[dict[str, npt.NDArray[Any]], Mapping[int, list[FieldWarning]]]
+
+# Rows scored at once: a category of thousands of values becomes as many numbers a row inside the model.
+_MOST_ROWS = 1_000
+# Of texts fewer, and their number times the length of the longest is bounded: padding makes all rows as long as
+# that one, and a text model needs some 5 kB of memory for every character.
+_MOST_TEXTS = 256
+_MOST_CHARACTERS = 25_000
+
+_ONNX_TYPES = {"number": "tensor(double)", "category": "tensor(string)", "text": "tensor(string)"}
+
+
+class InstanceError(Exception):
+    """Instances that the model cannot take.
+
+    Attributes:
+        problems: (place, message) pairs, such as `("instances.3.title", "missing")`.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{place}: {message}" for place, message in problems))
+        self.problems = list(problems)
+
+
+class Inputs(Protocol):
+    """What the predictor needs of either family."""
+
+    def problems_of(self, instance: Instance) -> list[Problem]:
+        """Return why the model cannot take an instance; nothing if it can."""
+        ...
+
+    def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
+        """Encode instances without problems, in order, as many at once as memory allows."""
+        ...
+
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """Return the rows of a batch in which the model knows nothing: texts without a word of its vocabulary."""
+        ...
+
+
+class TextInputs:
+    """Texts become rows of ids; several fields count as one text of several lines."""
+
+    def __init__(self, inputs: Sequence[Input], features: TextFeatures) -> None:
+        self._inputs = list(inputs)
+        self._fields = [column.name for column in inputs]
+        self._features = features
+
+    def problems_of(self, instance: Instance) -> list[Problem]:
+        """See `Inputs`. At least one of the texts must say something."""
+        problems = []
+        for column in self._inputs:
+            name = column.name
+            if name not in instance:
+                problems.append((name, missing(column)))
+            elif not isinstance(value := instance[name], str) and not (
+                value is None and column.nullable
+            ):
+                problems.append((name, f"expected a text, got {kind_of(value)}"))
+        if not problems and not any((instance[name] or "").strip() for name in self._fields):
+            problems.append((self._fields[0], "empty text"))
+        return problems + unknown_fields(instance, self._fields)
+
+    def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
+        """See `Inputs`."""
+        fields = self._fields
+        texts = ["\n".join([instance[name] or "" for name in fields]) for instance in instances]
+        most = self._features.most_characters
+        for start, end in stretches([min(len(text), most) for text in texts]):
+            yield self._features.encode(texts[start:end]), {}
+
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """See `Inputs`."""
+        return self._features.unknown_rows(feeds["token_ids"])
+
+
+class TableInputs:
+    """Every column of a table is a graph input of its own, named like it: doubles and strings, [rows, 1]."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        derived: Sequence[Derived],
+        graph_inputs: Mapping[str, str],
+    ) -> None:
+        """Match an artefact's columns with what its graph reads.
+
+        Args:
+            inputs: The fields of an instance.
+            derived: What is computed from them.
+            graph_inputs: Name -> type as onnxruntime calls it, such as `tensor(double)`.
+
+        Raises:
+            ValueError: The graph reads what is no column, or reads a column as another type.
+        """
+        _check_graph(graph_inputs, column_types(inputs, derived))
+        self._derived = derived
+        self._fields = [column.name for column in inputs]
+        self._checks = [(column.name, PROBLEM_OF[column.type], column) for column in inputs]
+        numbers = [column for column in inputs if column.type == "number"]
+        self._numbers = [column.name for column in numbers]
+        self._number_values = _getter(self._numbers)
+        self._lows = _limits([column.minimum for column in numbers], -np.inf)
+        self._highs = _limits([column.maximum for column in numbers], np.inf)
+        self._strings = [column.name for column in inputs if column.type != "number"]
+        self._texts = [column.name for column in inputs if column.type == "text"]
+        # Numbers go to the graph as they are; only what is made of them, and what is no number, is computed.
+        self._numbers_read = set(self._numbers) & set(graph_inputs)
+        self._computed_read = [name for name in graph_inputs if name not in self._numbers_read]
+        made_of = {name for made in derived for name in made.of}
+        self._computed_from = [
+            column for column in inputs if column.type != "number" or column.name in made_of
+        ]
+        self._seen = {
+            column.name: {"", *(category.strip() for category in column.categories)}
+            for column in inputs
+            if column.categories is not None
+        }
+
+    def problems_of(self, instance: Instance) -> list[Problem]:
+        """See `Inputs`."""
+        problems = []
+        for name, problem_of, column in self._checks:
+            if name not in instance:
+                problems.append((name, missing(column)))
+            elif (why := problem_of(instance[name], column)) is not None:
+                problems.append((name, why))
+        if problems or len(instance) != len(self._checks):
+            problems += unknown_fields(instance, self._fields)
+        return problems
+
+    def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
+        """See `Inputs`."""
+        for start, end in self._stretches(instances):
+            yield self._encode(instances[start:end])
+
+    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+        """See `Inputs`. A row of a table has more than words, and what is new in it has its warning."""
+        return []
+
+    def _stretches(self, instances: Sequence[Instance]) -> Iterable[tuple[int, int]]:
+        if not self._texts:
+            starts = range(0, max(1, len(instances)), _MOST_ROWS)
+            return [(start, start + _MOST_ROWS) for start in starts]
+        most = most_characters(MAX_TEXT_PIECES)
+        return stretches(
+            [
+                sum(min(len(instance[name] or ""), most) for name in self._texts)
+                for instance in instances
+            ]
+        )
+
+    def _encode(self, rows: Sequence[Instance]) -> Batch:
+        warnings: dict[int, list[FieldWarning]] = {}
+        # One array of all numbers, <float64>[columns, rows]: one for each takes four times as long. null is NaN.
+        numbers = np.array(list(map(self._number_values, rows)), np.float64)
+        numbers = np.ascontiguousarray(numbers.reshape(len(rows), len(self._numbers)).T)
+        self._warn_of_numbers(numbers, warnings)
+        columns = zip(self._numbers, numbers[:, :, np.newaxis], strict=True)
+        feeds = {name: column for name, column in columns if name in self._numbers_read}
+        if self._computed_from:
+            self._compute(rows, numbers, feeds, warnings)
+        return feeds, warnings
+
+    def _compute(
+        self,
+        rows: Sequence[Instance],
+        numbers: npt.NDArray[np.float64],
+        feeds: dict[str, npt.NDArray[Any]],
+        warnings: dict[int, list[FieldWarning]],
+    ) -> None:
+        """Add what is not just a number to the feeds."""
+        raw: dict[str, Column] = dict(zip(self._numbers, numbers, strict=True))
+        for name in self._strings:
+            raw[name] = np.array([_string_of(row[name]) for row in rows], dtype=object)
+        self._warn_of_categories(raw, warnings)
+        columns = model_columns(raw, self._computed_from, self._derived)
+        for name in self._computed_read:
+            feeds[name] = columns[name].reshape(-1, 1)
+
+    def _warn_of_numbers(
+        self, numbers: npt.NDArray[np.float64], warnings: dict[int, list[FieldWarning]]
+    ) -> None:
+        outside = (numbers < self._lows) | (numbers > self._highs)  # never where one is NaN
+        if not outside.any():
+            return
+        for column, row in np.argwhere(outside).tolist():
+            value, low, high = numbers[column, row], self._lows[column, 0], self._highs[column, 0]
+            side, limit = ("below", low) if value < low else ("above", high)
+            end = "smallest" if value < low else "largest"
+            message = f"{_plain(value)} is {side} {_plain(limit)}, the {end} in training"
+            warnings.setdefault(row, []).append(
+                {"field": self._numbers[column], "message": message}
+            )
+
+    def _warn_of_categories(
+        self, raw: Mapping[str, Column], warnings: dict[int, list[FieldWarning]]
+    ) -> None:
+        for name, seen in self._seen.items():
+            for row, value in enumerate(raw[name].tolist()):
+                if value not in seen:
+                    message = f"{shorten(value)!r} was not seen in training"
+                    warnings.setdefault(row, []).append({"field": name, "message": message})
+
+
+def stretches(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ends of stretches of texts, given their lengths, that may be scored at once."""
+    start, longest = 0, 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        count = index - start + 1
+        if count > 1 and (count > _MOST_TEXTS or count * longest > _MOST_CHARACTERS):
+            yield start, index
+            start, longest = index, length
+    yield start, len(lengths)
+
+
+def _string_of(value: str | int | None) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as JSON has it
+    return "" if value is None else str(value).strip()
+
+
+def _plain(value: float) -> str:
+    """Write a double as a person would: 60, not 60.0."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def _getter(names: Sequence[str]) -> Callable[[Instance], object]:
+    """Return what picks the values of some fields: a tuple, or one value."""
+    return itemgetter(*names) if names else lambda row: ()
+
+
+def _limits(values: Sequence[float | None], missing: float) -> npt.NDArray[np.float64]:
+    limits = [missing if value is None else value for value in values]
+    return np.array(limits, np.float64).reshape(-1, 1)  # one a row, beside any number of instances
+
+
+def _check_graph(graph_inputs: Mapping[str, str], types: Mapping[str, ColumnType]) -> None:
+    expected = {name: _ONNX_TYPES[kind] for name, kind in types.items() if kind != "date"}
+    for name, actual in graph_inputs.items():
+        if name not in expected:
+            raise ValueError(f"it reads {name!r}, but the columns are {listed(list(expected))}")
+        if actual != expected[name]:
+            raise ValueError(f"it reads {name} as {actual}, expected {expected[name]}")

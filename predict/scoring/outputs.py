@@ -1,0 +1,109 @@
+"""What a model puts out to what a client reads: a label, a number, or a set of labels."""
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import ge, itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predict.contract.artefact import Output
+
+Prediction = dict[str, Any]
+# Probabilities or values, <float32 or float64>[num_instances, output.width].
+Raw = npt.NDArray[Any]
+Rows = Sequence[Sequence[float]]
+
+_SCORE = itemgetter(1)
+
+
+def to_rows(raw: Raw, output: Output) -> list[list[float]]:
+    """Return what a model puts out as people read it: probabilities with six digits, numbers in full."""
+    if output.type == "number":
+        # A float32 as the double that looks like it: 12.3, not 12.300000190734863.
+        return [[float(str(value))] for value in raw[:, 0]]
+    rows: list[list[float]] = raw.astype(np.float64).round(6).tolist()
+    return rows
+
+
+def decode(
+    rows: Sequence[Sequence[float]], raw: Raw, output: Output, top_k: int | None = None
+) -> list[Prediction]:
+    """Turn what a model puts out into predictions.
+
+    Args:
+        rows: What `to_rows` returned, all of it finite.
+        raw: <float>[num_instances, output.width]. Thresholds are compared with these, which are not rounded.
+        output: What they mean.
+        top_k: How many probabilities to list, the largest first; None for all.
+
+    Returns:
+        One dict an instance, in order: `label`, `score`, `probabilities` and, where the score is too low,
+        `unsure`; or `value` and perhaps `interval`; or `labels` and `probabilities`.
+    """
+    return _DECODERS[output.type](rows, raw, output, top_k)
+
+
+def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:
+    predictions: list[Prediction] = []
+    labels = output.labels
+    for row in rows:
+        ranked = _ranked(row, labels)
+        label, score = ranked[0]
+        predictions.append({"label": label, "score": score, "probabilities": dict(ranked[:top_k])})
+    if output.thresholds:
+        _apply_threshold(predictions, rows, raw, output)
+    if output.unsure_below is not None:
+        for prediction in predictions:
+            if prediction["score"] < output.unsure_below:
+                prediction["unsure"] = True
+    return predictions
+
+
+def _apply_threshold(
+    predictions: Sequence[Prediction], rows: Rows, raw: Raw, output: Output
+) -> None:
+    """Answer the label that has a threshold from there on, and the other one below."""
+    [(positive, threshold)] = output.thresholds.items()
+    place = output.labels.index(positive)
+    for prediction, row, probability in zip(predictions, rows, raw[:, place].tolist(), strict=True):
+        chosen = place if probability >= threshold else 1 - place
+        prediction.update(label=output.labels[chosen], score=row[chosen])
+
+
+def _as_number(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:
+    if output.interval is None:
+        return [{"value": value} for [value] in rows]
+    half_width = output.interval.half_width
+    return [
+        {"value": value, "interval": [_finite(value - half_width), _finite(value + half_width)]}
+        for [value] in rows
+    ]
+
+
+def _finite(value: float) -> float:
+    return max(-sys.float_info.max, min(value, sys.float_info.max))
+
+
+def _as_labels(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:
+    thresholds = [output.thresholds[label] for label in output.labels]
+    predictions = []
+    for row, probabilities in zip(rows, raw.tolist(), strict=True):
+        ranked = _ranked(row, output.labels)
+        chosen = set(compress(output.labels, map(ge, probabilities, thresholds)))
+        labels = [{"label": label, "score": score} for label, score in ranked if label in chosen]
+        predictions.append({"labels": labels, "probabilities": dict(ranked[:top_k])})
+    return predictions
+
+
+def _ranked(row: Sequence[float], labels: Sequence[str]) -> list[tuple[str, float]]:
+    return sorted(zip(labels, row, strict=True), key=_SCORE, reverse=True)
+
+
+_DECODERS: dict[str, Callable[[Rows, Raw, Output, int | None], list[Prediction]]] = {
+    "label": _as_label,
+    "number": _as_number,
+    "labels": _as_labels,
+}

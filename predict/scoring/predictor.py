@@ -1,0 +1,312 @@
+"""Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic_core import from_json
+
+# Read when onnxruntime is imported, which would report its use to its makers otherwise.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
+
+from predict.contract.artefact import (
+    FEATURES,
+    MODEL,
+    Artefact,
+    ArtefactError,
+    Metadata,
+    load_artefact,
+)
+from predict.contract.features import TextFeatures
+from predict.scoring.inputs import (
+    FieldWarning,
+    Inputs,
+    Instance,
+    InstanceError,
+    TableInputs,
+    TextInputs,
+)
+from predict.scoring.outputs import Prediction, Raw, decode, to_rows
+from predict.scoring.values import PROBLEMS_SHOWN, kind_of, listed
+
+# Golden answers come from another machine perhaps, whose sums round differently. Of a probability; of a number,
+# as a share of the largest answer.
+EXAMPLE_TOLERANCE = 1e-4
+# Golden answers are written with eight digits after the point.
+_EXAMPLE_ROUNDING = 1e-8
+# An example instance longer than this is not repeated in a message.
+_LONGEST_SHOWN_INSTANCE = 2_000
+
+Places = Callable[[int], str]
+_PLACES: Places = "instances.{}".format
+
+
+class Predictor:
+    """One loaded model.
+
+    Attributes:
+        metadata: Its artefact's metadata.
+        labels: In the order of its probabilities; none if it answers a number.
+        seconds_per_instance: How long a single answer took when it was loaded.
+    """
+
+    def __init__(self, artefact: Artefact) -> None:
+        """Load the model of an artefact and replay its golden examples.
+
+        Raises:
+            ArtefactError: The model cannot be loaded, or does not answer as it did after training.
+        """
+        self.metadata: Metadata = artefact.metadata
+        self._output = self.metadata.outputs[0]
+        self.labels = self._output.labels
+        fields = self.metadata.inputs
+        self._text_field = fields[0].name if [field.type for field in fields] == ["text"] else None
+        self._session = _open_session(artefact)
+        self._graph_outputs = [output.name for output in self._session.get_outputs()]
+        self._inputs = _choose_inputs(artefact, self._session)
+        self._replay_examples(artefact.path)
+        self.seconds_per_instance = self._time_examples()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Check an artefact directory and load its model; raise ArtefactError if either fails."""
+        return cls(load_artefact(path))
+
+    def check(self, instances: Sequence[object], places: Places = _PLACES) -> None:
+        """Raise InstanceError, with the first few problems, unless the model can take the instances.
+
+        Args:
+            instances: What somebody sent.
+            places: Index -> how to call the instance there in a message.
+        """
+        problems: list[tuple[str, str]] = []
+        for index, instance in enumerate(instances):
+            if not isinstance(instance, Mapping):
+                problems.append((places(index), f"expected an object, got {kind_of(instance)}"))
+            elif found := self._inputs.problems_of(instance):
+                problems += [(f"{places(index)}.{field}", why) for field, why in found]
+            if len(problems) >= PROBLEMS_SHOWN:
+                break
+        if problems:
+            raise InstanceError(problems[:PROBLEMS_SHOWN])
+
+    def check_texts(
+        self, texts: Sequence[str], places: Places = "texts.{}".format
+    ) -> list[Instance]:
+        """Turn bare texts into instances, or raise InstanceError.
+
+        A text stands for the one text that a model reads; for any other model it is an instance as JSON.
+        """
+        field = self._text_field
+        if field is None:
+            instances = [self._read_instance(text, places(i)) for i, text in enumerate(texts)]
+            self.check(instances, places)
+            return instances
+        empty = [index for index, text in enumerate(texts) if not text.strip()]
+        if empty:
+            raise InstanceError([(places(index), "empty text") for index in empty[:PROBLEMS_SHOWN]])
+        return [{field: text} for text in texts]
+
+    def predict(
+        self, instances: Sequence[Instance], top_k: int | None = None, places: Places = _PLACES
+    ) -> list[Prediction]:
+        """Score instances that `check` has let pass.
+
+        Args:
+            instances: Dicts with a value for every input of the model.
+            top_k: How many labels to list per prediction, the most probable first; None for all.
+            places: Index -> how to call the instance there in a message.
+
+        Returns:
+            One dict an instance, in order: what `outputs.decode` returns, and `warnings` where an instance is
+            unlike what training saw. Of an output with `unsure_below`, a text of unknown words alone is `unsure`,
+            whatever its score.
+
+        Raises:
+            InstanceError: `top_k` is given, but the model answers a number; or the answer is not finite.
+        """
+        if top_k is not None and self._output.type == "number":
+            raise InstanceError(
+                [("top_k", "this model answers a number, it has no labels to list")]
+            )
+        raw, warnings, unknown = self._run(instances)
+        rows = to_rows(raw, self._output)
+        _check_finite(rows, places)
+        predictions = decode(rows, raw, self._output, top_k)
+        for index in unknown:
+            predictions[index]["unsure"] = True
+        for index, found in warnings.items():
+            predictions[index]["warnings"] = found
+        return predictions
+
+    def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
+        """Return what the model puts out, <float64>[num_instances, num_labels], or [num_instances, 1] values."""
+        return self._run(instances)[0].astype(np.float64)
+
+    def example(self, number: int = 0) -> dict[str, Any]:
+        """Return a held-out example as a request, with what is expected of the answer.
+
+        Args:
+            number: Which, from 0.
+
+        Returns:
+            `instances`, and `expected` with `predictions` (what this model answers) and, where it is known,
+            `truth`; both have one element.
+
+        Raises:
+            InstanceError: There are fewer examples.
+        """
+        examples = self.metadata.examples
+        if not 0 <= number < len(examples):
+            count = len(examples)
+            message = f"expected 0 to {count - 1}, for there are {count} examples; got {number}"
+            raise InstanceError([("number", message)])
+        example = examples[number]
+        expected: dict[str, Any] = {"predictions": self.predict([example.instance])}
+        if example.truth is not None:
+            expected["truth"] = [example.truth]
+        return {"instances": [example.instance], "expected": expected}
+
+    def _run(
+        self, instances: Sequence[Instance]
+    ) -> tuple[Raw, dict[int, list[FieldWarning]], list[int]]:
+        """Return what the model puts out, one row an instance; the warnings by row; and the rows it knows nothing of.
+
+        The last are looked for only where an answer can be unsure.
+        """
+        outputs: list[Raw] = []
+        warnings: dict[int, list[FieldWarning]] = {}
+        unknown: list[int] = []
+        done = 0
+        for feeds, unusual in self._inputs.batches(instances):
+            raw = self._session.run(self._graph_outputs, feeds)[0]
+            for row, found in unusual.items():
+                warnings[done + row] = found
+            if self._output.unsure_below is not None:
+                unknown += [done + row for row in self._inputs.unknown_rows(feeds)]
+            done += len(raw)
+            outputs.append(raw)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
+
+    def _read_instance(self, text: str, place: str) -> Instance:
+        """Return the instance that a text is, as JSON."""
+        if not text.lstrip().startswith("{"):
+            names = listed([field.name for field in self.metadata.inputs])
+            message = f"this model takes instances with the fields {names}, not a text"
+            raise InstanceError([(place, f"{message}; {self._shown_example()}")])
+        try:
+            instance: Instance = from_json(text)
+        except ValueError as error:
+            raise InstanceError([(place, f"not JSON: {error}; {self._shown_example()}")]) from None
+        return instance
+
+    def _shown_example(self) -> str:
+        shown = json.dumps(self.metadata.examples[0].instance, ensure_ascii=False)
+        if len(shown) > _LONGEST_SHOWN_INSTANCE:
+            return "GET /predict/example shows one"
+        return f"give one as JSON, such as {shown}"
+
+    def _replay_examples(self, path: Path) -> None:
+        scale = 1.0
+        if self._output.type == "number":
+            scale = max(
+                abs(value) for example in self.metadata.examples for value in example.answer
+            )
+        tolerance = EXAMPLE_TOLERANCE * scale + _EXAMPLE_ROUNDING
+        for number, example in enumerate(self.metadata.examples):
+            shown = f"{path}: golden example {number}"
+            answer = self._replay(example.instance, shown)
+            if answer.shape != (1, self._output.width):
+                of_what = f"{len(self.labels)} labels" if self.labels else "a number"
+                raise ArtefactError(
+                    f"{path}: the model puts out an array of shape {answer.shape}, "
+                    f"expected (1, {self._output.width}) for {of_what}. Train again."
+                )
+            expected = np.array([example.answer])
+            if answer.shape != expected.shape or not np.allclose(
+                answer, expected, rtol=0, atol=tolerance
+            ):
+                raise ArtefactError(
+                    f"{shown} is answered differently here than after training. "
+                    "Serve it with the library versions under `versions` in metadata.json, or train again."
+                )
+
+    def _replay(self, instance: Instance, shown: str) -> npt.NDArray[np.float64]:
+        try:
+            self.check([instance], lambda _: "instance")
+            return self.scores([instance])
+        except InstanceError as error:
+            raise ArtefactError(
+                f"{shown} does not fit the inputs ({error}). Train again."
+            ) from None
+        except Exception as error:  # onnxruntime's own exceptions share no narrower base
+            raise ArtefactError(f"{shown} cannot be answered ({error}). Train again.") from error
+
+    def _time_examples(self) -> float:
+        # They have just been replayed, so nothing is done for the first time; the least disturbed one counts.
+        times = []
+        for example in self.metadata.examples:
+            started = time.perf_counter()
+            self.predict([example.instance])
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+
+def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
+    # Right after the model has emptied the caches, numpy takes seven times as long for a row as this does.
+    if all(map(isfinite, map(sum, rows))):
+        return
+    why = "the model has no finite answer to this instance: a missing or extreme value that it cannot take"
+    failed = [index for index, row in enumerate(rows) if not isfinite(sum(row))]
+    raise InstanceError([(places(index), why) for index in failed[:PROBLEMS_SHOWN]])
+
+
+def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) -> Inputs:
+    """Return the way into the model: that of texts if the artefact has text features, else that of tables."""
+    metadata = artefact.metadata
+    graph_inputs = {graph_input.name: graph_input.type for graph_input in session.get_inputs()}
+    if FEATURES not in metadata.files:
+        try:
+            return TableInputs(metadata.inputs, metadata.derived, graph_inputs)
+        except ValueError as error:
+            raise ArtefactError(
+                f"{artefact.path / MODEL}: {error} ({FEATURES} is not listed, so it is a table model). Train again."
+            ) from None
+    others = [column.name for column in metadata.inputs if column.type != "text"]
+    if others or metadata.derived:
+        raise ArtefactError(
+            f"{artefact.path}: {FEATURES} is for models that read text alone, but this one has other columns. "
+            "Train again."
+        )
+    return TextInputs(metadata.inputs, _read_features(artefact))
+
+
+def _read_features(artefact: Artefact) -> TextFeatures:
+    try:
+        return TextFeatures.read(artefact.path / FEATURES)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtefactError(
+            f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again."
+        ) from None
+
+
+def _open_session(artefact: Artefact) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Small models: handing work to other threads costs more than it saves, and requests have their own.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    file = artefact.path / MODEL
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no narrower base
+        raise ArtefactError(
+            f"{file}: onnxruntime cannot load it ({error}). Train again."
+        ) from error

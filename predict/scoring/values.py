@@ -1,0 +1,133 @@
+"""What a field of an instance may be, by type, and what is said where it is something else."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+
+from predict.contract.artefact import Input
+from predict.contract.columns import parse_date
+
+PROBLEMS_SHOWN = 10
+_SHOWN_LENGTH = 60
+_NAMES_SHOWN = 10
+# Every whole number with fewer bits has a double.
+_MOST_BITS = 1_023
+
+# What is said of a field of each type that is not there, or is something else.
+_EXPECTED = {
+    "text": "a text",
+    "number": "a number",
+    "category": "a string, a whole number or a boolean",
+    "date": "a date such as 2026-01-31 or 2026-01-31T13:05",
+}
+
+
+def shorten(name: str) -> str:
+    """Cut a name that somebody sent, for a message."""
+    return name if len(name) <= _SHOWN_LENGTH else f"{name[:_SHOWN_LENGTH]}…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message; of many the first few."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def kind_of(value: object) -> str:
+    """Return what JSON calls a value, with its article."""
+    kinds = {
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def missing(column: Input) -> str:
+    """Return what is said of a field that is not there."""
+    return f"missing; expected {_EXPECTED[column.type]}{' or null' if column.nullable else ''}"
+
+
+def unknown_fields(instance: Mapping[str, object], fields: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (name, message) pairs for the first few names that are none of the fields."""
+    problems: list[tuple[str, str]] = []
+    for name in instance:
+        if len(problems) >= PROBLEMS_SHOWN:
+            break
+        if name not in fields:
+            close = difflib.get_close_matches(shorten(str(name)), fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {listed(fields)}"
+            problems.append((shorten(str(name)), f"unknown field; {hint}"))
+    return problems
+
+
+def _number_problem(value: object, column: Input) -> str | None:
+    if isinstance(value, float):
+        return None if isfinite(value) else "expected a finite number"
+    if type(value) is int:  # a boolean is an int too
+        return None if value.bit_length() <= _MOST_BITS else "expected a number below 1e308"
+    return _null_or_other(value, column)
+
+
+def _category_problem(value: object, column: Input) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if value.bit_length() <= _MOST_BITS else "expected a whole number below 1e308"
+    if isinstance(value, float):
+        return "expected a string, a whole number or a boolean, got a number with a point"
+    if not isinstance(value, str):
+        return _null_or_other(value, column)
+    if not value or value.isspace():
+        return None if "" in (column.categories or ()) else _empty(column)
+    return None if _is_unicode(value) else "expected Unicode, got a lone surrogate"
+
+
+def _text_problem(value: object, column: Input) -> str | None:
+    if not isinstance(value, str):
+        return _null_or_other(value, column)
+    return _empty(column) if not value or value.isspace() else None
+
+
+def _date_problem(value: object, column: Input) -> str | None:
+    if not isinstance(value, str):
+        return _null_or_other(value, column)
+    text = value.strip()
+    if not text:
+        return _empty(column)
+    try:
+        parse_date(text)
+    except ValueError:
+        return f"expected {_EXPECTED['date']}, got {shorten(text)!r}"
+    return None
+
+
+def _null_or_other(value: object, column: Input) -> str | None:
+    if value is None and column.nullable:
+        return None
+    why = ": it was never missing in training" if value is None else ""
+    return f"expected {_EXPECTED[column.type]}, got {kind_of(value)}{why}"
+
+
+def _empty(column: Input) -> str | None:
+    return None if column.nullable else "empty: it was never missing in training"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# Type -> function that returns why a value will not do for a column, or None.
+PROBLEM_OF: dict[str, Callable[[object, Input], str | None]] = {
+    "number": _number_problem,
+    "category": _category_problem,
+    "text": _text_problem,
+    "date": _date_problem,
+}

@@ -1,0 +1,1 @@
+"""The folder of artefacts: written, described, listed, tracked."""

@@ -1,0 +1,230 @@
+"""Tells MLflow and TensorBoard of a finished run, for people who have them. Neither is needed for anything.
+
+Both are imported only where they are asked for. What is told is read from the artefact, which is there, whole,
+before anything here can fail.
+"""
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from predict.contract.artefact import CONFIGURATION, METADATA, METRICS
+from train.config import load_config
+from train.errors import UserError
+from train.progress import Progress
+
+# Of MLflow: values of parameters may be so long, and a request may hold so many of them, or of metrics.
+_LONGEST_VALUE = 6000
+_PARAMETERS_AT_ONCE = 100
+_METRICS_AT_ONCE = 1000
+_LONGEST_REASON = 300
+# Without these a server that is not there is waited for for minutes, and the makers are told of every use.
+_MLFLOW_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class TrackingError(UserError):
+    """A run cannot be tracked as the configuration asks. Known before it is trained."""
+
+
+def check_tracking(mlflow: str | None, tensorboard: Path | None) -> None:
+    """Find out, before training, whether a run could be tracked.
+
+    Args:
+        mlflow: `tracking.mlflow`: an address, `sqlite:///mlflow.db` or a folder; None for no MLflow.
+        tensorboard: `tracking.tensorboard`: a folder; None for no TensorBoard.
+
+    Raises:
+        TrackingError: What it needs is not installed, or there is a password in the address.
+    """
+    wanted = {"mlflow": mlflow, "tensorboard": tensorboard}
+    for name, place in wanted.items():
+        if place is not None and not _is_installed(name):
+            raise TrackingError(
+                f"tracking.{name}: {name} is not installed here. Install it (.env/dev/bin/pip install {name}), "
+                f"or remove tracking.{name} from the configuration."
+            )
+    if mlflow is not None and _has_password(mlflow):
+        raise TrackingError(
+            "tracking.mlflow: there is a password in the address, which would be copied into every artefact. Of a "
+            "server, put it into the environment as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; a "
+            "database is better put behind `mlflow server`."
+        )
+
+
+def _is_installed(module: str) -> bool:
+    found = importlib.util.find_spec(module)
+    # A folder of that name in the working directory is found too, but has no file.
+    return found is not None and found.origin is not None
+
+
+def _has_password(address: str) -> bool:
+    with suppress(ValueError):  # MLflow says what is wrong with it
+        return urlsplit(address).password is not None
+    return False
+
+
+def track(
+    artefact_dir: Path, mlflow: str | None, tensorboard: Path | None, progress: Progress
+) -> None:
+    """Tell of a finished run; whatever goes wrong is a warning, for the artefact is what counts.
+
+    Args:
+        artefact_dir: What the run wrote.
+        mlflow: As for `check_tracking`.
+        tensorboard: As for `check_tracking`.
+        progress: Hears where it went, or why it did not.
+    """
+    if mlflow is not None:
+        _attempt("mlflow", lambda: _track_with_mlflow(artefact_dir, mlflow), progress)
+    if tensorboard is not None:
+        _attempt("tensorboard", lambda: _write_scalars(artefact_dir, tensorboard), progress)
+
+
+def _attempt(name: str, action: Callable[[], str], progress: Progress) -> None:
+    try:
+        progress.say(f"tracking: {name}: {action()}")
+    except Exception as error:  # whatever a library of others raises, after hours of training
+        reason = (str(error).splitlines() or [""])[0][:_LONGEST_REASON]
+        progress.warn(
+            f"tracking.{name}: {type(error).__name__}: {reason}. The artefact is complete all the same."
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_bytes())
+    return content
+
+
+# -------------------------------------------------------------------- MLflow
+
+
+def _track_with_mlflow(artefact_dir: Path, address: str) -> str:
+    """Make a run in the experiment that is called like the dataset: parameters, metrics, tags and all files."""
+    for key, value in _MLFLOW_SETTINGS.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    metadata = _read(artefact_dir / METADATA)
+    created_ms = int(datetime.fromisoformat(metadata["created_at"]).timestamp() * 1000)
+    # Of its own, without the module's global state: nobody else's run is touched.
+    client = MlflowClient(tracking_uri=address)
+    run = client.create_run(
+        _experiment(client, metadata["dataset"]["name"]),
+        start_time=created_ms - int(1000 * sum(metadata["durations_s"].values())),
+        run_name=metadata["name"],
+        tags=_tags(metadata, artefact_dir),
+    )
+    run_id = run.info.run_id
+    try:
+        parameters = [Param(key, value) for key, value in parameters_of(artefact_dir)]
+        for some in _in_batches(parameters, _PARAMETERS_AT_ONCE):
+            client.log_batch(run_id, params=some)
+        metrics = [
+            Metric(key, value, created_ms, step)
+            for key, value, step in _metrics(metadata, _read(artefact_dir / METRICS))
+        ]
+        for some in _in_batches(metrics, _METRICS_AT_ONCE):
+            client.log_batch(run_id, metrics=some)
+        client.log_artifacts(run_id, str(artefact_dir))
+        client.set_terminated(run_id)
+    except Exception:
+        with suppress(Exception):  # the first failure is the one to hear of
+            client.set_terminated(run_id, "FAILED")
+        raise
+    return f"run {run_id} in {address}"
+
+
+def _in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _experiment(client: Any, dataset: str) -> str:
+    found = client.get_experiment_by_name(dataset)
+    identifier: str = found.experiment_id if found else client.create_experiment(dataset)
+    return identifier
+
+
+def _tags(metadata: Mapping[str, Any], artefact_dir: Path) -> dict[str, str]:
+    git = metadata.get("git") or {}
+    tags = {
+        "artefact": str(artefact_dir.resolve()),
+        "task": metadata["task"],
+        "dataset.sha256": metadata["dataset"]["sha256"],
+        "mlflow.source.git.commit": git.get("commit"),
+        "git.dirty": git.get("dirty"),
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def parameters_of(artefact_dir: Path) -> Iterator[tuple[str, str]]:
+    """Yield (section.key, value) of the configuration that an artefact was trained with, without what is unset."""
+    content = load_config(artefact_dir / CONFIGURATION).model_dump(mode="json")
+    content.pop("tracking", None)
+    yield from _flattened(content)
+
+
+def _flattened(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(value, f"{path}{_as_name(key)}.")
+        elif value not in (None, {}, []):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{path}{_as_name(key)}", text[:_LONGEST_VALUE]
+
+
+def _as_name(text: str) -> str:
+    """Return a name without the characters that MLflow takes in none."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in text).strip("/. ") or "_"
+
+
+def _metrics(
+    metadata: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> Iterator[tuple[str, float, int]]:
+    """Yield (name, value, step): the headline metrics, the stages' seconds, and the losses epoch by epoch."""
+    yield from ((name, value, 0) for name, value in metadata["metrics"].items())
+    for stage, seconds in metadata["durations_s"].items():
+        yield f"seconds.{_as_name(stage)}", seconds, 0
+    for epoch, losses in enumerate(_history(metrics), start=1):
+        yield from ((f"epoch.{name}", value, epoch) for name, value in losses.items())
+
+
+def _history(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, float]]:
+    history: Sequence[Mapping[str, float]] = metrics.get("history") or []
+    return history
+
+
+# --------------------------------------------------------------- TensorBoard
+
+
+def _write_scalars(artefact_dir: Path, folder: Path) -> str:
+    """Write the losses epoch by epoch, and at the last epoch the metrics on the test split.
+
+    Afterwards, from the history: so no model needs a callback.
+    """
+    metadata, history = _read(artefact_dir / METADATA), _history(_read(artefact_dir / METRICS))
+    if not history:
+        return "nothing to draw: this model is not trained in epochs"
+    from tensorboard.summary import Writer
+
+    place = folder / metadata["name"]
+    writer = Writer(str(place))
+    try:
+        for epoch, losses in enumerate(history, start=1):
+            for name, value in losses.items():
+                writer.add_scalar(f"epoch/{name}", value, step=epoch)
+        for name, value in metadata["metrics"].items():
+            writer.add_scalar(f"test/{name}", value, step=len(history))
+    finally:
+        writer.close()
+    return f"{place}; see it with `tensorboard --logdir {folder}`"

@@ -1,0 +1,1 @@
+"""Two artefacts on the same rows."""

@@ -1,0 +1,249 @@
+"""The data layer: the same labelled rows for two artefacts, as either takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predict.contract.artefact import CONFIGURATION, Metadata, Output
+from predict.scoring.predictor import Predictor
+from train.config import ColumnConfig, Columns, ConfigError, TrainConfig, load_config
+from train.data.dataset import Dataset, clean, complete, split_dataset
+from train.data.sources import RawTable, fetch
+from train.errors import UserError
+
+# What a configuration says of how a model is fitted: no matter here, and an older version wrote other keys there.
+_NOT_OF_THE_ROWS = (
+    *("model={}", "features={}", "text_features={}", "embeddings={}", "training={}"),
+    *("imbalance={}", "decision={}", "evaluation={}", "behaviour=null", "search=null"),
+)
+# What decides which rows are left of a table, and in which order.
+_OF_THE_ROWS = ("task", "columns", "where", "min_samples_per_label")
+_NAMES_SHOWN = 10
+
+Rows = npt.NDArray[np.int64]
+
+
+class CompareError(UserError):
+    """Two artefacts that cannot be compared, or that are not as equal as they were said to be."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """An artefact that is loaded; `name` is what messages call it, A or B."""
+
+    path: Path
+    name: str
+    predictor: Predictor
+
+    @property
+    def metadata(self) -> Metadata:
+        """What its artefact says of it."""
+        return self.predictor.metadata
+
+    @property
+    def output(self) -> Output:
+        """What it answers."""
+        return self.metadata.outputs[0]
+
+
+@dataclass(frozen=True)
+class CommonRows:
+    """The same rows, as either model takes them.
+
+    Attributes:
+        places: Their numbers in the cleaned dataset.
+        truths: As an answer would give them.
+    """
+
+    about: str
+    places: Rows
+    truths: list[Any]
+    first: list[dict[str, Any]]
+    second: list[dict[str, Any]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The table that rows are taken from, and whether it is one to compare on or that of a training run."""
+
+    table: RawTable
+    given: bool
+
+
+def gather(first: Model, second: Model, data: Path | None) -> CommonRows:
+    """Return the rows of a file, or the test split of what the first model was trained on.
+
+    Raises:
+        CompareError: The inputs of the two do not fit the same rows, or the first one's rows cannot be read.
+        UserError: The file cannot be read, or is not labelled.
+    """
+    config = _config_of(first, data)
+    try:
+        source = _Source(fetch(config), data is not None)
+        dataset = _read(source, first, config)
+        places = np.arange(len(dataset)) if source.given else split_dataset(dataset, config).test
+    except UserError as error:
+        if data is not None:
+            raise
+        raise CompareError(
+            f"{error}\n  This is what {first.path} was trained on. Other rows can be given with --data FILE."
+        ) from None
+    notes = [f"rows left out, {why}: {count:,}" for why, count in dataset.dropped.items()]
+    view = _view_of(second, source, config, dataset)
+    return CommonRows(
+        about=f"{dataset.name}, {'all rows' if source.given else 'test split'}",
+        places=places,
+        truths=[dataset.truth(place) for place in places],
+        first=_instances_for(first, dataset, places, first),
+        second=_instances_for(second, dataset, places, first, view),
+        notes=[
+            *(notes if source.given else []),
+            *_knowledge((first, second), source, view, places),
+        ],
+    )
+
+
+def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
+    """Return what says how the rows of a model, or of a file for it, are read."""
+    file = model.path / CONFIGURATION
+    if data is None:
+        return complete(load_config(file, _NOT_OF_THE_ROWS))
+    try:
+        stored = load_config(file, _NOT_OF_THE_ROWS)
+    except ConfigError:  # its inputs are in the metadata anyway
+        stored = TrainConfig(dataset=str(data))
+    return stored.model_copy(
+        update={
+            "dataset": str(data),
+            "sha256": None,
+            "task": model.metadata.task,
+            "where": {},
+            "min_samples_per_label": 1,
+            "columns": Columns(
+                label=model.output.name,
+                separator=stored.columns.separator if stored.columns else ",",
+                inputs={
+                    field.name: ColumnConfig(type=field.type) for field in model.metadata.inputs
+                },
+            ),
+        }
+    )
+
+
+def _read(source: _Source, model: Model, config: TrainConfig) -> Dataset:
+    table = source.table
+    if source.given:  # other columns are none of a model's business
+        wanted = [*(field.name for field in model.metadata.inputs), str(_label_of(config))]
+        kept = [name for name in table.frame.columns if name in wanted]
+        table = replace(table, frame=table.frame[kept])
+    return clean(table, config)
+
+
+def _label_of(config: TrainConfig) -> str | None:
+    return config.columns.label if config.columns else None
+
+
+def _view_of(
+    model: Model, source: _Source, config: TrainConfig, dataset: Dataset
+) -> Dataset | None:
+    """Return A's rows as another model's own configuration reads them; None if that gives other rows."""
+    if not source.given and model.metadata.dataset.get("sha256") != source.table.sha256:
+        return None
+    try:
+        own = _config_of(model, Path(source.table.name) if source.given else None)
+        if source.given and own.columns and config.columns:  # the label is where A has it
+            columns = own.columns.model_copy(update={"label": config.columns.label})
+            own = own.model_copy(update={"columns": columns})
+        if all(getattr(own, key) == getattr(config, key) for key in _OF_THE_ROWS):
+            return dataset
+        view = _read(source, model, own)
+    except UserError:
+        return None
+    same = view.label_names == dataset.label_names and np.array_equal(view.targets, dataset.targets)
+    return view if same else None
+
+
+def _instances_for(
+    model: Model, dataset: Dataset, places: Rows, of: Model, view: Dataset | None = None
+) -> list[dict[str, Any]]:
+    """Return rows as a model takes them: from the columns of A, or else as the model itself reads the same rows."""
+    wanted = {field.name: field.type for field in model.metadata.inputs}
+    instances = dataset.instances(places)
+    if all(dataset.kinds.get(name) == kind for name, kind in wanted.items()):
+        return project(instances, model)
+    if list(wanted.values()) == list(dataset.kinds.values()) == ["text"]:
+        [field], [known] = wanted, dataset.kinds
+        return [{field: instance[known]} for instance in instances]
+    if view is not None and all(view.kinds.get(name) == kind for name, kind in wanted.items()):
+        return project(view.instances(places), model)
+    lacking = [name for name in wanted if name not in dataset.kinds]
+    others = [
+        f"{name} ({kind} for {model.name}, {dataset.kinds[name]} for {of.name})"
+        for name, kind in wanted.items()
+        if name in dataset.kinds and dataset.kinds[name] != kind
+    ]
+    what = [f"{model.name} also reads {listed(lacking)}"] if lacking else []
+    what += [f"columns are of other types: {listed(others)}"] if others else []
+    raise CompareError(
+        f"the inputs of {of.path} (A) and {model.path} (B) do not fit: {'; '.join(what)}. "
+        "Give rows that have the columns of both with --data FILE."
+    )
+
+
+def project(instances: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+    """Return of each instance what a model reads; KeyError if that is not there."""
+    fields = [field.name for field in model.metadata.inputs]
+    return [{name: instance[name] for name in fields} for instance in instances]
+
+
+def _knowledge(
+    models: tuple[Model, Model], source: _Source, view: Dataset | None, places: Rows
+) -> list[str]:
+    """Say which model may have been trained on some of the rows."""
+    now = source.table.sha256
+    then = [model.metadata.dataset.get("sha256") for model in models]
+    if source.given:
+        return [
+            f"{model.name} was trained on this very file, and knows most of its rows"
+            for model, sha256 in zip(models, then, strict=True)
+            if sha256 == now
+        ]
+    notes = []
+    if then[0] not in (None, now):
+        notes.append(
+            f"the data are not those that A was trained on (SHA-256 {now[:12]}…, then {then[0][:12]}…): "
+            "it may know some of these rows"
+        )
+    if then[1] != now:
+        name = models[1].metadata.dataset.get("name", "unknown")
+        notes.append(
+            f"B was trained on other data ({name}): whether it knows some of these rows cannot be told"
+        )
+    else:
+        notes += _overlap(models[1], view, places)
+    return notes
+
+
+def _overlap(second: Model, view: Dataset | None, places: Rows) -> list[str]:
+    """Say how many of A's test rows B was trained on, for its split is another one."""
+    if view is None:
+        return ["B was trained on other rows of the same data: it may know some of these"]
+    split = split_dataset(view, _config_of(second))
+    count = int(np.isin(places, np.concatenate([split.train, split.validation])).sum())
+    if not count:
+        return []
+    return [
+        f"B was trained on {count:,} of these {len(places):,} rows, for its split is another one: "
+        "it looks better than it is"
+    ]
+
+
+def listed(names: Sequence[str], most: int = _NAMES_SHOWN) -> str:
+    """Return names as a sentence lists them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

@@ -1,0 +1,332 @@
+"""The data layer: what the columns of a table are. Inferred or declared, checked, and described for serving."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow
+
+from predict.contract.artefact import Input
+from train.config import ColumnConfig, Columns
+
+# What stands for a missing number or date in files of others. In a column of texts they may be words.
+_MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))
+# Up to so many different texts are categories whatever the number of rows, up to so many at most.
+_FEW_CATEGORIES, _MOST_CATEGORIES = 20, 1000
+# A column of categories repeats each of them so often, on average.
+_ROWS_PER_CATEGORY = 10
+_WORDS_OF_A_TEXT = 3.0
+_SHOWN, _LONGEST = 3, 80
+
+Kind = str
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The inputs of a table: their types, and their values as such.
+
+    Attributes:
+        kinds: Column -> number, category, text or date, in the order of the table.
+        values: A number is float64 with NaN for missing; anything else a str, empty for missing.
+        ignored: Column -> why it is not an input.
+    """
+
+    kinds: dict[str, Kind]
+    values: pd.DataFrame
+    ignored: dict[str, str]
+
+
+def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str]]:
+    """Give every column but the label a type, declared or inferred, and its values that type.
+
+    Returns:
+        The typed columns; and what is wrong with them by what was declared, a sentence each.
+    """
+    kinds: dict[str, Kind] = {}
+    values: dict[str, Any] = {}
+    ignored: dict[str, str] = {}
+    problems: list[str] = []
+    texts = columns.text or []
+    for name in _inputs_of(frame, columns):
+        declared = columns.inputs.get(name, ColumnConfig())
+        kind: Kind = declared.kind or ("text" if name in texts else "")
+        reason = "as declared"
+        nested = [] if kind == "ignore" else find_nested(frame[name])
+        if nested:
+            problems.append(f"{name}: {nested[0]}. Flatten the column, or declare {name}: ignore")
+            continue
+        if not kind:
+            kind, reason = _infer(frame[name])
+        if kind != "ignore":
+            kinds[name] = kind
+            values[name], wrong = _convert(frame[name], kind)
+            wrong += _check(values[name], declared)
+        else:
+            ignored[name] = reason
+            wrong = _check_missing(as_text(frame[name]).str.strip(), declared)
+        problems += [f"{name}: {problem}" for problem in wrong]
+    return Typed(kinds, pd.DataFrame(values, index=frame.index), ignored), problems
+
+
+def describe_inputs(
+    kinds: Mapping[str, Kind],
+    frame: pd.DataFrame,
+    training_rows: npt.NDArray[np.int64],
+    columns: Columns,
+) -> list[Input]:
+    """Describe the inputs for whoever asks the model: what was declared, or else what training saw."""
+    return [
+        _describe(name, kind, frame[name], training_rows, columns.inputs.get(name, ColumnConfig()))
+        for name, kind in kinds.items()
+    ]
+
+
+def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Return which values of a typed column are missing; a text of blanks is."""
+    return values.isna() if values.dtype == float else values.str.strip() == ""
+
+
+def is_missing_token(texts: "pd.Series[str]") -> "pd.Series[bool]":
+    """Return which texts stand for a missing number or date, such as n/a."""
+    return texts.str.lower().isin(_MISSING)
+
+
+def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column as strings; what is missing becomes the empty string, and 3.0 is 3."""
+    if isinstance(column.dtype, pd.StringDtype):  # of pyarrow, in a fraction of the time
+        return column.fillna("")
+    known = column.notna().tolist()
+    values = column.astype(object).tolist()
+    shown = [_as_text(value) if there else "" for value, there in zip(values, known, strict=True)]
+    return pd.Series(shown, column.index, dtype=object)
+
+
+def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[bool]"]:
+    """Read numbers as Python and JSON do, to the last bit.
+
+    Returns:
+        The numbers, NaN where one is missing; and where there is something that is no number.
+    """
+    try:
+        return _cast(texts), pd.Series(False, texts.index)
+    except ValueError:
+        texts = texts.str.strip()
+    missing = is_missing_token(texts)
+    known = texts.mask(missing, "nan")
+    try:
+        numbers = _cast(known)
+    except ValueError:
+        numbers = pd.Series([_as_number(text) for text in known.tolist()], texts.index, dtype=float)
+    return numbers, numbers.isna() & ~missing
+
+
+def find_nested(column: "pd.Series[Any]") -> list[str]:
+    """Say which values of a column are lists, objects or bytes, which no column of a table may hold."""
+    if column.dtype != object:
+        return []
+    wrong = column.map(lambda value: isinstance(value, (list, tuple, dict, np.ndarray, bytes)))
+    return _rows(column.map(repr), wrong, "a list, an object or bytes") if wrong.any() else []
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"  # as a request will say it
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _cast(texts: "pd.Series[str]") -> "pd.Series[float]":
+    """Read numbers fast; raise ValueError if there is anything else, blanks included."""
+    numbers = pyarrow.array(texts, pyarrow.large_string()).cast(pyarrow.float64())
+    return pd.Series(numbers.to_numpy(zero_copy_only=False), texts.index)
+
+
+def _as_number(text: str) -> float:
+    try:
+        return math.nan if "_" in text else float(text)  # Python reads 1_2 as 12
+    except ValueError:
+        return math.nan
+
+
+def _inputs_of(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    if columns.text is None:
+        return [name for name in frame.columns if name != columns.label]
+    return list(dict.fromkeys([*columns.text, *columns.inputs]))  # none of them is the label
+
+
+def _infer(column: "pd.Series[Any]") -> tuple[Kind, str]:
+    """Return a type; for `ignore` also why."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "category", ""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return "date", ""
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return _infer_from_texts(as_text(column).str.strip())
+    return _infer_number(column.astype(float))
+
+
+def _infer_number(numbers: "pd.Series[float]") -> tuple[Kind, str]:
+    known = numbers.dropna()
+    if known.empty:
+        return "ignore", "empty in every row"
+    if known.nunique() == 1 and len(known) == len(numbers):
+        return "ignore", "the same in every row"
+    consecutive = (
+        len(known) == len(numbers)
+        and len(known) > _FEW_CATEGORIES
+        and known.max() - known.min() + 1 == len(known)
+        and bool((known % 1 == 0).all())
+        and known.is_unique
+    )
+    return ("ignore", "it numbers the rows") if consecutive else ("number", "")
+
+
+def _infer_from_texts(texts: "pd.Series[str]") -> tuple[Kind, str]:
+    numbers, other = as_numbers(texts)
+    if not other.any() and not np.isinf(numbers).any():
+        return _infer_number(numbers)
+    known = texts[~is_missing_token(texts)]
+    if known.map(_is_date).all():
+        return "date", ""
+    known = texts[texts != ""]
+    different = known.nunique()
+    if different == 1 and len(known) == len(texts):
+        return "ignore", "the same in every row"
+    most = max(_FEW_CATEGORIES, min(_MOST_CATEGORIES, len(known) // _ROWS_PER_CATEGORY))
+    if different <= most:
+        return "category", ""
+    if known.str.count(r"\S+").mean() >= _WORDS_OF_A_TEXT:
+        return "text", ""
+    return "ignore", _why_nothing(known, other | np.isinf(numbers))
+
+
+def _why_nothing(known: "pd.Series[str]", no_number: "pd.Series[bool]") -> str:
+    wrong = known[no_number[known.index]]
+    if len(wrong) < len(known) / 2:
+        verb = "is not" if len(wrong) == 1 else "are not"
+        return (
+            f"numbers, but {len(wrong):,} of {len(known):,} {verb}, such as {_shown(wrong.iloc[0])}"
+        )
+    return (
+        f"{known.nunique():,} different values in {len(known):,} rows: "
+        "too many for categories, too short for texts"
+    )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _convert(column: "pd.Series[Any]", kind: Kind) -> tuple["pd.Series[Any]", list[str]]:
+    """Return the values of a column as its type, and what could not be read as such."""
+    if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
+        return _finite(column.astype(float))
+    texts = as_text(column)
+    if kind == "text":
+        return texts.astype(object), []
+    texts = texts.str.strip()
+    if kind == "category":
+        return texts.astype(object), []
+    if kind == "number":
+        numbers, wrong = as_numbers(texts)
+        values, infinite = _finite(numbers)
+        return values, [*_rows(texts, wrong, "not a number"), *infinite]
+    missing = is_missing_token(texts)
+    dates = texts.mask(missing, "").astype(object)
+    wrong = ~missing & ~dates.map(_is_date)
+    return dates, _rows(texts, wrong, "not an ISO 8601 date (2024-01-31)")
+
+
+def _finite(numbers: "pd.Series[float]") -> tuple["pd.Series[float]", list[str]]:
+    return numbers, _rows(numbers, numbers.abs() == math.inf, "not finite")
+
+
+def _check(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str]:
+    """Compare the values of a column with what was declared of them."""
+    problems = []
+    if values.dtype == float:
+        if declared.minimum is not None:
+            below = values < declared.minimum
+            problems += _rows(values, below, f"below the minimum {declared.minimum:g}")
+        if declared.maximum is not None:
+            above = values > declared.maximum
+            problems += _rows(values, above, f"above the maximum {declared.maximum:g}")
+    elif declared.categories is not None:
+        other = (values != "") & ~values.isin(declared.categories)
+        problems += _rows(values, other, f"none of {', '.join(declared.categories)}")
+    return problems + _check_missing(values, declared)
+
+
+def _check_missing(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str]:
+    share = float(is_missing(values).mean()) if len(values) else 0.0
+    if declared.max_missing is None or share <= declared.max_missing:
+        return []
+    return [f"missing in {share:.1%} of the rows, at most {declared.max_missing:.1%} is declared"]
+
+
+def _rows(values: "pd.Series[Any]", wrong: "pd.Series[bool]", what: str) -> list[str]:
+    if not wrong.any():
+        return []
+    found = ", ".join(map(_shown, values[wrong].unique().tolist()[:_SHOWN]))
+    first = int(values.index[wrong.to_numpy()][0]) + 1
+    count = int(wrong.sum())
+    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+    return [f"{rows} {what}, the first is row {first}: {found}"]
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+
+
+def _describe(
+    name: str,
+    kind: Kind,
+    values: "pd.Series[Any]",
+    training_rows: npt.NDArray[np.int64],
+    declared: ColumnConfig,
+) -> Input:
+    missing = is_missing(values)
+    seen = values.iloc[training_rows][~missing.iloc[training_rows]]
+    schema: dict[str, Any] = {
+        "name": name,
+        "type": kind,
+        "nullable": bool(missing.any() or declared.max_missing),
+        "missing_share": round(float(missing.iloc[training_rows].mean()), 6),
+    }
+    if kind == "number":
+        smallest, largest = (seen.min(), seen.max()) if len(seen) else (None, None)
+        schema["minimum"] = smallest if declared.minimum is None else declared.minimum
+        schema["maximum"] = largest if declared.maximum is None else declared.maximum
+    if kind == "category":
+        schema["categories"] = declared.categories or sorted(seen.unique())
+    return Input(**schema)
+
+
+def summarise(kinds: Mapping[str, Kind], ignored: Mapping[str, str]) -> list[str]:
+    """Say in a line or two what the columns are taken for."""
+    lines = []
+    for kind in ("number", "category", "text", "date"):
+        names = [name for name, found in kinds.items() if found == kind]
+        if names:
+            plural = {"category": "categories"}.get(kind, f"{kind}s") if len(names) > 1 else kind
+            lines.append(f"{len(names)} {plural}: {_listed(names)}")
+    lines += [f"ignored: {name} ({reason})" for name, reason in ignored.items()]
+    return lines
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,1 @@
+"""The family of texts: Keras on gensim vectors."""

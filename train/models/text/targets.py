@@ -1,0 +1,53 @@
+"""Labels as the text model's loss wants them: yes or no, how much a row counts, and the prior. No Keras here.
+
+A row with exactly one label and one with any number of them differ in nothing but how many are yes.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from train.config import TrainConfig
+from train.data.dataset import Dataset
+
+Floats = npt.NDArray[np.float32]
+
+
+def as_yes_and_no(dataset: Dataset) -> Floats:
+    """Return 1 for the labels that a row has and 0 for the others, <float32>[num_rows, num_labels]."""
+    num_labels = len(dataset.label_names)
+    several = dataset.targets.ndim == 2
+    targets: Floats = (
+        dataset.targets.astype(np.float32)
+        if several
+        else np.eye(num_labels, dtype=np.float32)[dataset.targets]
+    )
+    return targets
+
+
+def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig) -> Floats:
+    """Return <float32>[num_rows], with a mean of 1 over `rows`; all 1 unless `imbalance.class_weights` says more.
+
+    Balanced weights are for rows with exactly one label: there, every label weighs the same in sum.
+    """
+    weights = np.ones(len(dataset.targets), np.float32)
+    if config.imbalance.class_weights == "balanced":
+        counts = np.bincount(dataset.targets[rows], minlength=len(dataset.label_names))
+        weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.targets].astype(
+            np.float32
+        )
+    return weights
+
+
+def label_shares(targets: Floats, weights: Floats) -> Floats:
+    """Return in which share of the weighted rows every label is a yes, <float32>[num_labels]."""
+    shares: Floats = np.average(targets, axis=0, weights=weights).astype(np.float32)
+    return shares
+
+
+def loss_of_prior(shares: Floats) -> float:
+    """Return the squared hinge loss, summed over the labels, if every row were answered with these shares.
+
+    The best constant margin for a label of share p is 2p - 1, and costs p (2 - 2p)² + (1 - p) (2p)² = 4p (1 - p).
+    """
+    exact = shares.astype(np.float64)
+    return float((4 * exact * (1 - exact)).sum())

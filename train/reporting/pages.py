@@ -1,0 +1,18 @@
+"""HTML pages from the templates of this package: escaped, and strict about what is missing."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Return a page; `values` are there in the templates that it includes, too, and in their macros."""
+    environment = Environment(
+        loader=PackageLoader("train.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= values
+    return environment.get_template(template).render()
