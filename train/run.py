@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predict.contract.artefact import CONFIGURATION, METRICS, REPORT
+from predict.contract.artefact import CONFIGURATION, KIND_OF_TASK, METRICS, REPORT
 from predict.scoring.predictor import Predictor
 from train.acceptance import behaviour, gate
 from train.artefacts import tracking
@@ -31,7 +31,6 @@ from train.reporting.report import render_report, show_value
 _GOLDEN_EXAMPLES = 5
 _GOLDEN_LENGTH = 500
 _NAMES_SHOWN = 5
-_OUTPUT = {"classification": "label", "regression": "number", "multilabel": "labels"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def run(config: TrainConfig, progress: Progress) -> RunResult:
     artefact_dir = _export(trained, requested, progress)
     tracking.track(artefact_dir, config.tracking.mlflow, config.tracking.tensorboard, progress)
     failed = [verdict["check"] for verdict in metrics.get("gate", []) if not verdict["passed"]]
-    return RunResult(artefact_dir, metrics, list(dataset.kinds.values()) == ["text"], failed)
+    return RunResult(artefact_dir, metrics, list(dataset.column_types.values()) == ["text"], failed)
 
 
 def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Dataset, Split]:
@@ -145,8 +144,8 @@ def _tell(dataset: Dataset, split: Split, progress: Progress) -> None:
     )
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
-    if set(dataset.kinds.values()) != {"text"}:
-        for line in summarise(dataset.kinds, dataset.ignored):
+    if set(dataset.column_types.values()) != {"text"}:
+        for line in summarise(dataset.column_types, dataset.ignored):
             progress.say(f"columns: {line}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} labels taken off rows for being too rare")
@@ -323,7 +322,7 @@ def _describe(trained: _Trained, requested: str) -> dict[str, Any]:
     golden = _golden(trained.instances)
     output = {
         "name": dataset.columns.label,
-        "type": _OUTPUT[str(config.task)],
+        "type": KIND_OF_TASK[str(config.task)],
         "labels": dataset.label_names,
         **trained.decision.describe(),
     }

@@ -56,6 +56,13 @@ class _Part(BaseModel):
 
 
 ColumnType = Literal["text", "number", "category", "date"]
+# What a model answers: one label of several, a number, or any number of labels.
+Kind = Literal["label", "number", "labels"]
+KIND_OF_TASK: dict[str, Kind] = {
+    "classification": "label",
+    "regression": "number",
+    "multilabel": "labels",
+}
 
 
 class Input(_Part):
@@ -119,7 +126,7 @@ class Output(_Part):
     """What a prediction is: one label of several, a number, or any number of labels."""
 
     name: str
-    type: Literal["label", "number", "labels"]
+    type: Kind
     # In the order of the model's probabilities; a number has none.
     labels: list[str] = []
     # Probability from which on a label is given. "label": none, or that of one of two; "labels": of each.
@@ -128,6 +135,11 @@ class Output(_Part):
     interval: Interval | None = None
     # Of a label: answers with a lower score are marked as unsure.
     unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of answer."""
+        return self.type
 
     @property
     def width(self) -> int:
@@ -174,10 +186,6 @@ class Example(_Part):
     truth: Any = None
 
 
-# What each task answers.
-_OUTPUT_OF_TASK = {"classification": "label", "regression": "number", "multilabel": "labels"}
-
-
 class Metadata(_Part):
     """`metadata.json`. What serving needs is typed here; what only people read is kept as it is."""
 
@@ -205,7 +213,7 @@ class Metadata(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         column_types(self.inputs, self.derived)
-        expected = _OUTPUT_OF_TASK[self.task]
+        expected = KIND_OF_TASK[self.task]
         if self.outputs[0].type != expected:
             raise ValueError(
                 f"outputs: the task {self.task} answers a {expected}, got {self.outputs[0].type}"
@@ -260,6 +268,29 @@ def column_types(inputs: Sequence[Input], derived: Sequence[Derived]) -> dict[st
                 )
         types[column.name] = recipe.gives
     return types
+
+
+def text_column(types: Mapping[str, str]) -> str | None:
+    """Return the one column of a model that reads a single text; None for any other model.
+
+    Args:
+        types: The type of every input, by name.
+
+    >>> text_column({"title": "text"})
+    'title'
+    >>> text_column({"title": "text", "votes": "number"})
+    """
+    [*names] = types
+    return names[0] if [types[name] for name in names] == ["text"] else None
+
+
+def reads_only_texts(types: Mapping[str, str]) -> bool:
+    """Return whether every input of a model is a text: its rows then count as texts, not as rows of a table.
+
+    Args:
+        types: The type of every input, by name.
+    """
+    return set(types.values()) == {"text"}
 
 
 def _check_distinct(names: Sequence[str], what: str) -> None:

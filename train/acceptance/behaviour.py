@@ -88,7 +88,7 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
     if behaviour is None:
         return
     problems = _example_problems(behaviour.must_be, config, dataset)
-    if behaviour.invariant_to and "text" not in dataset.kinds.values():
+    if behaviour.invariant_to and "text" not in dataset.column_types.values():
         problems.append(("invariant_to", "the dataset has no column of texts."))
     for index, pair in enumerate(behaviour.swaps):
         problems += [(f"swaps.{index}", why) for why in _swap_problems(pair, dataset)]
@@ -301,7 +301,7 @@ def _example_problems(
         place = f"must_be.{index}"
         instance = example.instance
         if example.text is not None and (instance := _as_instance(example.text, dataset)) is None:
-            columns = ", ".join(dataset.kinds)
+            columns = ", ".join(dataset.column_types)
             problems.append((f"{place}.text", f"the columns are {columns}; give an instance."))
         if inputs is not None and instance is not None:
             key = "text" if example.instance is None else "instance"
@@ -315,14 +315,16 @@ def _example_problems(
 
 def _as_instance(text: str, dataset: Dataset) -> Instance | None:
     return (
-        {name: text for name in dataset.kinds} if list(dataset.kinds.values()) == ["text"] else None
+        {name: text for name in dataset.column_types}
+        if list(dataset.column_types.values()) == ["text"]
+        else None
     )
 
 
 def _inputs(config: TrainConfig, dataset: Dataset) -> TextInputs | TableInputs:
     """Return what will judge the instances when they are served."""
     described = describe_inputs(
-        dataset.kinds, dataset.frame, np.arange(len(dataset)), dataset.columns
+        dataset.column_types, dataset.frame, np.arange(len(dataset)), dataset.columns
     )
     if config.model.pipeline != WIDE_AND_DEEP:
         return TableInputs(described, [], {})
@@ -363,7 +365,7 @@ def _swap_problems(pair: Sequence[str], dataset: Dataset) -> list[str]:
     if columns_with(first, second, dataset):
         return []
     either = whole_words(first, second).pattern
-    texts = [dataset.frame[name] for name, kind in dataset.kinds.items() if kind == "text"]
+    texts = [dataset.frame[name] for name, kind in dataset.column_types.items() if kind == "text"]
     if any(column.str.contains(either, case=False, regex=True).any() for column in texts):
         return []
     return [f"neither a text has {first!r} or {second!r} nor a column both as categories."]
@@ -372,12 +374,12 @@ def _swap_problems(pair: Sequence[str], dataset: Dataset) -> list[str]:
 def _direction_problems(direction: Direction, dataset: Dataset) -> list[Problem]:
     name = direction.column
     problems = _label_problems(direction.label, dataset)
-    kind = dataset.kinds.get(name)
+    kind = dataset.column_types.get(name)
     if kind is None:
         why = dataset.ignored.get(name)
         hint = f" It is ignored: {why}; see columns.inputs." if why else ""
         return [
-            ("column", f"no column {name!r}.{hint or _hint(name, list(dataset.kinds))}"),
+            ("column", f"no column {name!r}.{hint or _hint(name, list(dataset.column_types))}"),
             *problems,
         ]
     if direction.by is not None:

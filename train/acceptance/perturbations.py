@@ -21,7 +21,7 @@ _LETTERS = re.compile(rf"[^\W\d_]{{{_LONG_WORD},}}")
 
 def invariances(behaviour: BehaviourConfig, dataset: Dataset) -> Iterator[tuple[str, Change]]:
     """Yield every change that must not change the answer, with its name."""
-    texts = [name for name, kind in dataset.kinds.items() if kind == "text"]
+    texts = [name for name, kind in dataset.column_types.items() if kind == "text"]
     for name in behaviour.invariant_to:
         if name == "typos":
             yield name, partial(_with_typo, texts)
@@ -114,7 +114,7 @@ def as_moved(direction: Direction, instance: Instance) -> list[Instance]:
 def categories_of(dataset: Dataset) -> dict[str, list[str]]:
     """Return column -> its categories, declared or found, for every column that has any."""
     found = {}
-    for name, kind in dataset.kinds.items():
+    for name, kind in dataset.column_types.items():
         if kind == "category":
             values = dataset.frame[name]
             declared = (

@@ -174,18 +174,20 @@ def _instances_for(
     """Return rows as a model takes them: from the columns of A, or else as the model itself reads the same rows."""
     wanted = {field.name: field.type for field in model.metadata.inputs}
     instances = dataset.instances(places)
-    if all(dataset.kinds.get(name) == kind for name, kind in wanted.items()):
+    if all(dataset.column_types.get(name) == kind for name, kind in wanted.items()):
         return project(instances, model)
-    if list(wanted.values()) == list(dataset.kinds.values()) == ["text"]:
-        [field], [known] = wanted, dataset.kinds
+    if list(wanted.values()) == list(dataset.column_types.values()) == ["text"]:
+        [field], [known] = wanted, dataset.column_types
         return [{field: instance[known]} for instance in instances]
-    if view is not None and all(view.kinds.get(name) == kind for name, kind in wanted.items()):
+    if view is not None and all(
+        view.column_types.get(name) == kind for name, kind in wanted.items()
+    ):
         return project(view.instances(places), model)
-    lacking = [name for name in wanted if name not in dataset.kinds]
+    lacking = [name for name in wanted if name not in dataset.column_types]
     others = [
-        f"{name} ({kind} for {model.name}, {dataset.kinds[name]} for {of.name})"
+        f"{name} ({kind} for {model.name}, {dataset.column_types[name]} for {of.name})"
         for name, kind in wanted.items()
-        if name in dataset.kinds and dataset.kinds[name] != kind
+        if name in dataset.column_types and dataset.column_types[name] != kind
     ]
     what = [f"{model.name} also reads {listed(lacking)}"] if lacking else []
     what += [f"columns are of other types: {listed(others)}"] if others else []

@@ -38,7 +38,7 @@ class Dataset:
 
     Attributes:
         frame: The inputs, a column each: numbers as float64, anything else as str.
-        kinds: Input -> number, category, text or date, in the order of the columns.
+        column_types: Input -> number, category, text or date, in the order of the columns.
         targets: What is to be predicted. Classification: <int64>[num_rows], indices into `label_names`;
             several labels at once: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
         label_names: In alphabetical order; empty for a regression.
@@ -54,7 +54,7 @@ class Dataset:
     source: str
     sha256: str
     frame: pd.DataFrame
-    kinds: dict[str, str]
+    column_types: dict[str, str]
     columns: Columns
     targets: npt.NDArray[Any]
     label_names: list[str]
@@ -74,16 +74,16 @@ class Dataset:
     def texts(self, rows: npt.NDArray[np.int64] | None = None) -> list[str]:
         """Return one text a row, of all or the given rows: its columns as the predictor joins them."""
         frame = self.frame if rows is None else self.frame.iloc[rows]
-        columns = [frame[name].tolist() for name in self.kinds]
+        columns = [frame[name].tolist() for name in self.column_types]
         return columns[0] if len(columns) == 1 else list(map("\n".join, zip(*columns, strict=True)))
 
     def instances(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return rows as a request would send them."""
         columns = [
             _as_json(self.frame[name].iloc[rows].tolist(), kind)
-            for name, kind in self.kinds.items()
+            for name, kind in self.column_types.items()
         ]
-        return [dict(zip(self.kinds, values, strict=True)) for values in zip(*columns, strict=True)]
+        return [dict(zip(self.column_types, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def truth(self, row: int) -> Any:
         """Return the target of a row as an answer would give it."""
@@ -241,7 +241,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     _require_rows(table, rows)
     typed = _type_inputs(table, rows.frame, columns)
     rows.frame = typed.values
-    of_texts = set(typed.kinds.values()) == {"text"}
+    of_texts = set(typed.column_types.values()) == {"text"}
     rows.drop(_is_blank(rows.frame), "text empty" if of_texts else "every input missing")
     _require_rows(table, rows)
     duplicated = pd.concat([rows.frame, rows.labels.rename(None)], axis=1).duplicated()
@@ -254,7 +254,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         source=table.source,
         sha256=table.sha256,
         frame=rows.frame.reset_index(drop=True),
-        kinds=typed.kinds,
+        column_types=typed.column_types,
         columns=columns,
         targets=targets.values,
         label_names=targets.label_names,
@@ -413,7 +413,7 @@ def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Type
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise DatasetError("\n  ".join([f"{table.name}: {count} with the columns", *problems]))
-    if not typed.kinds:
+    if not typed.column_types:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in typed.ignored.items())
         raise DatasetError(
             f"{table.name}: no column is left to learn from ({reasons or 'there is only the label'}). "

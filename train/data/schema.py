@@ -31,12 +31,12 @@ class Typed:
     """The inputs of a table: their types, and their values as such.
 
     Attributes:
-        kinds: Column -> number, category, text or date, in the order of the table.
+        column_types: Column -> number, category, text or date, in the order of the table.
         values: A number is float64 with NaN for missing; anything else a str, empty for missing.
         ignored: Column -> why it is not an input.
     """
 
-    kinds: dict[str, Kind]
+    column_types: dict[str, Kind]
     values: pd.DataFrame
     ignored: dict[str, str]
 
@@ -47,7 +47,7 @@ def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str
     Returns:
         The typed columns; and what is wrong with them by what was declared, a sentence each.
     """
-    kinds: dict[str, Kind] = {}
+    column_types: dict[str, Kind] = {}
     values: dict[str, Any] = {}
     ignored: dict[str, str] = {}
     problems: list[str] = []
@@ -63,18 +63,18 @@ def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str
         if not kind:
             kind, reason = _infer(frame[name])
         if kind != "ignore":
-            kinds[name] = kind
+            column_types[name] = kind
             values[name], wrong = _convert(frame[name], kind)
             wrong += _check(values[name], declared)
         else:
             ignored[name] = reason
             wrong = _check_missing(as_text(frame[name]).str.strip(), declared)
         problems += [f"{name}: {problem}" for problem in wrong]
-    return Typed(kinds, pd.DataFrame(values, index=frame.index), ignored), problems
+    return Typed(column_types, pd.DataFrame(values, index=frame.index), ignored), problems
 
 
 def describe_inputs(
-    kinds: Mapping[str, Kind],
+    column_types: Mapping[str, Kind],
     frame: pd.DataFrame,
     training_rows: npt.NDArray[np.int64],
     columns: Columns,
@@ -82,7 +82,7 @@ def describe_inputs(
     """Describe the inputs for whoever asks the model: what was declared, or else what training saw."""
     return [
         _describe(name, kind, frame[name], training_rows, columns.inputs.get(name, ColumnConfig()))
-        for name, kind in kinds.items()
+        for name, kind in column_types.items()
     ]
 
 
@@ -315,11 +315,11 @@ def _describe(
     return Input(**schema)
 
 
-def summarise(kinds: Mapping[str, Kind], ignored: Mapping[str, str]) -> list[str]:
+def summarise(column_types: Mapping[str, Kind], ignored: Mapping[str, str]) -> list[str]:
     """Say in a line or two what the columns are taken for."""
     lines = []
     for kind in ("number", "category", "text", "date"):
-        names = [name for name, found in kinds.items() if found == kind]
+        names = [name for name, found in column_types.items() if found == kind]
         if names:
             plural = {"category": "categories"}.get(kind, f"{kind}s") if len(names) > 1 else kind
             lines.append(f"{len(names)} {plural}: {_listed(names)}")

@@ -65,8 +65,8 @@ def measure(
     """
     random = np.random.default_rng(seed)
     test = random.choice(split.test, min(_CASES, len(split.test)), replace=False)
-    given = {name: dataset.frame[name].to_numpy()[test] for name in dataset.kinds}
-    is_text = set(dataset.kinds.values()) == {"text"}
+    given = {name: dataset.frame[name].to_numpy()[test] for name in dataset.column_types}
+    is_text = set(dataset.column_types.values()) == {"text"}
     made = _texts(given, random) if is_text else _tables(given, dataset, split, random)
     cases = {"test rows": given, **made}
     return [
@@ -185,7 +185,9 @@ def _tables(given: Frame, dataset: Dataset, split: Split, random: Random) -> dic
         # Each value is one that there is; that they stand together is not.
         "columns shuffled": {name: random.permutation(values) for name, values in given.items()},
         "far outside": {
-            name: _far_outside(known[name].to_numpy(), dataset.kinds[name], len(values), random)
+            name: _far_outside(
+                known[name].to_numpy(), dataset.column_types[name], len(values), random
+            )
             for name, values in given.items()
         },
     }

@@ -114,7 +114,7 @@ class _Slice:
 
 def check_slices(dataset: Dataset, config: TrainConfig) -> None:
     """Raise ConfigError if `evaluation.slices` names what is neither an input nor the label."""
-    known = [*dataset.kinds, dataset.columns.label]
+    known = [*dataset.column_types, dataset.columns.label]
     problems = []
     for name in config.evaluation.slices:
         if name not in known:
@@ -240,16 +240,20 @@ def columns_of(
     A text is told apart by its number of words; if all inputs are texts, also by their share of unknown words, where
     that is given.
     """
-    names = list(wanted) or [*list(dataset.kinds)[:_MOST_COLUMNS], dataset.columns.label]
+    names = list(wanted) or [*list(dataset.column_types)[:_MOST_COLUMNS], dataset.columns.label]
     columns: list[Column] = []
     for name in dict.fromkeys(names):
         if name == dataset.columns.label:
             columns += _of_target(dataset, rows)
         else:
             values = dataset.frame[name].iloc[rows].to_numpy()
-            columns.append(_COLUMNS_BY_KIND[dataset.kinds[name]](name, values))
-    of_texts = set(dataset.kinds.values()) == {"text"}
-    if unknown_share is not None and of_texts and any(name in dataset.kinds for name in names):
+            columns.append(_COLUMNS_BY_KIND[dataset.column_types[name]](name, values))
+    of_texts = set(dataset.column_types.values()) == {"text"}
+    if (
+        unknown_share is not None
+        and of_texts
+        and any(name in dataset.column_types for name in names)
+    ):
         shares = unknown_share(dataset.texts(rows)) if callable(unknown_share) else unknown_share
         codes = np.searchsorted(_UNKNOWN_EDGES, shares, side="left")
         columns.append(Column("unknown words", codes.astype(np.int32), _UNKNOWN_NAMES))

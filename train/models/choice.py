@@ -19,7 +19,7 @@ def choose_pipeline(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """Fill in the pipeline, if the configuration leaves it to the columns."""
     if config.model.pipeline is not None:
         return config
-    kinds = set(dataset.kinds.values())
+    kinds = set(dataset.column_types.values())
     small = len(dataset) < _FEW_ROWS
     pipeline = "linear" if small or "text" in kinds else "hist_gradient_boosting"
     if kinds == {"text"} and config.task != "regression":
@@ -67,7 +67,7 @@ def check(dataset: Dataset, split: Split, config: TrainConfig) -> None:
 
 
 def _check_text_model(dataset: Dataset, config: TrainConfig) -> None:
-    others = [f"{name} ({kind})" for name, kind in dataset.kinds.items() if kind != "text"]
+    others = [f"{name} ({kind})" for name, kind in dataset.column_types.items() if kind != "text"]
     if others or config.task == "regression":
         what = f"columns {', '.join(others)}" if others else "numbers as labels"
         raise ConfigError(

@@ -79,13 +79,13 @@ def make_dataset(
             for name, values in columns.items()
         }
     )
-    kinds = {name: "number" if frame[name].dtype == float else "category" for name in frame}
+    column_types = {name: "number" if frame[name].dtype == float else "category" for name in frame}
     return Dataset(
         name="made",
         source="",
         sha256="",
         frame=frame,
-        kinds=kinds,
+        column_types=column_types,
         columns=Columns(),
         targets=np.asarray(targets),
         label_names=list(label_names),

@@ -66,7 +66,7 @@ def says_yes_to(pattern: str) -> Rule:
 
 def texts(*given: str) -> Dataset:
     dataset = make_dataset({"text": given}, [0] * len(given), ["no", "yes"])
-    return replace(dataset, kinds={"text": "text"})
+    return replace(dataset, column_types={"text": "text"})
 
 
 def ask(predictor: Any, dataset: Dataset, **declared: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_a_value_may_move_by_a_twentieth_of_the_spread_of_the_target(
     [check] = measure(
         BehaviourConfig(invariant_to=["case"]),
         predictor,  # type: ignore[arg-type]
-        replace(dataset, kinds={"text": "text"}),
+        replace(dataset, column_types={"text": "text"}),
         Split(rows[:2], rows[:0], rows[2:]),
     )["checks"]
     # up becomes UP and Up, UP becomes up and Up; only up and Up have the same value.

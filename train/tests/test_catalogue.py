@@ -96,8 +96,8 @@ def test_an_embedded_table_is_whole(
     assert (len(dataset), dataset.rows_read) == (rows, rows)
     assert str(rows) in entry.rows
     assert str(columns) in entry.about
-    assert len(dataset.kinds) == columns
-    assert (set(dataset.kinds.values()), dataset.label_names) == (kinds, labels)
+    assert len(dataset.column_types) == columns
+    assert (set(dataset.column_types.values()), dataset.label_names) == (kinds, labels)
     assert (dataset.ignored, dataset.sha256) == (
         {},
         load_dataset(tiny_config(tmp_path, name)).sha256,
@@ -116,7 +116,7 @@ def test_the_columns_of_a_table_are_found_in_its_file(tmp_path: Path) -> None:
     config = complete(tiny_config(tmp_path, "titanic"))
     dataset = clean(RawTable("titanic", "", "", entry.read([tmp_path / "t.csv"])), config)
     assert dataset.label_names == ["0", "1"]
-    assert dataset.kinds == {
+    assert dataset.column_types == {
         "Pclass": "category", "Sex": "category", "Age": "number", "SibSp": "number",
         "Parch": "number", "Fare": "number", "Embarked": "category",
     }  # fmt: skip

@@ -358,7 +358,7 @@ def test_instances_are_rows_as_json_would_have_them(tmp_path: Path) -> None:
 def test_a_server_takes_every_instance_and_reads_what_training_read(tmp_path: Path) -> None:
     dataset = load_table(tmp_path, MIXED, columns=TYPES)
     rows = np.arange(len(dataset))
-    inputs = describe_inputs(dataset.kinds, dataset.frame, rows[:30], dataset.columns)
+    inputs = describe_inputs(dataset.column_types, dataset.frame, rows[:30], dataset.columns)
     types = {"number": "tensor(double)", "category": "tensor(string)"}
     graph = {column.name: types[column.type] for column in inputs if column.type in types}
     served = TableInputs(inputs, [], graph)

@@ -166,7 +166,7 @@ def test_far_outside_nothing_is_what_training_saw(prepared: Any, asked: list[pd.
     _measure((config, dataset, split))
     far = asked[2]
     known = dataset.frame.iloc[np.concatenate([split.train, split.validation])]
-    for name, kind in dataset.kinds.items():
+    for name, kind in dataset.column_types.items():
         if kind == "number":
             low, high = known[name].min(), known[name].max()
             distance = np.maximum(low - far[name], far[name] - high)

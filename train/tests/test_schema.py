@@ -25,9 +25,9 @@ def typed(values: Any, declared: Any = None) -> tuple[str, list[Any], list[str]]
     columns = Columns.model_validate({"inputs": {"c": declared} if declared else {}})
     frame = pd.DataFrame({"c": values, "label": pd.Series(XY[: len(values)])})
     found, problems = type_columns(frame, columns)
-    if "c" not in found.kinds:
+    if "c" not in found.column_types:
         return found.ignored.get("c", ""), [], problems
-    return found.kinds["c"], found.values["c"].tolist(), problems
+    return found.column_types["c"], found.values["c"].tolist(), problems
 
 
 def texts(*values: str) -> "pd.Series[str]":
@@ -115,19 +115,19 @@ def test_values_that_repeat_are_categories_up_to_a_limit(
 ) -> None:
     column = pd.Series([f"v{i % values}" for i in range(rows)], dtype="str")
     found, _ = type_columns(pd.DataFrame({"c": column, "label": "x"}), Columns())
-    assert found.kinds.get("c") == kind
+    assert found.column_types.get("c") == kind
     assert ("c" in found.ignored) is (kind is None)
 
 
 def test_only_the_label_is_no_input_and_the_order_is_that_of_the_table() -> None:
     frame = pd.DataFrame({"b": XY, "label": XY, "a": XY, " label": XY})
-    assert list(type_columns(frame, Columns())[0].kinds) == ["b", "a", " label"]
+    assert list(type_columns(frame, Columns())[0].column_types) == ["b", "a", " label"]
 
 
 def test_where_texts_are_named_only_they_and_what_is_declared_are_inputs() -> None:
     frame = pd.DataFrame({"a": XY, "b": XY, "c": XY, "label": XY})
     columns = Columns.model_validate({"text": ["c"], "inputs": {"a": "category"}})
-    assert type_columns(frame, columns)[0].kinds == {"c": "text", "a": "category"}
+    assert type_columns(frame, columns)[0].column_types == {"c": "text", "a": "category"}
 
 
 # ------------------------------------------------------------------- numbers
@@ -233,7 +233,7 @@ def describe(values: Any, declared: Any = None, rows: int = ROWS) -> dict[str, A
     frame = pd.DataFrame({"c": values, "label": pd.Series(XY)})
     found, problems = type_columns(frame, columns)
     assert problems == []
-    [column] = describe_inputs(found.kinds, found.values, np.arange(rows), columns)
+    [column] = describe_inputs(found.column_types, found.values, np.arange(rows), columns)
     assert Input.model_validate(column.model_dump()) == column
     return column.model_dump(exclude_defaults=True, exclude={"name"})
 

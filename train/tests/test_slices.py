@@ -97,7 +97,7 @@ def test_a_text_is_sliced_by_its_number_of_words() -> None:
 def _mixed() -> Any:
     columns = {"age": [1.0, 2.0, 3.0], "plan": ["a", "b", "a"], "said": ["x y", "z", "x"]}
     dataset = make_dataset(columns, [0, 1, 1], ["no", "yes"])
-    return replace(dataset, kinds=dataset.kinds | {"said": "text"})
+    return replace(dataset, column_types=dataset.column_types | {"said": "text"})
 
 
 def test_every_column_and_the_label_are_looked_at_if_nothing_is_said() -> None:
@@ -117,14 +117,14 @@ def test_texts_are_sliced_by_their_share_of_unknown_words(as_function: bool) -> 
     shares = np.array([0.0, 0.25, 0.51])
     known = {"x y": 0.0, "z": 0.25, "x": 0.51}
     given = (lambda texts: np.array([known[text] for text in texts])) if as_function else shares
-    dataset = replace(_mixed(), kinds={"said": "text"})
+    dataset = replace(_mixed(), column_types={"said": "text"})
     column = columns_of(dataset, np.arange(3), [], given)[-1]
     assert column.name == "unknown words"
     assert _rows_by_name(column) == {"none": [0], "up to 25 %": [1], "over 50 %": [2]}
 
 
 def test_tables_are_not_sliced_by_unknown_words_nor_texts_if_only_the_label_is_wanted() -> None:
-    of_texts = replace(_mixed(), kinds={"said": "text"})
+    of_texts = replace(_mixed(), column_types={"said": "text"})
     for dataset, wanted in ((_mixed(), "age"), (of_texts, "label")):
         columns = columns_of(dataset, np.arange(3), [wanted], np.zeros(3))
         assert [column.name for column in columns] == [wanted]
@@ -280,6 +280,6 @@ def test_the_metrics_of_a_label_alone_leave_out_what_needs_others() -> None:
 
 def test_slices_of_a_frame_of_strings_work_whatever_their_dtype() -> None:
     frame = pd.DataFrame({"plan": pd.array(["a", "b", "a"], "str")})
-    dataset = replace(_mixed(), frame=frame, kinds={"plan": "category"})
+    dataset = replace(_mixed(), frame=frame, column_types={"plan": "category"})
     [column] = columns_of(dataset, np.arange(3), ["plan"], None)
     assert _rows_by_name(column) == {"a": [0, 2], "b": [1]}

@@ -475,7 +475,7 @@ def test_features_are_the_same_when_served(
         name: np.array(values, np.float64 if name in ("age", "visits", "paid") else object)
         for name, values in strange.items()
     })  # fmt: skip
-    asked = replace(dataset, frame=frame[list(dataset.kinds)])
+    asked = replace(dataset, frame=frame[list(dataset.column_types)])
     rows = np.arange(len(frame))
     expected = table_model.predict(model, asked, rows)
     predictor = Predictor.load(artefact)

@@ -111,7 +111,7 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
     derived = derive(dataset, config.features)
     pipeline = _unfitted(dataset, derived, config)
     rows = _rows_to_fit(dataset, split, config)
-    inputs = describe_inputs(dataset.kinds, dataset.frame, rows, dataset.columns)
+    inputs = describe_inputs(dataset.column_types, dataset.frame, rows, dataset.columns)
     with progress.stage("train", f"{config.model.pipeline} on {len(rows):,} rows"):
         frame = _frame(dataset, inputs, derived, rows)
         with _told(progress):
@@ -198,7 +198,7 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
     """
     derived = [_derived(name, feature) for name, feature in features.items()]
     used = {column for made in derived for column in made.of}
-    for name, kind in dataset.kinds.items():
+    for name, kind in dataset.column_types.items():
         if kind == "date" and name not in used:
             has_time = dataset.frame[name].str.contains("[T ]", regex=True).any()
             parts = _DATE_PARTS + (_TIME_PARTS if has_time else ())
@@ -208,7 +208,9 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
             ]
     _check_columns(dataset, derived)
     try:
-        column_types([Input(name=name, type=kind) for name, kind in dataset.kinds.items()], derived)
+        column_types(
+            [Input(name=name, type=kind) for name, kind in dataset.column_types.items()], derived
+        )
     except ValueError as error:
         raise ConfigError(f"features: {error}.") from None
     return derived
@@ -216,7 +218,7 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
 
 def _check_columns(dataset: Dataset, derived: list[Derived]) -> None:
     """Raise ConfigError for each column that a feature is made of and that there is not."""
-    known, problems = list(dataset.kinds), []
+    known, problems = list(dataset.column_types), []
     for made in derived:
         for column in made.of:
             if column not in known:
@@ -244,7 +246,7 @@ def _frame(
     dataset: Dataset, inputs: list[Input], derived: list[Derived], rows: Rows
 ) -> pd.DataFrame:
     """Return the columns that the pipeline reads, as serving computes them."""
-    raw = {name: dataset.frame[name].to_numpy()[rows] for name in dataset.kinds}
+    raw = {name: dataset.frame[name].to_numpy()[rows] for name in dataset.column_types}
     columns = model_columns(raw, inputs, derived)
     return pd.DataFrame(
         {name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}
@@ -255,7 +257,7 @@ def _frame(
 
 
 def _unfitted(dataset: Dataset, derived: list[Derived], config: TrainConfig) -> Pipeline:
-    inputs = [Input(name=name, type=kind) for name, kind in dataset.kinds.items()]
+    inputs = [Input(name=name, type=kind) for name, kind in dataset.column_types.items()]
     types = column_types(inputs, derived)
 
     def of(kind: str) -> list[str]:

@@ -176,7 +176,7 @@ def describe(model: TextModel, dataset: Dataset, split: Split) -> Mapping[str, A
     """Return what the metadata says of the model."""
     share = unknown_token_share(model, dataset.texts(split.test))
     return {
-        "inputs": [{"name": name, "type": "text"} for name in dataset.kinds],
+        "inputs": [{"name": name, "type": "text"} for name in dataset.column_types],
         "embedding": model.embedding_metadata | {"unknown_token_share": share},
         "model": model.metadata,
     }

@@ -1,0 +1,86 @@
+"""Words of messages, for both sides: lists of names, suggestions, counts, and what is too long or too precise."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+_MOST_NAMES = 10
+_MOST_CHARACTERS = 60
+_IRREGULAR = {"category": "categories", "is": "are", "has": "have", "differs": "differ"}
+
+
+def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    """Return names as a sentence lists them; of many the first few.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    >>> listed([])
+    'none'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like another one, whatever their case; None if none is.
+
+    >>> closest("Acuracy", ["accuracy", "recall"])
+    'accuracy'
+    """
+    by_lower = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the closest known name, with a blank before it; nothing if none is close.
+
+    >>> did_you_mean("titel", ["title", "body"])
+    ' Did you mean title?'
+    """
+    found = closest(name, known)
+    return "" if found is None else f" Did you mean {found}?"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return the sentence of `did_you_mean`, or else one that lists what is known.
+
+    >>> suggestion("x", ["title", "body"])
+    ' Known: title, body.'
+    """
+    return did_you_mean(name, known) or f" Known: {listed(known)}."
+
+
+def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Cut a text that somebody sent, for a message.
+
+    >>> shorten("abcdef", most=3)
+    'abc…'
+    """
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun, one or several.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "category")
+    ('1 row', '1,200 rows', '2 categories')
+    """
+    return f"{count:,} {plural(count, noun)}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return a noun, or a verb such as `is`, in the form that goes with a number.
+
+    >>> plural(1, "is"), plural(2, "is"), plural(2, "row")
+    ('is', 'are', 'rows')
+    """
+    return word if count == 1 else _IRREGULAR.get(word, f"{word}s")
+
+
+def readable(value: float) -> str:
+    """Return a number of whatever size as people read it.
+
+    >>> readable(12345.678), readable(12.3456), readable(0.00123456)
+    ('12,346', '12.35', '0.001235')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
