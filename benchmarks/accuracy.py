@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
 from train.config import load_config
-from train.data.dataset import load_dataset, split_dataset
+from train.data.cleaning import load_dataset
+from train.data.splits import split_dataset
 
 CONF = Path("conf/train-conf.yml.dist")
 DATASETS = ("stackoverflow", "sms-spam", "docstrings", "ag-news")

@@ -13,9 +13,12 @@ from train.artefacts import writing as export
 from train.artefacts.provenance import describe_commit, describe_dataset, describe_versions
 from train.comparison import compare
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split, complete, load_dataset, split_dataset
+from train.data.catalogue import complete
+from train.data.cleaning import load_dataset
+from train.data.dataset import Dataset
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
+from train.data.splits import Split, split_dataset
 from train.evaluation import evidence, reliability
 from train.evaluation import out_of_distribution as elsewhere
 from train.evaluation.measures import evaluate, headline

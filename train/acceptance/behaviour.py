@@ -28,8 +28,9 @@ from train.acceptance.perturbations import (
     whole_words,
 )
 from train.config import BehaviourConfig, ConfigError, Direction, MustBe, TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
+from train.data.splits import Split
 from train.models.table.pipelines import WIDE_AND_DEEP
 
 # What is compared: a label, a list of labels in alphabetical order, or a value; None where there is no answer.

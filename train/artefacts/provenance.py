@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 
 _PACKAGES = (
     "gensim",

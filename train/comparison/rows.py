@@ -11,8 +11,11 @@ import numpy.typing as npt
 from predict.contract.artefact import CONFIGURATION, Metadata, Output
 from predict.scoring.predictor import Predictor
 from train.config import ColumnConfig, Columns, ConfigError, TrainConfig, load_config
-from train.data.dataset import Dataset, clean, complete, split_dataset
+from train.data.catalogue import complete
+from train.data.cleaning import clean
+from train.data.dataset import Dataset
 from train.data.sources import RawTable, fetch
+from train.data.splits import split_dataset
 from train.errors import UserError
 
 # What a configuration says of how a model is fitted: no matter here, and an older version wrote other keys there.

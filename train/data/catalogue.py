@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from sklearn import datasets
 
-from train.config import ColumnConfig, Columns, Task
+from train.config import ColumnConfig, Columns, Task, TrainConfig
 
 _STACKOVERFLOW = "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
 _AG_NEWS = (
@@ -281,3 +281,23 @@ _ENTRIES = (
 )
 
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def complete(config: TrainConfig) -> TrainConfig:
+    """Fill in what the catalogue knows of the dataset, its task and its columns; what is configured wins."""
+    entry = CATALOGUE.get(config.dataset)
+    task = config.task or (entry.task if entry else "classification")
+    columns = _merged(entry.columns, config.columns) if entry else config.columns
+    return config.model_copy(update={"task": task, "columns": columns})
+
+
+def _merged(known: Columns, given: Columns | None) -> Columns:
+    """Return what is known of columns, but for what is given."""
+    if given is None:
+        return known
+    merged = known.model_copy(
+        update={name: getattr(given, name) for name in given.model_fields_set}
+    )
+    taken = {merged.label, *(merged.text or ()), *given.inputs}
+    rest = {name: column for name, column in known.inputs.items() if name not in taken}
+    return merged.model_copy(update={"inputs": rest | given.inputs})

@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from predict.contract.features import tokenize
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.evaluation.measures import (
     measure_hits,
     measure_label_sets,

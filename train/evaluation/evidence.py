@@ -12,7 +12,8 @@ from sklearn import metrics
 
 from predict.contract.features import TextFeatures
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.evaluation.measures import positive_of
 from train.evaluation.slices import Answered, UnknownShare, columns_of, measure_slices
 from train.models.decision import Decision

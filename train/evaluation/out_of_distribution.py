@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
 from train.data.docstrings import first_paragraphs
+from train.data.splits import Split
 from train.models.decision import Decision
 from train.models.family import Family, Fitted, Outputs
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler, StratifiedKFold
 
 from train.config import ConfigError, SearchConfig, TrainConfig
-from train.data.dataset import Dataset, Split, split_rows
+from train.data.dataset import Dataset
 from train.data.sources import DatasetError
+from train.data.splits import Split, split_rows
 from train.evaluation.measures import ERRORS, evaluate, headline, metric_names
 from train.models import choice as families
 from train.models.decision import choose_decision

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import cast
 
 from train.config import ConfigError, ImbalanceConfig, TrainConfig
-from train.data.dataset import Dataset, Split, under_sample
+from train.data.dataset import Dataset
+from train.data.splits import Split, under_sample
 from train.models.decision import check_decision
 from train.models.family import Family, Fitted
 from train.models.table.pipelines import WIDE_AND_DEEP

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from train.config import AccuracyAim, ConfigError, CostAim, TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 
 # Probabilities are told apart to six digits, as in an answer; of two that are equal the first label wins.
 DIGITS = 6

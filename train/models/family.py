@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.models.decision import Decision
 from train.progress import Progress
 

@@ -97,7 +97,8 @@ class Fitted:
 
 
 def fit(config: TrainConfig) -> Fitted:
-    from train.data.dataset import load_dataset, split_dataset
+    from train.data.cleaning import load_dataset
+    from train.data.splits import split_dataset
     from train.models.text import model as text_model
     from train.progress import Progress
 

@@ -9,7 +9,10 @@ from predict.scoring.predictor import Predictor
 from train.artefacts import writing as export
 from train.artefacts.writing import Findings, golden_examples
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split, complete, load_dataset, split_dataset
+from train.data.catalogue import complete
+from train.data.cleaning import load_dataset
+from train.data.dataset import Dataset
+from train.data.splits import Split, split_dataset
 from train.models.table import model as table_model
 from train.progress import Progress
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from train.config import Columns, TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 
 _PLANS = ("basic", "plus", "pro")
 

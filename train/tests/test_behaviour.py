@@ -22,7 +22,9 @@ from predict.tests.tiny_tables import HOUSES, Table, write_tiny_table
 from train.acceptance import behaviour, perturbations
 from train.acceptance.behaviour import measure
 from train.config import BehaviourConfig, ConfigError, TrainConfig
-from train.data.dataset import Dataset, Split, load_dataset
+from train.data.cleaning import load_dataset
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.tests.exporting import export_table
 from train.tests.tables import (
     make_dataset,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from train.config import Columns
-from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT
-from train.data.dataset import clean, complete, load_dataset
+from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, complete
+from train.data.cleaning import clean, load_dataset
 from train.data.sources import RawTable
 from train.tests.conftest import tiny_config
 

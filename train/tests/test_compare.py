@@ -26,8 +26,10 @@ from train.comparison.compare import (
 )
 from train.comparison.report import render_page, show, verdict
 from train.comparison.rows import CompareError
-from train.data.dataset import complete, load_dataset, split_dataset
+from train.data.catalogue import complete
+from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError
+from train.data.splits import split_dataset
 from train.errors import UserError
 from train.evaluation.measures import evaluate
 from train.evaluation.significance import Difference, mcnemar

@@ -14,10 +14,12 @@ from sklearn.model_selection import train_test_split
 
 from predict.scoring.inputs import TableInputs
 from train.config import Columns, TrainConfig
-from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry
-from train.data.dataset import Dataset, complete, load_dataset, split_dataset, under_sample
+from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, complete
+from train.data.cleaning import load_dataset
+from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.sources import DatasetError
+from train.data.splits import split_dataset, under_sample
 from train.tests.conftest import make_rows, tiny_config, write_csv
 from train.tests.test_sources import write_table
 

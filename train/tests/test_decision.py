@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.config import ConfigError, CostAim, TrainConfig
-from train.data.dataset import Split
+from train.data.splits import Split
 from train.models.decision import (
     Decision,
     check_decision,

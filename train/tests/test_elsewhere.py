@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.evaluation import out_of_distribution as elsewhere
 from train.models import choice as families
 from train.models.decision import Decision, even_odds

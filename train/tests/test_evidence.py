@@ -9,7 +9,8 @@ import pytest
 from sklearn import metrics
 
 from predict.contract.features import FeatureSettings, TextFeatures
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.evaluation.evidence import (
     draw_curves,
     find_mistakes,

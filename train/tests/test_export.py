@@ -33,7 +33,8 @@ from train.artefacts.writing import (
     write_artefact,
 )
 from train.config import ModelConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.models.family import Tolerance
 from train.tests.exporting import export_table
 from train.tests.tables import table_config, write_table

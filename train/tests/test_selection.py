@@ -10,8 +10,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from train.config import ConfigError, TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
 from train.data.sources import DatasetError
+from train.data.splits import Split
 from train.evaluation.selection import check_selection, cross_validate, search
 from train.models import choice as families
 from train.progress import Progress

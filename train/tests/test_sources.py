@@ -15,7 +15,7 @@ import pytest
 from train.config import Columns
 from train.data import sources
 from train.data.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
-from train.data.dataset import load_dataset
+from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError, UnreachableError, read_table
 from train.progress import Progress
 from train.run import prepare

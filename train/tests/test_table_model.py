@@ -15,7 +15,8 @@ from sklearn.dummy import DummyClassifier
 from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
-from train.data.dataset import Dataset, Split
+from train.data.dataset import Dataset
+from train.data.splits import Split
 from train.evaluation.measures import evaluate
 from train.models import choice as families
 from train.models.decision import Decision, even_odds

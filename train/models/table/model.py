@@ -28,8 +28,9 @@ from train.config import (
     ModelConfig,
     TrainConfig,
 )
-from train.data.dataset import Dataset, Split, under_sample
+from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
+from train.data.splits import Split, under_sample
 from train.errors import UserError
 from train.evaluation.measures import evaluate, headline
 from train.models.calibration import fit_temperature, tempered, untempered

@@ -30,7 +30,8 @@ from keras import layers, ops
 from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import FIRST_WORD_ID, TextFeatures
 from train.config import TrainConfig
-from train.data.dataset import Dataset, Split, under_sample
+from train.data.dataset import Dataset
+from train.data.splits import Split, under_sample
 from train.errors import UserError
 from train.evaluation.baselines import evaluate_text_baselines
 from train.features.embeddings import Embeddings, build_embeddings

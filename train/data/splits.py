@@ -1,0 +1,107 @@
+"""Which rows train, validate and test; and a dataset with its configuration and split, ready to be fitted on."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from train.config import TrainConfig
+from train.data.dataset import Dataset
+from train.data.sources import DatasetError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices, <int64>[…] each, without overlap."""
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a model is fitted on: a dataset, the configuration that was filled in for it, and which rows are for what."""
+
+    config: TrainConfig
+    dataset: Dataset
+    split: Split
+
+    @property
+    def known(self) -> npt.NDArray[np.int64]:
+        """The rows that are not for the test, <int64>[num_known]: those to train on, then those to validate on."""
+        return np.concatenate([self.split.train, self.split.validation])
+
+    @property
+    def test_targets(self) -> npt.NDArray[Any]:
+        """The targets of the test rows; see `Dataset.targets`."""
+        return self.dataset.targets[self.split.test]
+
+    def with_config(self, config: TrainConfig) -> "Prepared":
+        """Return the same rows under another configuration."""
+        return replace(self, config=config)
+
+    def with_split(self, split: Split) -> "Prepared":
+        """Return the same dataset, split otherwise."""
+        return replace(self, split=split)
+
+
+def split_dataset(dataset: Dataset, config: TrainConfig) -> Split:
+    """Split stratified by label; a test split of the dataset's own is kept as it is.
+
+    Raises:
+        DatasetError: There are too few rows for every part to have every label.
+    """
+    shares, rows = config.split, np.arange(len(dataset))
+    if dataset.own_test is None:
+        rest, test = split_rows(dataset, rows, shares.test, shares.seed, "test")
+    else:
+        rest, test = rows[~dataset.own_test], rows[dataset.own_test]
+    share = (
+        shares.validation * len(rows) / len(rest) if dataset.own_test is None else shares.validation
+    )
+    train, validation = split_rows(dataset, rest, share, shares.seed, "validation")
+    return Split(train, validation, test)
+
+
+def split_rows(
+    dataset: Dataset, rows: npt.NDArray[np.int64], share: float, seed: int, part: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split rows in two, stratified where every row has one label; the second gets `share`.
+
+    Raises:
+        DatasetError: There are too few rows.
+    """
+    targets = dataset.targets[rows]
+    labels = targets if dataset.kind == "label" else None
+    try:
+        kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
+    except ValueError as error:
+        labelled = f" with {len(dataset.label_names)} labels" if dataset.label_names else ""
+        every = " with every label in it" if labels is not None else ""
+        raise DatasetError(
+            f"{dataset.name}: too few rows to split: {len(rows)} rows{labelled} "
+            f"cannot give {share:.0%} to {part}{every} ({error}) "
+            f"Give more rows, a larger split.{part}, or raise min_samples_per_label."
+        ) from None
+    return kept, taken
+
+
+def under_sample(
+    dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig
+) -> npt.NDArray[np.int64]:
+    """Leave out rows of frequent labels, by chance, as far as `imbalance.under_sample` says; for training rows."""
+    ratio = config.imbalance.under_sample
+    if ratio is None:
+        return rows
+    labels = dataset.targets[rows]
+    counts = np.bincount(labels)
+    most = max(1, int(ratio * counts[counts > 0].min()))
+    random = np.random.default_rng(config.split.seed)
+    kept = [
+        random.permutation(np.flatnonzero(labels == label))[:most] for label in range(len(counts))
+    ]
+    left: npt.NDArray[np.int64] = rows[np.sort(np.concatenate(kept))]
+    return left
