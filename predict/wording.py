@@ -41,13 +41,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "" if found is None else f" Did you mean {found}?"
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str], most: int = _MOST_NAMES) -> str:
     """Return the sentence of `did_you_mean`, or else one that lists what is known.
 
     >>> suggestion("x", ["title", "body"])
     ' Known: title, body.'
     """
-    return did_you_mean(name, known) or f" Known: {listed(known)}."
+    return did_you_mean(name, known) or f" Known: {listed(known, most)}."
 
 
 def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:

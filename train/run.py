@@ -13,6 +13,7 @@ from train.artefacts import writing as export
 from train.artefacts.provenance import describe_commit, describe_dataset, describe_versions
 from train.comparison import compare
 from train.config import TrainConfig
+from train.config.loading import for_other_dataset, to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
@@ -115,7 +116,7 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Datas
             progress.warn(
                 f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)"
             )
-            config = complete(config.for_other_dataset(config.offline))
+            config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
         config = families.choose_pipeline(config, dataset)
         split = split_dataset(dataset, config)
@@ -242,7 +243,7 @@ def _gather(
 def _export(trained: _Trained, requested: str, progress: Progress) -> Path:
     """Write the artefact, prove that it answers as the trained model does, and let the gate judge it."""
     metadata = _describe(trained, requested)
-    configuration = trained.config.to_yaml()
+    configuration = to_yaml(trained.config)
 
     def write_files(directory: Path) -> None:
         trained.family.write(trained.model, directory)

@@ -27,7 +27,8 @@ from train.acceptance.perturbations import (
     invariances,
     whole_words,
 )
-from train.config import BehaviourConfig, ConfigError, Direction, MustBe, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.sections import BehaviourConfig, Direction, MustBe
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.splits import Split

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from train.config import BehaviourConfig, Direction
+from train.config.sections import BehaviourConfig, Direction
 from train.data.dataset import Dataset
 from train.data.schema import is_missing
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from predict.contract.artefact import CONFIGURATION, Metadata, Output
 from predict.scoring.predictor import Predictor
-from train.config import ColumnConfig, Columns, ConfigError, TrainConfig, load_config
+from train.config import ConfigError, TrainConfig, load_config
+from train.config.sections import ColumnConfig, Columns
 from train.data.catalogue import complete
 from train.data.cleaning import clean
 from train.data.dataset import Dataset

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from sklearn import datasets
 
-from train.config import ColumnConfig, Columns, Task, TrainConfig
+from train.config import TrainConfig
+from train.config.sections import ColumnConfig, Columns, Task
 
 _STACKOVERFLOW = "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
 _AG_NEWS = (

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from predict.contract.artefact import reads_only_texts
-from train.config import Columns, TrainConfig
+from train.config import TrainConfig
+from train.config.sections import Columns
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
 from train.data.schema import (

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from predict.contract.artefact import Kind, reads_only_texts
-from train.config import Columns
+from train.config.sections import Columns
 
 # Larger whole numbers are not told apart by doubles.
 _WHOLE = 2**53

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow
 
 from predict.contract.artefact import Input
-from train.config import ColumnConfig, Columns
+from train.config.sections import ColumnConfig, Columns
 
 # What stands for a missing number or date in files of others. In a column of texts they may be words.
 _MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler, StratifiedKFold
 
-from train.config import ConfigError, SearchConfig, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.loading import with_values
+from train.config.sections import SearchConfig
 from train.data.dataset import Dataset
 from train.data.sources import DatasetError
 from train.data.splits import Split, split_rows
@@ -99,7 +101,7 @@ def _uncalibrated(config: TrainConfig) -> TrainConfig:
 
 
 def _with(config: TrainConfig, parameters: dict[str, Any]) -> TrainConfig:
-    return config.model_copy(update={"search": None}).with_values(parameters)
+    return with_values(config.model_copy(update={"search": None}), parameters)
 
 
 def _shown(parameters: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
 from predict.contract.features import FIRST_WORD_ID
-from train.config import EmbeddingConfig
+from train.config.sections import EmbeddingConfig
 from train.errors import UserError
 
 Matrix = npt.NDArray[np.float32]

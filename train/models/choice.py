@@ -4,7 +4,8 @@ import importlib
 from dataclasses import replace
 from typing import cast
 
-from train.config import ConfigError, ImbalanceConfig, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.sections import ImbalanceConfig
 from train.data.dataset import Dataset
 from train.data.splits import Split, under_sample
 from train.models.decision import check_decision

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.config import AccuracyAim, ConfigError, CostAim, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.sections import AccuracyAim, CostAim
 from train.data.dataset import Dataset
 from train.data.splits import Split
 

@@ -9,6 +9,7 @@ from predict.scoring.predictor import Predictor
 from train.artefacts import writing as export
 from train.artefacts.writing import Findings, golden_examples
 from train.config import TrainConfig
+from train.config.loading import to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
@@ -39,7 +40,7 @@ def export_table(config: TrainConfig, ask: Ask) -> Path:
 
     def write_files(directory: Path) -> None:
         table_model.write(model, directory)
-        (directory / CONFIGURATION).write_text(config.to_yaml(), encoding="utf-8")
+        (directory / CONFIGURATION).write_text(to_yaml(config), encoding="utf-8")
 
     def examine(predictor: Predictor) -> Findings:
         metrics, latest = ask(predictor, dataset, split)

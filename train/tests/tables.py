@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from train.config import Columns, TrainConfig
+from train.config import TrainConfig
+from train.config.sections import Columns
 from train.data.dataset import Dataset
 from train.data.splits import Split
 

@@ -21,7 +21,8 @@ from predict.scoring.predictor import Predictor
 from predict.tests.tiny_tables import HOUSES, Table, write_tiny_table
 from train.acceptance import behaviour, perturbations
 from train.acceptance.behaviour import measure
-from train.config import BehaviourConfig, ConfigError, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.sections import BehaviourConfig
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.splits import Split

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.config import Columns
+from train.config.sections import Columns
 from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, complete
 from train.data.cleaning import clean, load_dataset
 from train.data.sources import RawTable

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from train.__main__ import _next_command, _summary, main
 from train.config import TrainConfig
+from train.config.loading import to_yaml
 from train.data.catalogue import CATALOGUE
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
 from train.tests.tables import table_config, write_table
@@ -45,7 +46,7 @@ def finished(
     server.stop()
     of_the_other = {"columns": {"text": ["title", "body"]}, "decision": {"positive": "somebody"}}
     config = tiny_config(folder, f"{server.url}/d.csv", offline=str(offline), **of_the_other)
-    content = config.to_yaml().replace("  batch_size: 32", "  batch_size: 999")
+    content = to_yaml(config).replace("  batch_size: 32", "  batch_size: 999")
     (folder / "conf.yml").write_text(f"{content}\n")
     settings = ["--set", "training.batch_size=32"]
     command = _train("run", "--conf", folder / "conf.yml", *settings)
@@ -175,7 +176,7 @@ def test_a_signal_while_training_leaves_no_artefact_and_no_traceback(
     tiny_csv: Path, tmp_path: Path, stop: signal.Signals, exit_code: int, last_word: str
 ) -> None:
     config = tiny_config(tmp_path, tiny_csv, training={"epochs": 5000, "patience": 5000})
-    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    (tmp_path / "conf.yml").write_text(to_yaml(config))
     command = _train("run", "--conf", tmp_path / "conf.yml")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -212,7 +213,7 @@ def _invoke(*arguments: str | Path) -> Any:
 @pytest.fixture
 def conf(tiny_csv: Path, tmp_path: Path) -> Path:
     file = tmp_path / "conf.yml"
-    file.write_text(tiny_config(tmp_path, tiny_csv).to_yaml())
+    file.write_text(to_yaml(tiny_config(tmp_path, tiny_csv)))
     return file
 
 
@@ -343,7 +344,7 @@ def test_check_knows_what_is_wrong_with_a_table_without_fitting(
     monkeypatch.setattr(Pipeline, "fit", lambda *_, **__: pytest.fail("fitted"))
     (tmp_path / "own.py").write_text(OWN)
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
-    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    (tmp_path / "conf.yml").write_text(to_yaml(config))
     settings = [f"--set={option.format(own=tmp_path / 'own.py')}" for option in options]
     result = _invoke("check", "--conf", tmp_path / "conf.yml", *settings)
     assert result.exit_code == 1
@@ -361,14 +362,14 @@ def test_check_lets_a_table_pass_without_fitting(
     monkeypatch.setattr(Pipeline, "fit", lambda *_, **__: pytest.fail("fitted"))
     search = {"model.C": [0.1, 1.0], "metric": "f1"}
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"), search=search)
-    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    (tmp_path / "conf.yml").write_text(to_yaml(config))
     result = _invoke("check", "--conf", tmp_path / "conf.yml")
     assert result.stdout == f"{tmp_path}/conf.yml: would train.\n"
 
 
 def test_a_table_is_trained_without_tensorflow(tmp_path: Path) -> None:
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
-    (tmp_path / "conf.yml").write_text(config.to_yaml())
+    (tmp_path / "conf.yml").write_text(to_yaml(config))
     code = (
         "import sys\nfrom train.__main__ import main\n"
         f"main(['run', '--conf', {str(tmp_path / 'conf.yml')!r}], standalone_mode=False)\n"

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from train.__main__ import main
+from train.config.loading import to_yaml
 from train.progress import Progress
 from train.run import run
 from train.tests.tables import make_table, table_config, write_table
@@ -112,7 +113,7 @@ def test_a_model_that_fails_its_gate_is_kept_and_does_not_become_the_latest(
             tmp_path, table, model={"pipeline": "linear", "C": c}, evaluation={"gate": gate}
         )
         conf = tmp_path / "conf.yml"
-        conf.write_text(config.to_yaml(), encoding="utf-8")
+        conf.write_text(to_yaml(config), encoding="utf-8")
         return _call("run", "--conf", conf)
 
     condition = {"vs latest": "not significantly worse"}
@@ -138,7 +139,7 @@ def test_the_gate_compares_with_the_newest_good_model_of_the_same_rows(tmp_path:
             tmp_path, dataset, model={"pipeline": "linear", "C": c}, evaluation={"gate": gate}
         )
         conf = tmp_path / "conf.yml"
-        conf.write_text(config.to_yaml(), encoding="utf-8")
+        conf.write_text(to_yaml(config), encoding="utf-8")
         return _call("run", "--conf", conf)
 
     first = train(table, 1.0, "gate")
@@ -157,7 +158,7 @@ def test_what_is_no_artefact_does_not_disturb_the_gate(tmp_path: Path) -> None:
     table = write_table(tmp_path / "table.csv")
     conf = tmp_path / "conf.yml"
     config = table_config(tmp_path, table, evaluation={"gate": gate})
-    conf.write_text(config.to_yaml(), encoding="utf-8")
+    conf.write_text(to_yaml(config), encoding="utf-8")
     done = _call("run", "--conf", conf)
     assert done.exit_code == 0, done.output
     assert "not compared: there is no good artefact" in done.output

@@ -26,6 +26,7 @@ from train.comparison.compare import (
 )
 from train.comparison.report import render_page, show, verdict
 from train.comparison.rows import CompareError
+from train.config.loading import to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError
@@ -85,7 +86,7 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     write_rest(directory, metadata)
     metrics = evaluate(dataset.targets[split.test], outputs, decision)
     (directory / "metrics.json").write_text(json.dumps(metrics))
-    (directory / "train-conf.yml").write_text(config.to_yaml())
+    (directory / "train-conf.yml").write_text(to_yaml(config))
     change_metadata(directory)
     latest = directory.parent / "latest"
     latest.unlink(missing_ok=True)

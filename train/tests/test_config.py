@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.config import Columns, ConfigError, TrainConfig, load_config
-from train.config import _parse_yaml as read_yaml
+from train.config import ConfigError, TrainConfig, load_config
+from train.config.loading import _parse_yaml as read_yaml
+from train.config.loading import for_other_dataset, load_draft, to_yaml, with_values
+from train.config.sections import Columns
 
 WriteConf = Callable[[str], Path]
 
@@ -342,14 +344,14 @@ def test_values_of_a_search_may_be_good_only_together(write_conf: WriteConf) -> 
 
 def test_values_replace_those_of_a_configuration_and_nothing_else() -> None:
     config = TrainConfig.model_validate({"dataset": "a", "model": {"C": 1}, "where": {"x": 1}})
-    changed = config.with_values({"model.C": 2, "model.penalty": "l1", "columns.label": "tag"})
+    changed = with_values(config, {"model.C": 2, "model.penalty": "l1", "columns.label": "tag"})
     assert changed.model.parameters == {"C": 2, "penalty": "l1"}
     assert changed.columns is not None
     assert changed.columns.label == "tag"
     assert changed.where == {"x": 1}
     assert config.model.parameters == {"C": 1}
     with pytest.raises(ConfigError, match=r"training\.epoch: unknown key\. Did you mean epochs"):
-        config.with_values({"training.epoch": 3})
+        with_values(config, {"training.epoch": 3})
 
 
 OF_THE_OLD_DATASET = f"""
@@ -375,7 +377,7 @@ def test_another_dataset_drops_what_the_file_says_of_the_one_it_replaces(
     file = write_conf(OF_THE_OLD_DATASET)
     kept = {"dataset": "b.csv", "offline": "docstrings", "evaluation": {"folds": 3}}
     assert load_config(file, dataset="b.csv") == TrainConfig.model_validate(kept)
-    assert load_config(file).for_other_dataset("b.csv") == TrainConfig.model_validate(kept)
+    assert for_other_dataset(load_config(file), "b.csv") == TrainConfig.model_validate(kept)
 
 
 def test_overrides_describe_the_dataset_that_replaces(write_conf: WriteConf) -> None:
@@ -398,7 +400,7 @@ def test_what_is_written_trains_the_same_again(write_conf: WriteConf) -> None:
             "where.d=1.5",
         ],
     )
-    assert load_config(write_conf(config.to_yaml())) == config
+    assert load_config(write_conf(to_yaml(config))) == config
 
 
 NAMES = st.text("abé {}:#'\"-.0", min_size=1, max_size=5)
@@ -423,10 +425,41 @@ def test_any_configuration_is_the_same_after_it_was_written_and_read(
         "search": {"model.value": values},
     }
     config = TrainConfig.model_validate(content)
-    assert TrainConfig.model_validate(read_yaml(config.to_yaml(), "")) == config
+    assert TrainConfig.model_validate(read_yaml(to_yaml(config), "")) == config
 
 
 def test_the_written_configuration_has_every_default_filled_in() -> None:
-    written = TrainConfig(dataset="a").to_yaml()
+    written = to_yaml(TrainConfig(dataset="a"))
     for key in ("validation: 0.08", "ngram_buckets: 262144", "artefacts_dir: data/artefacts"):
         assert key in written
+
+
+def test_a_draft_keeps_what_is_right_beside_what_is_wrong(
+    write_conf: Callable[[str], Path],
+) -> None:
+    file = write_conf(
+        "dataset: a.csv\ntraining: {epoch: 3, batch_size: 8}\nsplit: {test: 0.9, validation: 0.9}\n"
+        "columns: {inputs: {age: {type: numbr, max_missing: 0.5}}}\nsearch: {model.C: [1], folds: 0}\n"
+        "decision: {aim: f2}\nbehaviour: {must_be: [{text: a}], invariant_to: [case]}\n"
+    )
+    draft = load_draft(file)
+    assert len(draft.problems) == 6
+    config = draft.config
+    assert config is not None
+    assert (config.training.batch_size, config.split.test) == (8, 0.2)
+    assert config.search is not None
+    assert config.search.folds == 3
+    assert config.columns is not None
+    assert config.columns.inputs["age"].max_missing == 0.5
+    assert config.decision.aim is None
+    assert config.behaviour is not None
+    assert config.behaviour.invariant_to == ["case"]
+
+
+@pytest.mark.parametrize("content", ["{}", "dataset: 1", "dataset: ''", "training: {epochs: 1}"])
+def test_nothing_can_be_drafted_without_a_dataset(
+    content: str, write_conf: Callable[[str], Path]
+) -> None:
+    draft = load_draft(write_conf(content))
+    assert draft.config is None
+    assert len(draft.problems) == 1

@@ -13,7 +13,9 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from predict.scoring.inputs import TableInputs
-from train.config import Columns, TrainConfig
+from train.config import TrainConfig
+from train.config.loading import with_values
+from train.config.sections import Columns
 from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
@@ -476,14 +478,14 @@ def test_under_sampling_is_by_chance_and_the_seed_decides(tmp_path: Path) -> Non
     usual = kept[dataset.targets[kept] == 1]
     assert len(usual) == 50
     assert 150 < usual.mean() < 350
-    other = config.with_values({"split.seed": 1})
+    other = with_values(config, {"split.seed": 1})
     assert kept.tolist() != under_sample(dataset, np.arange(500), other).tolist()
 
 
 def test_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
     dataset, config = _unbalanced(tmp_path)
     assert under_sample(dataset, np.arange(500), config).tolist() == list(range(500))
-    more = config.with_values({"imbalance.under_sample": 100})
+    more = with_values(config, {"imbalance.under_sample": 100})
     assert under_sample(dataset, np.arange(500), more).tolist() == list(range(500))
 
 

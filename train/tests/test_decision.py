@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.config import ConfigError, CostAim, TrainConfig
+from train.config import ConfigError, TrainConfig
+from train.config.sections import CostAim
 from train.data.splits import Split
 from train.models.decision import (
     Decision,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from predict.contract.features import FIRST_WORD_ID
-from train.config import EmbeddingConfig
+from train.config.sections import EmbeddingConfig
 from train.features.embeddings import EmbeddingError, Embeddings, build_embeddings
 
 # gensim opens a file without a header line twice, and closes it once.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from train.config import Columns
+from train.config.sections import Columns
 from train.data.dataset import Dataset
 from train.evaluation.baselines import evaluate_text_baselines
 from train.evaluation.measures import ERRORS, evaluate, headline, metric_names, rarer_label

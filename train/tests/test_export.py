@@ -32,7 +32,7 @@ from train.artefacts.writing import (
     prepare_artefacts_dir,
     write_artefact,
 )
-from train.config import ModelConfig
+from train.config.sections import ModelConfig
 from train.data.dataset import Dataset
 from train.data.splits import Split
 from train.models.family import Tolerance

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
-from train.config import ConfigError, ModelConfig
+from train.config import ConfigError
+from train.config.sections import ModelConfig
 from train.models.table.pipelines import TableShape, build_pipeline
 
 SHAPE = TableShape(["age"], ["plan"], [], "classification", seed=3)

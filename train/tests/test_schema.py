@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predict.contract.artefact import Input
-from train.config import Columns
+from train.config.sections import Columns
 from train.data.schema import as_numbers, as_text, describe_inputs, summarise, type_columns
 
 ROWS = 60

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from train.config import Columns
+from train.config.sections import Columns
 from train.data import sources
 from train.data.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
 from train.data.cleaning import load_dataset

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from predict.contract.features import FeatureSettings, TextFeatures
-from train.config import ImbalanceConfig
+from train.config.sections import ImbalanceConfig
 from train.evaluation.measures import evaluate
 from train.features import feature_table
 from train.features.embeddings import Embeddings

@@ -20,14 +20,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from predict.contract.artefact import MODEL, Derived, Input, column_types
 from predict.contract.columns import model_columns
-from train.config import (
-    ConfigError,
-    DecisionConfig,
-    EvaluationConfig,
-    FeatureConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from train.config import ConfigError, TrainConfig
+from train.config.sections import DecisionConfig, EvaluationConfig, FeatureConfig, ModelConfig
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.splits import Split, under_sample

@@ -25,7 +25,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from train.config import ConfigError, ModelConfig
+from train.config import ConfigError
+from train.config.sections import ModelConfig
 
 # The text model, which is no pipeline.
 WIDE_AND_DEEP = "wide_and_deep"

@@ -1,15 +1,11 @@
-"""What `train-conf.yml` may say: typed, validated, every problem reported at once. The only importer of yaml."""
+"""What `train-conf.yml` may say, section by section: types, limits and defaults."""
 
-import copy
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -22,7 +18,6 @@ from pydantic import (
 )
 
 from predict.contract.features import FeatureSettings
-from train.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -32,27 +27,6 @@ LoosePath = Annotated[Path, Strict(False)]
 Task = Literal["classification", "regression", "multilabel"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
 AIM = re.compile(r"none|f1|(recall|precision) *>= *(0\.\d+|1(?:\.0+)?)")
-
-
-# What a file says of the dataset that it names, and of no other.
-_OF_THE_DATASET = (
-    *("task", "columns", "where", "sha256", "encoding"),
-    *("imbalance", "decision", "behaviour", "model", "features", "search"),
-)
-# What a search may change: anything that is read when a model is fitted.
-_SEARCHED = (
-    "model",
-    "features",
-    "imbalance",
-    "decision",
-    "text_features",
-    "embeddings",
-    "training",
-)
-
-
-class ConfigError(UserError):
-    """A configuration that cannot be used. The message lists every problem with its place."""
 
 
 class _Section(BaseModel):
@@ -83,7 +57,9 @@ def _as_scalar(value: object) -> object:
     if isinstance(value, (str, int, float)):
         return value
     quotes = ". Put a date into quotes" if isinstance(value, date) else ""
-    raise ValueError(f"expected a text, a number, true or false, got {_shown(value)}{quotes}")
+    raise ValueError(
+        f"expected a text, a number, true or false, got {value if quotes else repr(value)}{quotes}"
+    )
 
 
 Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
@@ -435,259 +411,3 @@ class TrainConfig(_Section):
             or isinstance(self.decision.unsure_below, AccuracyAim)
             or self.evaluation.interval is not None
         )
-
-    def for_other_dataset(self, dataset: str) -> "TrainConfig":
-        """Return the configuration for another dataset, without what is said of the rows of this one."""
-        return TrainConfig.model_validate(_for_dataset(self.model_dump(), dataset))
-
-    def with_values(self, values: Mapping[str, Any]) -> "TrainConfig":
-        """Return the configuration with some keys (`section.key`) set to other values.
-
-        Raises:
-            ConfigError: A key is unknown or a value is none that it takes.
-        """
-        content = self.model_dump()
-        for path, value in values.items():
-            _set(content, path, value)
-        return _validated(content, "search")
-
-    def to_yaml(self) -> str:
-        """Return the configuration as a file that trains the same model again."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def load_config(
-    file: Path, overrides: Sequence[str] = (), dataset: str | None = None
-) -> TrainConfig:
-    """Read and validate a configuration.
-
-    Args:
-        file: A YAML file.
-        overrides: `section.key=value` strings, the value being YAML; they win over the file.
-        dataset: Replaces the dataset, and with it what the file says of that dataset's rows.
-
-    Raises:
-        ConfigError: Not readable, not YAML, or with problems, all of which are listed.
-    """
-    content = _read_yaml(file)
-    if dataset is not None:
-        content = _for_dataset(content, dataset)
-    for override in overrides:
-        _apply_override(content, override)
-    return _validated(content, str(file))
-
-
-def _validated(content: Mapping[str, Any], place: str) -> TrainConfig:
-    config, problems = _check(content)
-    if config is not None:
-        problems = _search_problems(config)
-    if config is None or problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError("\n  ".join([f"{place}: {count}", *problems]))
-    return config
-
-
-def _check(content: Mapping[str, Any]) -> tuple[TrainConfig | None, list[str]]:
-    try:
-        return TrainConfig.model_validate(content), []
-    except ValidationError as error:
-        return None, [_describe(problem) for problem in error.errors()]
-
-
-def _search_problems(config: TrainConfig) -> list[str]:
-    """Try every value that a search would, before hours are spent on the first of them."""
-    if config.search is None:
-        return []
-    parameters = config.search.parameters
-    problems = [
-        f"search.{path}: cannot be searched; expected a key of {', '.join(_SEARCHED)}, such as model.C."
-        for path in parameters
-        if path.partition(".")[0] not in _SEARCHED
-    ]
-    content = config.model_dump() | {"search": None}
-    for path, values in parameters.items() if not problems else ():
-        for value in values:
-            tried = copy.deepcopy(content)
-            for other, [first, *_] in parameters.items():
-                _set(tried, other, first)
-            _set(tried, path, value)
-            problems += [f"search.{problem}" for problem in _check(tried)[1]]
-    return list(dict.fromkeys(problems))
-
-
-def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Leave out what a configuration says of the rows of its dataset, and name another one."""
-    rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
-    if isinstance(evaluation := rest.get("evaluation"), dict):
-        rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}
-    return rest | {"dataset": dataset}
-
-
-def _set(content: dict[str, Any], path: str, value: object) -> None:
-    *sections, key = path.split(".")
-    section = content
-    for name in sections:
-        if not isinstance(section.get(name), dict):
-            section[name] = {}
-        section = section[name]
-    section[key] = value
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: a key given twice is an error, and 1e-3 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (dict, list)):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"expected a text as key, got {key!r}", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _parse_yaml(text: str, place: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{place}{line}: {error.problem or error}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{place}: {error}.") from None
-    except ValueError as error:  # such as the date 2024-13-45
-        raise ConfigError(f"{place}: a value cannot be read: {error}.") from None
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{file}: not found. Copy conf/train-conf.yml.dist to it; `make train` does."
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{file}: not UTF-8 text ({error.reason} at byte {error.start})."
-        ) from None
-    content = _parse_yaml(text, str(file))
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: expected keys and values, got {type(content).__name__}.")
-    return content
-
-
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not all(path.split(".")):
-        raise ConfigError(
-            f"--set {override}: expected section.key=value, such as training.epochs=3."
-        )
-    _set(content, path, _parse_yaml(text, f"--set {path}"))
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    location, got = problem["loc"], problem["input"]
-    place = ".".join(map(str, location)).replace("search.parameters.", "search.", 1)
-    place = place or "configuration"
-    if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key.{_suggestion(str(location[-1]), _keys_at(location[:-1]))}"
-    if problem["type"] == "missing" and location == ("dataset",):
-        return "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names)."
-    if problem["type"] == "missing" and location == ("search", "parameters"):
-        return "search: nothing to try; give values, such as model.C: [0.1, 1, 10]."
-    if problem["type"] == "missing":
-        return f"{place}: missing."
-    if location[-1:] == ("[key]",):
-        named = place.removesuffix("[key]").rstrip(".")
-        return f"{named}: expected a text as key, got {_shown(got)}. {_quoted(got)}".rstrip()
-    if problem["type"] in ("too_short", "string_too_short", "string_pattern_mismatch"):
-        return f"{place}: {problem['msg']}, got {_shown(got)}."
-    if problem["type"] == "value_error":
-        return f"{place}: {problem['ctx']['error']}."
-    expected = _expectation(location) or problem["msg"]
-    if problem["type"] == "finite_number":
-        expected = expected.replace("a number", "a finite number")
-    message = f"{place}: expected {expected}, got {_shown(got)}."
-    if location[0] == "features" and (known := _elsewhere(str(location[-1]))):
-        return f"{message} Did you mean {known[0]}?"
-    return f"{message} {_quoted(got) if expected == 'a text' else ''}".rstrip()
-
-
-def _shown(value: object) -> str:
-    return str(value) if isinstance(value, date) else repr(value)
-
-
-def _quoted(value: object) -> str:
-    return "Put it into quotes." if isinstance(value, (int, float, date)) else ""
-
-
-def _suggestion(key: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = [*difflib.get_close_matches(key, names, n=1), *_elsewhere(key)]
-    return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(names)}."
-
-
-def _elsewhere(key: str) -> list[str]:
-    """Return the sections that have a key, with the key."""
-    return [
-        f"{section}.{key}" for section in TrainConfig.model_fields if key in _keys_at((section,))
-    ]
-
-
-@cache
-def _root_schema() -> dict[str, Any]:
-    return TrainConfig.model_json_schema()
-
-
-def _schema_at(location: Sequence[str | int]) -> dict[str, Any]:
-    """Return the JSON schema of a place in the configuration; empty if there is none."""
-    root = _root_schema()
-    node: dict[str, Any] = root
-    for part in location:
-        named = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
-        node = named if isinstance(part, str) else node.get("items", {})
-        options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
-        node = options[0] if len(options) == 1 else node
-        if "$ref" in node:
-            node = root["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    return node
-
-
-def _keys_at(location: Sequence[str | int]) -> list[str]:
-    return list(_schema_at(location).get("properties", {}))
-
-
-def _expectation(location: Sequence[str | int]) -> str:
-    schema = _schema_at(location)
-    if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
-    if "const" in schema:
-        return str(schema["const"])
-    kinds = {
-        "integer": "a whole number",
-        "number": "a number",
-        "string": "a text",
-        "boolean": "true or false",
-        "array": "a list",
-        "object": "keys and values",
-    }
-    bounds = {
-        "exclusiveMinimum": "above",
-        "minimum": "of at least",
-        "exclusiveMaximum": "below",
-        "maximum": "of at most",
-    }
-    limits = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
-    return " ".join([kinds.get(schema.get("type", ""), ""), " and ".join(limits)]).strip()

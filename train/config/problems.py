@@ -1,0 +1,122 @@
+"""What is said of a configuration that cannot be used: every problem, with its place and what was expected."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import cache
+from typing import Any
+
+from predict.wording import closest, counted, suggestion
+from train.config.sections import TrainConfig
+from train.errors import UserError
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be used.
+
+    Attributes:
+        problems: What is wrong, in a line or a few each.
+    """
+
+    def __init__(self, *problems: str, place: str | None = None) -> None:
+        """Gather problems in one message; with `place`, below a heading that counts them."""
+        self.problems = list(dict.fromkeys(problems))
+        heading = [] if place is None else [f"{place}: {counted(len(self.problems), 'problem')}"]
+        super().__init__("\n  ".join([*heading, *self.problems]))
+
+
+def describe(problem: Mapping[str, Any]) -> str:
+    """Return one problem that pydantic found in a configuration as people read it."""
+    location, got = problem["loc"], problem["input"]
+    place = ".".join(map(str, location)).replace("search.parameters.", "search.", 1)
+    place = place or "configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key.{_known_keys(str(location[-1]), _keys_at(location[:-1]))}"
+    if problem["type"] == "missing" and location == ("dataset",):
+        return "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names)."
+    if problem["type"] == "missing" and location == ("search", "parameters"):
+        return "search: nothing to try; give values, such as model.C: [0.1, 1, 10]."
+    if problem["type"] == "missing":
+        return f"{place}: missing."
+    if location[-1:] == ("[key]",):
+        section = place.removesuffix("[key]").rstrip(".")
+        return f"{section}: expected a text as key, got {_shown(got)}. {_quoted(got)}".rstrip()
+    if problem["type"] in ("too_short", "string_too_short", "string_pattern_mismatch"):
+        return f"{place}: {problem['msg']}, got {_shown(got)}."
+    if problem["type"] == "value_error":
+        return f"{place}: {problem['ctx']['error']}."
+    expected = _expectation(location) or problem["msg"]
+    if problem["type"] == "finite_number":
+        expected = expected.replace("a number", "a finite number")
+    message = f"{place}: expected {expected}, got {_shown(got)}."
+    if location[0] == "features" and (known := _sections_with(str(location[-1]))):
+        return f"{message} Did you mean {known[0]}?"
+    return f"{message} {_quoted(got) if expected == 'a text' else ''}".rstrip()
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, date) else repr(value)
+
+
+def _quoted(value: object) -> str:
+    return "Put it into quotes." if isinstance(value, (int, float, date)) else ""
+
+
+def _known_keys(key: str, known: Sequence[str]) -> str:
+    elsewhere = _sections_with(key)
+    if elsewhere and closest(key, known) is None:
+        return f" Did you mean {elsewhere[0]}?"
+    return suggestion(key, known, most=len(known))
+
+
+def _sections_with(key: str) -> list[str]:
+    """Return the sections that have a key, with the key."""
+    return [
+        f"{section}.{key}" for section in TrainConfig.model_fields if key in _keys_at((section,))
+    ]
+
+
+@cache
+def _root_schema() -> dict[str, Any]:
+    return TrainConfig.model_json_schema()
+
+
+def _schema_at(location: Iterable[str | int]) -> dict[str, Any]:
+    """Return the JSON schema of a place in the configuration; empty if there is none."""
+    root = _root_schema()
+    node: dict[str, Any] = root
+    for part in location:
+        named = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        node = named if isinstance(part, str) else node.get("items", {})
+        options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
+        node = options[0] if len(options) == 1 else node
+        if "$ref" in node:
+            node = root["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _keys_at(location: Sequence[str | int]) -> list[str]:
+    return list(_schema_at(location).get("properties", {}))
+
+
+def _expectation(location: Sequence[str | int]) -> str:
+    schema = _schema_at(location)
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    kinds = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "boolean": "true or false",
+        "array": "a list",
+        "object": "keys and values",
+    }
+    bounds = {
+        "exclusiveMinimum": "above",
+        "minimum": "of at least",
+        "exclusiveMaximum": "below",
+        "maximum": "of at most",
+    }
+    limits = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
+    return " ".join([kinds.get(schema.get("type", ""), ""), " and ".join(limits)]).strip()
