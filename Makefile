@@ -110,6 +110,7 @@ lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direc
 	@$(TRAIN)/bin/ruff check .
 	@$(TRAIN)/bin/ruff format --check .
 	@$(TRAIN)/bin/mypy train predict
+	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
 	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 
 .PHONY: format
