@@ -20,8 +20,8 @@ OPTIONS ?=
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
-# Two environments: one that can do everything, and one in which there is nothing but what serves.
-DEV     := .env/dev
+# Two environments: one that trains and, once somebody develops, has the tools on top; and one with only what serves.
+TRAIN   := .env/train
 PREDICT := .env/predict
 
 SETTINGS = $(foreach s,$(SET),--set '$(s)') $(if $(DATASET),--dataset '$(DATASET)')
@@ -34,32 +34,32 @@ help: ## Show this list
 ## Use
 
 .PHONY: train
-train: $(DEV)/ready conf/train-conf.yml ## Train on CONF (DATASET= and SET= override it), write data/artefacts/<timestamp>
-	@$(DEV)/bin/python -m train run --conf '$(CONF)' $(SETTINGS)
+train: $(TRAIN)/ready conf/train-conf.yml ## Train on CONF (DATASET= and SET= override it), write data/artefacts/<timestamp>
+	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' $(SETTINGS)
 
 .PHONY: check
-check: $(DEV)/ready conf/train-conf.yml ## Say whether CONF and its dataset would train, without training
-	@$(DEV)/bin/python -m train check --conf '$(CONF)' $(SETTINGS)
+check: $(TRAIN)/ready conf/train-conf.yml ## Say whether CONF and its dataset would train, without training
+	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS)
 
 .PHONY: datasets
-datasets: $(DEV)/ready ## List the datasets that DATASET= knows by name
-	@$(DEV)/bin/python -m train datasets
+datasets: $(TRAIN)/ready ## List the datasets that DATASET= knows by name
+	@$(TRAIN)/bin/python -m train datasets
 
 .PHONY: report
-report: $(DEV)/ready ## Open the report of ARTEFACT, by default the newest
-	@$(DEV)/bin/python -m train report $(if $(ARTEFACT),'$(ARTEFACT)')
+report: $(TRAIN)/ready ## Open the report of ARTEFACT, by default the newest
+	@$(TRAIN)/bin/python -m train report $(if $(ARTEFACT),'$(ARTEFACT)')
 
 .PHONY: compare
-compare: $(DEV)/ready ## Compare the artefacts A and B (directories, timestamps, latest) on the same rows
-	@$(DEV)/bin/python -m train compare '$(A)' '$(B)' $(OPTIONS)
+compare: $(TRAIN)/ready ## Compare the artefacts A and B (directories, timestamps, latest) on the same rows
+	@$(TRAIN)/bin/python -m train compare '$(A)' '$(B)' $(OPTIONS)
 
 .PHONY: runs
-runs: $(DEV)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where dataset=titanic"
-	@$(DEV)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
+runs: $(TRAIN)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where dataset=titanic"
+	@$(TRAIN)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: reproduce
-reproduce: $(DEV)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
-	@$(DEV)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)
+reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
+	@$(TRAIN)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)
 
 .PHONY: predict-test
 predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or a JSON object of columns), without a server
@@ -102,42 +102,43 @@ test-images: ## Build both images, train in one, serve from the other, ask it ov
 ## Develop
 
 .PHONY: test
-test: $(DEV)/ready $(PREDICT)/ready ## Run the whole test suite
-	@PREDICT_PYTHON=$(PREDICT)/bin/python $(DEV)/bin/python -m pytest
+test: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run the whole test suite
+	@PREDICT_PYTHON=$(PREDICT)/bin/python $(TRAIN)/bin/python -m pytest
 
 .PHONY: lint
-lint: $(DEV)/ready ## Check style, types, spelling and import direction
-	@$(DEV)/bin/ruff check .
-	@$(DEV)/bin/ruff format --check .
-	@$(DEV)/bin/mypy train predict
-	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(DEV)/bin/codespell
+lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
+	@$(TRAIN)/bin/ruff check .
+	@$(TRAIN)/bin/ruff format --check .
+	@$(TRAIN)/bin/mypy train predict
+	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
+	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 
 .PHONY: format
-format: $(DEV)/ready ## Rewrite the code in the project's style
-	@$(DEV)/bin/ruff check --fix .
-	@$(DEV)/bin/ruff format .
+format: $(TRAIN)/ready-to-develop ## Rewrite the code in the project's style
+	@$(TRAIN)/bin/ruff check --fix .
+	@$(TRAIN)/bin/ruff format .
 
 .PHONY: benchmark
-benchmark: $(DEV)/ready $(PREDICT)/ready ## Measure accuracy, training time, serving speed and memory; print tables
-	@$(DEV)/bin/python -m benchmarks.accuracy
-	@$(DEV)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
-	@$(DEV)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python
+benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, training time, serving speed and memory; print tables
+	@$(TRAIN)/bin/python -m benchmarks.accuracy
+	@$(TRAIN)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
+	@$(TRAIN)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python
 
 .PHONY: lock
-lock: $(DEV)/ready ## Pin the newest libraries that fit together in the requirements files
+lock: $(TRAIN)/ready-to-develop ## Pin the newest libraries that fit together in the requirements files
 	@for part in requirements-dev train/requirements predict/requirements; do \
-	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(DEV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
 	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \
 	done
 
 .PHONY: jupyter
-jupyter: $(DEV)/ready ## Open the notebooks, on this machine only
-	@exec $(DEV)/bin/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks
+jupyter: $(TRAIN)/ready-to-develop ## Open the notebooks, on this machine only
+	@exec $(TRAIN)/bin/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks
 
 .PHONY: test-notebooks
-test-notebooks: $(DEV)/ready ## Run every notebook, offline
-	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; $(DEV)/bin/python -m nbconvert --log-level WARN \
+test-notebooks: $(TRAIN)/ready-to-develop ## Run every notebook, offline
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; $(TRAIN)/bin/python -m nbconvert --log-level WARN \
 	    --to notebook --execute --output-dir "$$out" notebooks/*.ipynb
 
 .PHONY: clean
@@ -151,19 +152,40 @@ conf/%: | conf/%.dist
 	@cp conf/$*.dist $@ && echo "made $@ from conf/$*.dist" >&2
 
 # An environment is ready when its stamp is newer than the pins it was made from.
-$(DEV)/ready: requirements-dev.txt environment.yml
-	$(call make-environment,$(DEV),environment.yml,requirements-dev.txt)
+$(TRAIN)/ready: PURPOSE = training (TensorFlow, gensim, scikit-learn): one to three minutes, about 2.3 GB
+$(TRAIN)/ready: train/requirements.txt train/environment.yml
+	$(make-environment)
 
+$(TRAIN)/ready-to-develop: PURPOSE = developing (pytest, mypy, ruff, JupyterLab) as well: about a minute, 0.4 GB
+$(TRAIN)/ready-to-develop: requirements-dev.txt environment.yml $(TRAIN)/ready
+	$(grow-environment)
+
+$(PREDICT)/ready: PURPOSE = serving (Flask, onnxruntime): about half a minute, 0.2 GB
 $(PREDICT)/ready: predict/requirements.txt predict/environment.yml
-	$(call make-environment,$(PREDICT),predict/environment.yml,predict/requirements.txt)
+	$(make-environment)
 
-# $(1) where, $(2) what conda reads, $(3) what pip reads where there is no conda
+# Both recipes read the pins from the prerequisites: conda the .yml, pip the .txt. What they print goes to a log.
+LOG = $(@D).log
+
 define make-environment
-	@echo "making $(1) from $(if $(CONDA),$(2) with conda,$(3) with $(PYTHON)); this takes a few minutes once" >&2
-	@rm -rf $(1)
-	@if [ -n "$(CONDA)" ]; then "$(CONDA)" env create --quiet --prefix $(1) --file $(2); \
-	elif [ -z "$(PYTHON)" ]; then echo "No Python of 3.11 to 3.13 found. Install one or conda, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
-	else $(PYTHON) -m venv $(1) || { echo "$(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }; \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(3); fi
+	@[ -n "$(CONDA)$(PYTHON)" ] || { echo "No Python of 3.11 to 3.13 found. Install one or conda, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@mkdir -p .env; rm -rf $(@D) $(LOG)
+	$(announce)
+	@if [ -n "$(CONDA)" ]; then "$(CONDA)" env create --quiet --prefix $(@D) --file $(filter %.yml,$^) >>$(LOG) 2>&1 || $(fail); \
+	else "$(PYTHON)" -m venv $(@D) >>$(LOG) 2>&1 || \
+	    { echo "$(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; $(fail); }; $(pip-install); fi
 	@touch $@
 endef
+
+# Whoever made the environment adds to it, even if conda has come or gone since.
+define grow-environment
+	$(announce)
+	@if [ -n "$(CONDA)" ] && [ -d $(@D)/conda-meta ]; then \
+	    "$(CONDA)" env update --quiet --prefix $(@D) --file $(filter %.yml,$^) >>$(LOG) 2>&1 || $(fail); \
+	else $(pip-install); fi
+	@touch $@
+endef
+
+announce = @echo "setting up $(@D) for $(PURPOSE), once; log: $(LOG)" >&2
+pip-install = $(@D)/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement $(filter %.txt,$^) >>$(LOG) 2>&1 || $(fail)
+fail = { echo "setting up $(@D) failed; the end of $(LOG):" >&2; tail -n 12 $(LOG) >&2; exit 1; }

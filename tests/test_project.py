@@ -186,8 +186,9 @@ def test_make_alone_lists_every_target_with_what_it_does() -> None:
 def test_every_target_has_a_rule_and_what_it_runs_is_there(target: str) -> None:
     # The stamps of the environments are left out of it: what would be run is printed, not run.
     command = ["make", "-C", str(ROOT), "--dry-run", "--no-print-directory", target]
-    stamps = ["--old-file=.env/dev/ready", "--old-file=.env/predict/ready"]
-    done = subprocess.run([*command, *stamps], capture_output=True, text=True, check=False)
+    environments = ("train/ready", "train/ready-to-develop", "predict/ready")
+    old = [f"--old-file=.env/{stamp}" for stamp in environments]
+    done = subprocess.run([*command, *old], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for script in re.findall(r"(?<![\w/])scripts/[\w-]+", done.stdout):
         assert (ROOT / script).exists(), script

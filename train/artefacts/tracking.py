@@ -50,7 +50,7 @@ def check_tracking(mlflow: str | None, tensorboard: Path | None) -> None:
     for name, place in wanted.items():
         if place is not None and not _is_installed(name):
             raise TrackingError(
-                f"tracking.{name}: {name} is not installed here. Install it (.env/dev/bin/pip install {name}), "
+                f"tracking.{name}: {name} is not installed here. Install it (.env/train/bin/pip install {name}), "
                 f"or remove tracking.{name} from the configuration."
             )
     if mlflow is not None and _has_password(mlflow):
