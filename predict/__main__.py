@@ -66,15 +66,14 @@ def serve(conf: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     # Flask and waitress are not needed to ask once.
-    from predict.http.app import LOG_TIME, create_app
+    from predict.http.app import create_app
+    from predict.http.request_log import LOG_TIME
     from predict.http.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
     )
-    # A queue while all threads are busy is normal.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     predictor = Predictor.load(settings.artefact_dir)
     try:
         quick = predictor.seconds_per_instance < QUICK_MODEL_S
