@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import InstanceError
-from predict.wording import shorten
+from predict.wording import listed, shorten
 
 PROBLEM_TYPE = "application/problem+json"
 _ERRORS_SHOWN = 10
@@ -57,7 +57,7 @@ def _instance_problem(error: InstanceError) -> Response:
 
 def _request_problem(error: ValidationError) -> Response:
     if (count := error.error_count()) > _MOST_ERRORS:  # listing them takes longer than finding them
-        known = ", ".join(PredictRequest.model_fields)
+        known = listed(list(PredictRequest.model_fields))
         return problem(422, f"body: {count} problems, most of them unknown fields; known: {known}")
     first = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN]
     status = 400 if first[0]["type"] == "json_invalid" else 422

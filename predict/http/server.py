@@ -10,6 +10,7 @@ from wsgiref.types import WSGIApplication
 
 from predict.http.channel import EventLoop
 from predict.settings import Settings
+from predict.wording import counted
 
 QUICK_MODEL_S = 0.001
 
@@ -77,8 +78,8 @@ class Server:
             loop.poll(timeout_s=0.05)
         if unfinished := loop.busy_connections():
             log.warning(
-                "stopping with %d requests unfinished after %.0f s",
-                unfinished,
+                "stopping with %s unfinished after %.0f s",
+                counted(unfinished, "request"),
                 self._drain_timeout_s,
             )
         loop.end_threads()
