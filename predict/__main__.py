@@ -1,4 +1,4 @@
-"""The command line of the inference side: ask once, serve. Parse, call, turn our errors into one line."""
+"""The command line of the inference side: ask once, or serve. Our errors become one line each."""
 
 import json
 import logging
@@ -30,20 +30,24 @@ class _Group(click.Group):
     type=click.Path(path_type=Path, dir_okay=False),
     default=DEFAULT_FILE,
     show_default=True,
-    help="KEY=value file; environment variables of the same names win over it.",
+    help="KEY=value file. Environment variables of the same names win over it.",
 )
 @click.pass_context
 def main(ctx: click.Context, conf: Path) -> None:
-    """Serve the artefact that ARTEFACT_DIR in conf/predict.conf points to."""
+    """Ask or serve the model that ARTEFACT_DIR in conf/predict.conf points to."""
     ctx.obj = conf
 
 
 @main.command()
 @click.argument("text")
-@click.option("--top-k", type=click.IntRange(min=1), help="List only the K most probable labels.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    help="List only this many labels, the most probable first.",
+)
 @click.pass_obj
 def text(conf: Path, text: str, top_k: int | None) -> None:
-    """Ask the model about one TEXT, or one instance written as JSON, and print its answer as JSON."""
+    """Ask the model about one TEXT, or about one instance written as JSON. Print its answer as JSON."""
     predictor = Predictor.load(load_settings(conf).artefact_dir)
     instances = predictor.check_texts([text], _the_text)
     predictions = predictor.predict(instances, top_k, _the_text)
@@ -54,27 +58,26 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 @click.argument("number", type=int, default=0)
 @click.pass_obj
 def example(conf: Path, number: int) -> None:
-    """Print held-out example NUMBER, from 0: the instance, the model's answer and the truth."""
+    """Print held-out example NUMBER, counted from 0: the instance, the model's answer and the truth."""
     _print_json(Predictor.load(load_settings(conf).artefact_dir).example(number))
 
 
 @main.command()
 @click.pass_obj
 def serve(conf: Path) -> None:
-    """Serve JSON over HTTP until SIGTERM or Ctrl-C; requests in flight are finished first."""
-    # While it starts nothing is in flight. As a container's first process it would otherwise not hear SIGTERM.
+    """Serve JSON over HTTP until SIGTERM or Ctrl-C, and answer the requests in flight before stopping."""
+    # Nothing is in flight while it starts. Without a handler, a container's first process ignores SIGTERM.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    # Flask and waitress are not needed to ask once.
-    from predict.http.app import LOG_TIME, create_app
+    # Asking once needs neither Flask nor waitress.
+    from predict.http.app import create_app
+    from predict.http.request_log import LOG_TIME
     from predict.http.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
     )
-    # A queue while all threads are busy is normal.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     predictor = Predictor.load(settings.artefact_dir)
     try:
         quick = predictor.seconds_per_instance < QUICK_MODEL_S

@@ -1,6 +1,5 @@
-"""What may be set for serving: `conf/predict.conf` and the environment, checked as a whole."""
+"""Settings of serving: `conf/predict.conf` and the environment, checked as a whole."""
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -9,9 +8,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from predict.wording import suggestion
+
 DEFAULT_FILE = Path("conf/predict.conf")
 
-# Only what make, a shell and docker --env-file would read in the same way.
+# Only what make, a shell and docker --env-file read in the same way.
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*) *=(.*)")
 
 
@@ -27,14 +28,14 @@ class Settings(BaseModel):
     artefact_dir: Path = Path("data/artefacts/latest")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    # Waitress's worker threads.
+    # Worker threads of waitress.
     threads: Annotated[int, Field(ge=1, le=256)] = 4
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_instances: Annotated[int, Field(ge=1)] = 10_000
     # How long a stopping server waits for requests in flight.
     drain_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25.0
     log_requests: bool = True
-    # Texts may be private: they are logged only where somebody asked for it.
+    # Texts may be private, so they are logged only on request.
     log_texts: bool = False
 
 
@@ -42,17 +43,19 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
     """Read settings: the environment wins over the file, the file over the defaults.
 
     Args:
-        file: A `KEY=value` file; None or a missing `DEFAULT_FILE` means none.
-        environ: Environment variables; only the names of our keys are looked at.
+        file: A `KEY=value` file. None, or a `DEFAULT_FILE` that does not exist, leaves the defaults.
+        environ: Environment variables; only those named like a key count.
 
     Raises:
-        SettingsError: The file is missing or malformed, or a key or a value is not what it should be;
-            all problems at once.
+        SettingsError: The file is missing or malformed, or a key is unknown, or a value is wrong. It lists all
+            problems at once.
     """
     keys = {name.upper(): name for name in Settings.model_fields}
     written = _read_file(file)
     problems = [
-        f"{file}: {key}: unknown key.{_suggestion(key, keys)}" for key in written if key not in keys
+        f"{file}: {key}: unknown key.{suggestion(key, list(keys))}"
+        for key in written
+        if key not in keys
     ]
     problems += [
         f"{file}: {key}: empty; give a value, or remove the line."
@@ -101,8 +104,3 @@ def _read_file(file: Path | None) -> dict[str, str]:
     if problems:
         raise SettingsError("\n".join(problems))
     return written
-
-
-def _suggestion(key: str, known: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(key.upper(), known, n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""The contract between training and serving: what an artefact directory holds, and how it is checked.
+"""The artefact directory, which is the contract between training and serving: what it holds and how it is checked.
 
 An artefact is data, never code: ONNX for the model, JSON for the rest. Both sides import this module;
 `train.artefacts.writing` writes what `load_artefact` reads.
@@ -24,7 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-# What is written, and what is read: format 1 had text inputs and one label, nothing else.
+from predict.wording import counted
+
+# The version that is written, and those that are read. Format 1 had only text inputs and one label.
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, 2)
 
@@ -35,7 +37,7 @@ METRICS = "metrics.json"
 CONFIGURATION = "train-conf.yml"
 REPORT = "report.html"
 
-# What every artefact must list; FEATURES only where a model reads text.
+# Every artefact must list these. A model that reads text has FEATURES too.
 REQUIRED_FILES = (MODEL, METRICS, CONFIGURATION, REPORT)
 
 _NO_CHECKSUM = b"0" * 64
@@ -47,16 +49,16 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ArtefactError(Exception):
-    """An artefact directory that cannot be served. The message says which file, why and what to do."""
+    """An artefact that cannot be used. The message says which file, why, and what to do."""
 
 
 class _Part(BaseModel):
-    # A later minor addition must not break an older server: unknown keys are kept, not refused.
+    # A later addition must not break an older server, so unknown keys are kept, not refused.
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 ColumnType = Literal["text", "number", "category", "date"]
-# What a model answers: one label of several, a number, or any number of labels.
+# The kind of answer: one label of several, a number, or any number of labels.
 Kind = Literal["label", "number", "labels"]
 KIND_OF_TASK: dict[str, Kind] = {
     "classification": "label",
@@ -66,22 +68,22 @@ KIND_OF_TASK: dict[str, Kind] = {
 
 
 class Input(_Part):
-    """One field of an instance, and what training saw in it."""
+    """One field of an instance, and the values that training saw in it."""
 
     name: Annotated[str, Field(min_length=1)]
     type: ColumnType
-    # Whether it may be null or empty: it was missing in some row of the training data, or declared so.
+    # Whether it may be null or empty, because it was missing in training or declared so.
     nullable: bool = False
-    # Of a number.
+    # Only for a number.
     minimum: FiniteFloat | None = None
     maximum: FiniteFloat | None = None
-    # Of a category.
+    # Only for a category.
     categories: list[str] | None = None
-    # The share of training rows without it, from 0 to 1; for people.
+    # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
-    def _knows_what_its_type_has(self) -> Self:
+    def _has_only_what_its_type_has(self) -> Self:
         if self.type != "number" and (self.minimum, self.maximum) != (None, None):
             raise ValueError(f"{self.name}: only a number has a minimum and a maximum")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
@@ -93,15 +95,15 @@ class Input(_Part):
 
 
 class Derived(_Part):
-    """A column that is computed from inputs, or from derived columns before it. See `predict.contract.columns`."""
+    """A column that is computed from inputs or from earlier derived columns; see `predict.contract.columns`."""
 
     name: Annotated[str, Field(min_length=1)]
     kind: Literal["ratio", "cross", "bins", "date_part"]
     # The columns it is made of.
     of: list[str]
-    # Of bins: where one ends and the next begins, ascending.
+    # Only for bins: where one ends and the next begins, ascending.
     edges: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
-    # Of a date_part.
+    # Only for a date_part.
     part: Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"] | None = None
 
     @model_validator(mode="after")
@@ -116,24 +118,25 @@ class Derived(_Part):
 
 
 class Interval(_Part):
-    """How far off a predicted number is: `coverage` of the true values lie within `half_width` of it."""
+    """The width of a prediction: the share `coverage` of the true values lies within `half_width` of it."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
     half_width: Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Output(_Part):
-    """What a prediction is: one label of several, a number, or any number of labels."""
+    """The answer of a model: one label of several, a number, or any number of labels."""
 
     name: str
     type: Kind
-    # In the order of the model's probabilities; a number has none.
+    # In the order of the model's probabilities; none for a number.
     labels: list[str] = []
-    # Probability from which on a label is given. "label": none, or that of one of two; "labels": of each.
+    # The least probability at which a label is answered. A "label" has none, or one for one of two labels; "labels"
+    # have one each.
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
-    # Of a number.
+    # Only for a number.
     interval: Interval | None = None
-    # Of a label: answers with a lower score are marked as unsure.
+    # Only for a label: an answer with a lower score is marked as unsure.
     unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
@@ -143,19 +146,21 @@ class Output(_Part):
 
     @property
     def width(self) -> int:
-        """How many numbers the model gives for an instance."""
-        return 1 if self.type == "number" else len(self.labels)
+        """How many numbers the model puts out for an instance."""
+        return 1 if self.kind == "number" else len(self.labels)
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Self:
-        fewest = {"label": 2, "labels": 1, "number": 0}[self.type]
+        fewest = {"label": 2, "labels": 1, "number": 0}[self.kind]
         if len(self.labels) < fewest:
-            raise ValueError(f"expected at least {fewest} labels, got {len(self.labels)}")
-        if self.type == "number" and self.labels:
+            raise ValueError(
+                f"expected at least {counted(fewest, 'label')}, got {len(self.labels)}"
+            )
+        if self.kind == "number" and self.labels:
             raise ValueError("a number has no labels")
-        if self.type != "number" and self.interval is not None:
+        if self.kind != "number" and self.interval is not None:
             raise ValueError("only a number has an interval")
-        if self.type != "label" and self.unsure_below is not None:
+        if self.kind != "label" and self.unsure_below is not None:
             raise ValueError("unsure_below: only a label has a score that can be too low")
         _check_distinct(self.labels, "labels")
         return self
@@ -165,10 +170,10 @@ class Output(_Part):
         for name in self.thresholds:
             if name not in self.labels:
                 raise ValueError(f"thresholds: {name!r} is none of the labels")
-        if self.type == "labels" and len(self.thresholds) != len(self.labels):
+        if self.kind == "labels" and len(self.thresholds) != len(self.labels):
             raise ValueError("thresholds: expected one for every label")
         if (
-            self.type == "label"
+            self.kind == "label"
             and self.thresholds
             and (len(self.thresholds), len(self.labels)) != (1, 2)
         ):
@@ -180,21 +185,21 @@ class Example(_Part):
     """A golden input with the answer that the trained model gave."""
 
     instance: dict[str, Any]
-    # What the model puts out: probabilities in the order of `Output.labels`, or one value.
+    # The raw output: probabilities in the order of `Output.labels`, or one value.
     answer: list[float]
     # The true label, value or list of labels of this held-out row, where it is known.
     truth: Any = None
 
 
 class Metadata(_Part):
-    """`metadata.json`. What serving needs is typed here; what only people read is kept as it is."""
+    """The content of `metadata.json`: typed where serving needs it, and kept as it is where only people read it."""
 
     format_version: Literal[1, 2]
     name: str
     created_at: str
     task: Literal["classification", "regression", "multilabel"]
     inputs: Annotated[list[Input], Field(min_length=1)]
-    # In an order in which they can be computed.
+    # Each after those that it is made of.
     derived: list[Derived] = []
     outputs: Annotated[list[Output], Field(min_length=1, max_length=1)]
     examples: Annotated[list[Example], Field(min_length=1)]
@@ -210,20 +215,25 @@ class Metadata(_Part):
     git: dict[str, Any] | None = None
     durations_s: dict[str, float] = {}
 
+    @property
+    def input_types(self) -> dict[str, ColumnType]:
+        """The type of every input, by name."""
+        return {column.name: column.type for column in self.inputs}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         column_types(self.inputs, self.derived)
         expected = KIND_OF_TASK[self.task]
-        if self.outputs[0].type != expected:
+        if self.outputs[0].kind != expected:
             raise ValueError(
-                f"outputs: the task {self.task} answers a {expected}, got {self.outputs[0].type}"
+                f"outputs: the task {self.task} answers a {expected}, got {self.outputs[0].kind}"
             )
         return self
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How many columns a derived column is made of, of which type; and its own type."""
+    """What a kind of derived column is made of (how many columns, of which type), and its own type."""
 
     fewest: int
     most: int
@@ -317,7 +327,7 @@ def serialise_metadata(metadata: Mapping[str, Any]) -> bytes:
     """Turn metadata into the bytes of `metadata.json`, with a checksum over all of them.
 
     The checksum is the SHA-256 of the very bytes returned, its own 64 digits read as zeros, so that a
-    flipped byte anywhere in the file is noticed. Its field stands first: it is the first one found.
+    flipped byte anywhere in the file is noticed. Its field comes first, so that a search finds it first.
     """
     body = {"checksum": _NO_CHECKSUM.decode(), **metadata}
     raw = (json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -331,8 +341,8 @@ def load_artefact(path: Path) -> Artefact:
         path: A directory that a training run wrote, or a link to one.
 
     Raises:
-        ArtefactError: It is not an artefact, is of another format version, or a file is missing or was
-            changed after training.
+        ArtefactError: It is not an artefact or has another format version; a file is missing or was changed
+            after training.
     """
     directory = path.resolve()
     if not directory.is_dir():
@@ -360,7 +370,7 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{shown}: not JSON ({error}). {_DAMAGED}") from None
-    # The version comes first: what a newer format means by the other fields is not ours to judge.
+    # The version comes first: a newer format may mean something else by the other fields.
     version = content.get("format_version") if isinstance(content, dict) else None
     if version not in READ_VERSIONS:
         raise ArtefactError(

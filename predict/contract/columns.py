@@ -1,4 +1,4 @@
-"""Raw columns to the columns that a table model reads. Training and serving both use this and no other.
+"""The columns that a table model reads, made of raw ones by training and serving alike.
 
 A column is an array with one element a row: <float64>[n] for numbers, missing ones being NaN; <object>[n] of
 str for everything else, missing ones being "". Dates are ISO 8601.
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from predict.contract.artefact import Derived, Input
 from predict.contract.features import tokenize
 
-# Stretches between blanks of a text that count, from the start; what text models keep by default.
+# How many words of a text count, from the start; text models keep as many by default.
 MAX_TEXT_PIECES = 256
 
 Column = npt.NDArray[Any]
@@ -37,11 +37,11 @@ def model_columns(
 
     Args:
         raw: A column for each input, by name. Numbers are not copied; nothing is changed.
-        inputs: What the raw columns are.
-        derived: What to compute, in an order in which it can be.
+        inputs: Describe the raw columns.
+        derived: The columns to compute, each after those that it is made of.
 
     Returns:
-        The columns by name: raw ones, texts normalised, dates left out; and derived ones.
+        The raw columns by name, with texts normalised and without dates; and the derived ones.
 
     Raises:
         ValueError: A date is not ISO 8601.
@@ -65,7 +65,7 @@ def model_columns(
 
 
 def normalise_text(text: str) -> str:
-    """Return the words of a text as a model's text column has them."""
+    """Return the words of a text as a model's text column holds them."""
     return " ".join(tokenize(text, MAX_TEXT_PIECES))
 
 
@@ -73,13 +73,13 @@ def parse_date(text: str) -> datetime | None:
     """Read an ISO 8601 date, with or without a time; None for "".
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a date.
     """
     return datetime.fromisoformat(text) if text else None
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:
-    """Return what the bins between ascending edges are called, one more than there are edges."""
+    """Return the names of the bins between ascending edges, one more than there are edges."""
     ends = [f"{edge:.15g}" for edge in edges]
     starts = ["(-inf", *(f"[{end}" for end in ends)]
     return [f"{start}, {end})" for start, end in zip(starts, [*ends, "inf"], strict=True)]
@@ -95,7 +95,7 @@ def _ratio(made: Derived, columns: Sequence[Column]) -> Column:
     ratio = np.full(len(divisor), np.nan)
     with np.errstate(over="ignore"):
         np.divide(numerator, divisor, out=ratio, where=divisor != 0)
-    # Too large for a double: libraries refuse infinity, but many know NaN.
+    # A ratio too large for a double: libraries refuse infinity, but many accept NaN.
     ratio[np.isinf(ratio)] = np.nan
     return ratio
 

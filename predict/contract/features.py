@@ -1,10 +1,10 @@
-"""Text to integer features. Training and serving both encode with this module and no other.
+"""Integer features of texts, which training and serving both compute with this module alone.
 
 A text becomes two rows of ids, 0 being padding in both:
 
 - `token_ids`: the ids of its words (1 is any unknown word), then the hashed ids of adjacent word pairs;
 - `ngram_ids`: the hashed ids of the character n-grams within each stretch between blanks, punctuation
-  included, so that a word never seen before still says something, and so do `£` and `!!!`.
+  included, so that an unknown word, `£` or `!!!` still tells the model something.
 
 Everything after the ids (weights, embeddings, layers) is inside `model.onnx`.
 """
@@ -30,9 +30,9 @@ FIRST_WORD_ID = 2
 # A word with what belongs to it: node.js, don't, c++, c#; and a leading dot: .net
 _TOKEN = re.compile(r"\.?\w+(?:[.'’]\w+)*(?:\+\+|\#)?")
 _DIGIT = re.compile(r"\d")
-# Longer stretches (of Chinese, of base64, of attacks) are cut into pieces: what is cached must stay small.
+# Longer stretches (Chinese, base64, attacks) are cut into pieces: what is cached must stay small.
 _MAX_PIECE_LENGTH = 40
-# At about 600 bytes a piece of an English text, 10 MB when full; of stranger ones up to 60 MB.
+# A piece of an English text takes about 600 bytes, which is 10 MB when full; stranger texts take up to 60 MB.
 _CACHED_PIECES = 16_384
 
 Ids = npt.NDArray[np.int32]
@@ -67,7 +67,7 @@ class _Word(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """What stands between two blanks: its words, and its n-grams."""
+    """The words and the n-grams of what lies between two blanks."""
 
     words: tuple[_Word, ...]
     # int32 ids, as bytes: joining bytes is far cheaper than joining lists.
@@ -75,7 +75,7 @@ class _Piece(NamedTuple):
 
 
 def normalise(piece: str) -> str:
-    """Fold what looks the same into the same characters: Unicode NFKC and case.
+    """Fold characters that look the same into one: Unicode NFKC and case.
 
     Pieces are normalised, not texts: NFKC's time grows with the square of a run of combining marks.
     """
@@ -99,7 +99,7 @@ def split_pieces(text: str, max_pieces: int) -> list[str]:
 
 
 def most_characters(max_pieces: int) -> int:
-    """Return after how many characters of a text nothing counts any more, blanks left aside."""
+    """Return how many characters of a text can count at most, not counting blanks."""
     return (_MAX_PIECE_LENGTH + 1) * max_pieces
 
 
@@ -113,7 +113,7 @@ def tokenize(text: str, max_pieces: int) -> list[str]:
 
 
 class TextFeatures:
-    """Encodes texts for one model: its settings and its vocabulary."""
+    """The encoder of one model's texts: its settings and its vocabulary."""
 
     def __init__(self, settings: FeatureSettings, vocabulary: Sequence[str]) -> None:
         """Take the words of the vocabulary in the order of their ids, the first one being id 2."""
@@ -125,7 +125,7 @@ class TextFeatures:
 
     @property
     def most_characters(self) -> int:
-        """After how many characters of a text nothing counts any more, blanks left aside."""
+        """How many characters of a text can count at most, not counting blanks."""
         return most_characters(self.settings.max_tokens)
 
     @classmethod
@@ -156,7 +156,7 @@ class TextFeatures:
         for text in texts:
             pieces = [self._piece(piece) for piece in split_pieces(text, self.settings.max_tokens)]
             words = [word for piece in pieces for word in piece.words]
-            # Said twice is not twice as true: every id counts once.
+            # Every id counts once, however often its word occurs.
             token_rows.append(
                 array(
                     "i", dict.fromkeys([word.id for word in words] + self._pair_ids(words))
@@ -167,8 +167,8 @@ class TextFeatures:
 
     def unknown_rows(self, token_ids: Ids) -> list[int]:
         """Return which rows of encoded texts have no word of the vocabulary."""
-        # Words come before pairs, and all unknown ones are one id: a known word is the first or the second. Plain
-        # Python, for numpy would take longer for one text than all else that is done to it here.
+        # Words come before pairs, and all unknown words share one id, so a known word is the first or the second.
+        # This is plain Python because numpy takes longer for one text than everything else here.
         known = range(FIRST_WORD_ID, self.first_pair_id)
         firsts = token_ids[:, :2].tolist()
         return [row for row, ids in enumerate(firsts) if not any(map(known.__contains__, ids))]
@@ -188,7 +188,7 @@ class TextFeatures:
         return _Piece(words, array("i", self.ngram_ids(piece)).tobytes())
 
     def _encode_word(self, word: str) -> _Word:
-        # A lone surrogate, which JSON can carry, has bytes too.
+        # JSON can carry a lone surrogate, which has bytes too.
         raw = word.encode("utf-8", "surrogatepass")
         return _Word(self.vocabulary.get(word, UNKNOWN_ID), raw, zlib.crc32(b" ", zlib.crc32(raw)))
 
@@ -197,7 +197,7 @@ class TextFeatures:
         settings = self.settings
         if not settings.ngram_buckets:
             return []
-        # That there is a number says more than which one: telephone numbers and prices come in all digits.
+        # It matters that there is a number, not which one: telephone numbers and prices come in all digits.
         marked = f"<{_DIGIT.sub('0', piece)}>"
         ngrams = chain.from_iterable(
             (marked[start : start + size] for start in range(len(marked) - size + 1))

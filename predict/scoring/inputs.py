@@ -1,6 +1,6 @@
-"""Instances to what a model's graph is fed: one class for texts, one for tables, with the same few methods.
+"""The way of instances into a model's graph: one class for texts and one for tables, with the same few methods.
 
-The predictor chooses one when it loads an artefact; nothing else asks which family a model is of.
+The predictor chooses one when it loads an artefact; no other module asks which family a model belongs to.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,22 +13,23 @@ import numpy.typing as npt
 from predict.contract.artefact import ColumnType, Derived, Input, column_types
 from predict.contract.columns import MAX_TEXT_PIECES, Column, model_columns
 from predict.contract.features import TextFeatures, most_characters
-from predict.scoring.values import PROBLEM_OF, kind_of, listed, missing, shorten, unknown_fields
+from predict.scoring.values import PROBLEM_OF, kind_of, missing, unknown_fields
+from predict.wording import listed, shorten
 
 Instance = Mapping[str, Any]
-# (field, what is wrong with it).
+# A field, and what is wrong with it.
 Problem = tuple[str, str]
-# {"field": …, "message": …}: scored, but unlike what training saw.
+# {"field": …, "message": …}: the value is scored, though training saw nothing like it.
 FieldWarning = dict[str, str]
 
-# Some instances as a graph takes them, graph input -> array with one row an instance; and the warnings by row,
-# most rows having none.
+# Instances as a graph takes them: graph input -> array with one row an instance; and the warnings by row, for the
+# rows that have any.
 Batch = tuple[dict[str, npt.NDArray[Any]], Mapping[int, list[FieldWarning]]]
 
 # Rows scored at once: a category of thousands of values becomes as many numbers a row inside the model.
 _MOST_ROWS = 1_000
-# Of texts fewer, and their number times the length of the longest is bounded: padding makes all rows as long as
-# that one, and a text model needs some 5 kB of memory for every character.
+# Fewer texts are scored at once, and their number times the length of the longest is bounded: padding makes all rows
+# as long as that one, and a text model needs some 5 kB of memory for every character.
 _MOST_TEXTS = 256
 _MOST_CHARACTERS = 25_000
 
@@ -48,23 +49,23 @@ class InstanceError(Exception):
 
 
 class Inputs(Protocol):
-    """What the predictor needs of either family."""
+    """What the predictor asks of either family."""
 
     def problems_of(self, instance: Instance) -> list[Problem]:
-        """Return why the model cannot take an instance; nothing if it can."""
+        """Return what keeps the model from taking an instance; nothing if it can take it."""
         ...
 
     def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
-        """Encode instances without problems, in order, as many at once as memory allows."""
+        """Encode instances that have no problems, in order, as many at once as memory allows."""
         ...
 
     def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
-        """Return the rows of a batch in which the model knows nothing: texts without a word of its vocabulary."""
+        """Return the rows of a batch of which the model knows nothing: texts without a word of its vocabulary."""
         ...
 
 
 class TextInputs:
-    """Texts become rows of ids; several fields count as one text of several lines."""
+    """The inputs of a text model: rows of ids. Several fields count as one text of several lines."""
 
     def __init__(self, inputs: Sequence[Input], features: TextFeatures) -> None:
         self._inputs = list(inputs)
@@ -100,7 +101,7 @@ class TextInputs:
 
 
 class TableInputs:
-    """Every column of a table is a graph input of its own, named like it: doubles and strings, [rows, 1]."""
+    """The inputs of a table model: a graph input for every column, of the same name, doubles or strings, [rows, 1]."""
 
     def __init__(
         self,
@@ -112,11 +113,11 @@ class TableInputs:
 
         Args:
             inputs: The fields of an instance.
-            derived: What is computed from them.
+            derived: The columns that are computed from them.
             graph_inputs: Name -> type as onnxruntime calls it, such as `tensor(double)`.
 
         Raises:
-            ValueError: The graph reads what is no column, or reads a column as another type.
+            ValueError: The graph reads something that is not a column, or reads a column as another type.
         """
         _check_graph(graph_inputs, column_types(inputs, derived))
         self._derived = derived
@@ -129,7 +130,7 @@ class TableInputs:
         self._highs = _limits([column.maximum for column in numbers], np.inf)
         self._strings = [column.name for column in inputs if column.type != "number"]
         self._texts = [column.name for column in inputs if column.type == "text"]
-        # Numbers go to the graph as they are; only what is made of them, and what is no number, is computed.
+        # Numbers go to the graph as they are. Derived columns, and columns of other types, are computed.
         self._numbers_read = set(self._numbers) & set(graph_inputs)
         self._computed_read = [name for name in graph_inputs if name not in self._numbers_read]
         made_of = {name for made in derived for name in made.of}
@@ -160,7 +161,7 @@ class TableInputs:
             yield self._encode(instances[start:end])
 
     def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
-        """See `Inputs`. A row of a table has more than words, and what is new in it has its warning."""
+        """See `Inputs`. A row of a table has more than words, and new values in it have their warnings."""
         return []
 
     def _stretches(self, instances: Sequence[Instance]) -> Iterable[tuple[int, int]]:
@@ -177,7 +178,7 @@ class TableInputs:
 
     def _encode(self, rows: Sequence[Instance]) -> Batch:
         warnings: dict[int, list[FieldWarning]] = {}
-        # One array of all numbers, <float64>[columns, rows]: one for each takes four times as long. null is NaN.
+        # All numbers in one array, <float64>[columns, rows], null being NaN: one for each takes four times as long.
         numbers = np.array(list(map(self._number_values, rows)), np.float64)
         numbers = np.ascontiguousarray(numbers.reshape(len(rows), len(self._numbers)).T)
         self._warn_of_numbers(numbers, warnings)
@@ -194,7 +195,7 @@ class TableInputs:
         feeds: dict[str, npt.NDArray[Any]],
         warnings: dict[int, list[FieldWarning]],
     ) -> None:
-        """Add what is not just a number to the feeds."""
+        """Add to the feeds every column that is not a number as it was sent."""
         raw: dict[str, Column] = dict(zip(self._numbers, numbers, strict=True))
         for name in self._strings:
             raw[name] = np.array([_string_of(row[name]) for row in rows], dtype=object)
@@ -229,7 +230,7 @@ class TableInputs:
 
 
 def stretches(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the ends of stretches of texts, given their lengths, that may be scored at once."""
+    """Yield the start and the end of each stretch of texts, given by their lengths, that may be scored at once."""
     start, longest = 0, 0
     for index, length in enumerate(lengths):
         longest = max(longest, length)
@@ -252,7 +253,7 @@ def _plain(value: float) -> str:
 
 
 def _getter(names: Sequence[str]) -> Callable[[Instance], object]:
-    """Return what picks the values of some fields: a tuple, or one value."""
+    """Return a function that picks the values of some fields: a tuple, or one value."""
     return itemgetter(*names) if names else lambda row: ()
 
 

@@ -1,4 +1,4 @@
-"""What a model puts out to what a client reads: a label, a number, or a set of labels."""
+"""Predictions as a client reads them, a label, a number or a set of labels, made of what a model puts out."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ _SCORE = itemgetter(1)
 
 
 def to_rows(raw: Raw, output: Output) -> list[list[float]]:
-    """Return what a model puts out as people read it: probabilities with six digits, numbers in full."""
-    if output.type == "number":
+    """Return raw output as people read it: probabilities with six digits, numbers in full."""
+    if output.kind == "number":
         # A float32 as the double that looks like it: 12.3, not 12.300000190734863.
         return [[float(str(value))] for value in raw[:, 0]]
     rows: list[list[float]] = raw.astype(np.float64).round(6).tolist()
@@ -31,19 +31,19 @@ def to_rows(raw: Raw, output: Output) -> list[list[float]]:
 def decode(
     rows: Sequence[Sequence[float]], raw: Raw, output: Output, top_k: int | None = None
 ) -> list[Prediction]:
-    """Turn what a model puts out into predictions.
+    """Turn raw output into predictions.
 
     Args:
-        rows: What `to_rows` returned, all of it finite.
-        raw: <float>[num_instances, output.width]. Thresholds are compared with these, which are not rounded.
-        output: What they mean.
+        rows: The result of `to_rows`, all of it finite.
+        raw: <float>[num_instances, output.width]. Thresholds are compared with these unrounded numbers.
+        output: The meaning of the numbers.
         top_k: How many probabilities to list, the largest first; None for all.
 
     Returns:
         One dict an instance, in order: `label`, `score`, `probabilities` and, where the score is too low,
         `unsure`; or `value` and perhaps `interval`; or `labels` and `probabilities`.
     """
-    return _DECODERS[output.type](rows, raw, output, top_k)
+    return _DECODERS[output.kind](rows, raw, output, top_k)
 
 
 def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:
@@ -65,7 +65,7 @@ def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[P
 def _apply_threshold(
     predictions: Sequence[Prediction], rows: Rows, raw: Raw, output: Output
 ) -> None:
-    """Answer the label that has a threshold from there on, and the other one below."""
+    """Answer the label that has a threshold where its probability reaches it, and the other label elsewhere."""
     [(positive, threshold)] = output.thresholds.items()
     place = output.labels.index(positive)
     for prediction, row, probability in zip(predictions, rows, raw[:, place].tolist(), strict=True):

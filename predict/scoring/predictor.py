@@ -1,4 +1,4 @@
-"""Instances in, predictions out. Owns the onnxruntime session; the only importer of onnxruntime."""
+"""The predictor: instances in, predictions out. Only this module imports onnxruntime."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json
 
-# Read when onnxruntime is imported, which would report its use to its makers otherwise.
+# onnxruntime reads this when it is imported; otherwise it reports its use to its makers.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
@@ -23,6 +23,8 @@ from predict.contract.artefact import (
     ArtefactError,
     Metadata,
     load_artefact,
+    reads_only_texts,
+    text_column,
 )
 from predict.contract.features import TextFeatures
 from predict.scoring.inputs import (
@@ -34,10 +36,11 @@ from predict.scoring.inputs import (
     TextInputs,
 )
 from predict.scoring.outputs import Prediction, Raw, decode, to_rows
-from predict.scoring.values import PROBLEMS_SHOWN, kind_of, listed
+from predict.scoring.values import PROBLEMS_SHOWN, kind_of
+from predict.wording import counted, listed
 
-# Golden answers come from another machine perhaps, whose sums round differently. Of a probability; of a number,
-# as a share of the largest answer.
+# How far a probability may be from its golden answer, and a number as a share of the largest answer: another machine
+# may have given them, whose sums round differently.
 EXAMPLE_TOLERANCE = 1e-4
 # Golden answers are written with eight digits after the point.
 _EXAMPLE_ROUNDING = 1e-8
@@ -53,7 +56,8 @@ class Predictor:
 
     Attributes:
         metadata: Its artefact's metadata.
-        labels: In the order of its probabilities; none if it answers a number.
+        labels: Its labels, in the order of its probabilities; none if it answers a number.
+        text_field: The one field of a model that reads a single text; None for any other model.
         seconds_per_instance: How long a single answer took when it was loaded.
     """
 
@@ -66,8 +70,7 @@ class Predictor:
         self.metadata: Metadata = artefact.metadata
         self._output = self.metadata.outputs[0]
         self.labels = self._output.labels
-        fields = self.metadata.inputs
-        self._text_field = fields[0].name if [field.type for field in fields] == ["text"] else None
+        self.text_field = text_column(self.metadata.input_types)
         self._session = _open_session(artefact)
         self._graph_outputs = [output.name for output in self._session.get_outputs()]
         self._inputs = _choose_inputs(artefact, self._session)
@@ -83,8 +86,8 @@ class Predictor:
         """Raise InstanceError, with the first few problems, unless the model can take the instances.
 
         Args:
-            instances: What somebody sent.
-            places: Index -> how to call the instance there in a message.
+            instances: The instances as somebody sent them.
+            places: Index -> the name of that instance in a message.
         """
         problems: list[tuple[str, str]] = []
         for index, instance in enumerate(instances):
@@ -102,9 +105,9 @@ class Predictor:
     ) -> list[Instance]:
         """Turn bare texts into instances, or raise InstanceError.
 
-        A text stands for the one text that a model reads; for any other model it is an instance as JSON.
+        A text is the one text that a model reads. For any other model it is an instance written as JSON.
         """
-        field = self._text_field
+        field = self.text_field
         if field is None:
             instances = [self._read_instance(text, places(i)) for i, text in enumerate(texts)]
             self.check(instances, places)
@@ -117,22 +120,22 @@ class Predictor:
     def predict(
         self, instances: Sequence[Instance], top_k: int | None = None, places: Places = _PLACES
     ) -> list[Prediction]:
-        """Score instances that `check` has let pass.
+        """Score instances that have passed `check`.
 
         Args:
             instances: Dicts with a value for every input of the model.
             top_k: How many labels to list per prediction, the most probable first; None for all.
-            places: Index -> how to call the instance there in a message.
+            places: Index -> the name of that instance in a message.
 
         Returns:
-            One dict an instance, in order: what `outputs.decode` returns, and `warnings` where an instance is
-            unlike what training saw. Of an output with `unsure_below`, a text of unknown words alone is `unsure`,
+            One dict an instance, in order: the result of `outputs.decode`, and `warnings` where training saw
+            nothing like the instance. If the output has `unsure_below`, a text of only unknown words is `unsure`,
             whatever its score.
 
         Raises:
-            InstanceError: `top_k` is given, but the model answers a number; or the answer is not finite.
+            InstanceError: The model answers a number, and `top_k` is set; or the answer is not finite.
         """
-        if top_k is not None and self._output.type == "number":
+        if top_k is not None and self._output.kind == "number":
             raise InstanceError(
                 [("top_k", "this model answers a number, it has no labels to list")]
             )
@@ -147,18 +150,18 @@ class Predictor:
         return predictions
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
-        """Return what the model puts out, <float64>[num_instances, num_labels], or [num_instances, 1] values."""
+        """Return the raw output: probabilities <float64>[num_instances, num_labels], or values [num_instances, 1]."""
         return self._run(instances)[0].astype(np.float64)
 
     def example(self, number: int = 0) -> dict[str, Any]:
-        """Return a held-out example as a request, with what is expected of the answer.
+        """Return a held-out example as a request, with the answer to expect.
 
         Args:
-            number: Which, from 0.
+            number: Which example, counted from 0.
 
         Returns:
-            `instances`, and `expected` with `predictions` (what this model answers) and, where it is known,
-            `truth`; both have one element.
+            `instances`, and `expected` with `predictions` (the answer of this model) and, where it is known,
+            `truth`; each has one element.
 
         Raises:
             InstanceError: There are fewer examples.
@@ -177,9 +180,9 @@ class Predictor:
     def _run(
         self, instances: Sequence[Instance]
     ) -> tuple[Raw, dict[int, list[FieldWarning]], list[int]]:
-        """Return what the model puts out, one row an instance; the warnings by row; and the rows it knows nothing of.
+        """Return the raw output, the warnings by row, and the rows that the model knows nothing of.
 
-        The last are looked for only where an answer can be unsure.
+        It looks for the last only where an answer can be unsure.
         """
         outputs: list[Raw] = []
         warnings: dict[int, list[FieldWarning]] = {}
@@ -196,7 +199,7 @@ class Predictor:
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
 
     def _read_instance(self, text: str, place: str) -> Instance:
-        """Return the instance that a text is, as JSON."""
+        """Read an instance that is written as JSON."""
         if not text.lstrip().startswith("{"):
             names = listed([field.name for field in self.metadata.inputs])
             message = f"this model takes instances with the fields {names}, not a text"
@@ -215,7 +218,7 @@ class Predictor:
 
     def _replay_examples(self, path: Path) -> None:
         scale = 1.0
-        if self._output.type == "number":
+        if self._output.kind == "number":
             scale = max(
                 abs(value) for example in self.metadata.examples for value in example.answer
             )
@@ -224,7 +227,7 @@ class Predictor:
             shown = f"{path}: golden example {number}"
             answer = self._replay(example.instance, shown)
             if answer.shape != (1, self._output.width):
-                of_what = f"{len(self.labels)} labels" if self.labels else "a number"
+                of_what = counted(len(self.labels), "label") if self.labels else "a number"
                 raise ArtefactError(
                     f"{path}: the model puts out an array of shape {answer.shape}, "
                     f"expected (1, {self._output.width}) for {of_what}. Train again."
@@ -250,7 +253,7 @@ class Predictor:
             raise ArtefactError(f"{shown} cannot be answered ({error}). Train again.") from error
 
     def _time_examples(self) -> float:
-        # They have just been replayed, so nothing is done for the first time; the least disturbed one counts.
+        # They have just been replayed, so nothing happens for the first time; the least disturbed one counts.
         times = []
         for example in self.metadata.examples:
             started = time.perf_counter()
@@ -260,7 +263,7 @@ class Predictor:
 
 
 def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
-    # Right after the model has emptied the caches, numpy takes seven times as long for a row as this does.
+    # numpy takes seven times as long for a row, right after the model has emptied the caches.
     if all(map(isfinite, map(sum, rows))):
         return
     why = "the model has no finite answer to this instance: a missing or extreme value that it cannot take"
@@ -269,7 +272,7 @@ def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
 
 
 def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) -> Inputs:
-    """Return the way into the model: that of texts if the artefact has text features, else that of tables."""
+    """Return the inputs of a text model if the artefact has text features, else those of a table model."""
     metadata = artefact.metadata
     graph_inputs = {graph_input.name: graph_input.type for graph_input in session.get_inputs()}
     if FEATURES not in metadata.files:
@@ -279,8 +282,7 @@ def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) ->
             raise ArtefactError(
                 f"{artefact.path / MODEL}: {error} ({FEATURES} is not listed, so it is a table model). Train again."
             ) from None
-    others = [column.name for column in metadata.inputs if column.type != "text"]
-    if others or metadata.derived:
+    if metadata.derived or not reads_only_texts(metadata.input_types):
         raise ArtefactError(
             f"{artefact.path}: {FEATURES} is for models that read text alone, but this one has other columns. "
             "Train again."

@@ -1,36 +1,23 @@
-"""What a field of an instance may be, by type, and what is said where it is something else."""
+"""Values of fields: what each type of column takes, and the message for what it does not take."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 from predict.contract.artefact import Input
 from predict.contract.columns import parse_date
+from predict.wording import closest, listed, shorten
 
 PROBLEMS_SHOWN = 10
-_SHOWN_LENGTH = 60
-_NAMES_SHOWN = 10
 # Every whole number with fewer bits has a double.
 _MOST_BITS = 1_023
 
-# What is said of a field of each type that is not there, or is something else.
+# What a message expects of a field of each type.
 _EXPECTED = {
     "text": "a text",
     "number": "a number",
     "category": "a string, a whole number or a boolean",
     "date": "a date such as 2026-01-31 or 2026-01-31T13:05",
 }
-
-
-def shorten(name: str) -> str:
-    """Cut a name that somebody sent, for a message."""
-    return name if len(name) <= _SHOWN_LENGTH else f"{name[:_SHOWN_LENGTH]}…"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message; of many the first few."""
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def kind_of(value: object) -> str:
@@ -47,20 +34,21 @@ def kind_of(value: object) -> str:
 
 
 def missing(column: Input) -> str:
-    """Return what is said of a field that is not there."""
+    """Return the message for a field that is missing."""
     return f"missing; expected {_EXPECTED[column.type]}{' or null' if column.nullable else ''}"
 
 
 def unknown_fields(instance: Mapping[str, object], fields: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (name, message) pairs for the first few names that are none of the fields."""
+    """Return (name, message) pairs for the first few names that are not fields."""
     problems: list[tuple[str, str]] = []
     for name in instance:
         if len(problems) >= PROBLEMS_SHOWN:
             break
         if name not in fields:
-            close = difflib.get_close_matches(shorten(str(name)), fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {listed(fields)}"
-            problems.append((shorten(str(name)), f"unknown field; {hint}"))
+            shown = shorten(str(name))
+            close = closest(shown, fields)
+            hint = f"known: {listed(fields)}" if close is None else f"did you mean {close}?"
+            problems.append((shown, f"unknown field; {hint}"))
     return problems
 
 
@@ -124,7 +112,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-# Type -> function that returns why a value will not do for a column, or None.
+# Type -> function that returns what is wrong with a value for a column; None if nothing is.
 PROBLEM_OF: dict[str, Callable[[object, Input], str | None]] = {
     "number": _number_problem,
     "category": _category_problem,

@@ -296,7 +296,7 @@ def label(labels: list[str], **more: object) -> Callable[[Path], None]:
             ),
             "unsure_below: only a label has a score",
         ),
-        (output("multilabel", type="labels", labels=[]), "expected at least 1 labels, got 0"),
+        (output("multilabel", type="labels", labels=[]), "expected at least 1 label, got 0"),
         (output("multilabel", type="labels", labels=["a"]), "thresholds: expected one for every"),
         (output("regression", type="number", labels=["a"]), "a number has no labels"),
         (

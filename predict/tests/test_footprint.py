@@ -28,8 +28,9 @@ MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__i
 # Each room's library, and the rooms that may import it.
 HOMES = {
     "onnxruntime": {"scoring.predictor"},
-    "flask": {"http.app", "http.server"},
-    "waitress": {"http.server"},
+    "flask": {"http.app", "http.problems", "http.request_log", "http.requests"},
+    "waitress": {"http.channel"},
+    "werkzeug": {"http.app", "http.problems", "http.requests"},
     "click": {"__main__"},
 }
 

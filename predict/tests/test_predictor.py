@@ -431,3 +431,11 @@ def test_one_of_several_texts_may_be_null(tmp_path: Path) -> None:
         InstanceError, match=r"^instances\.0\.body: missing; expected a text or null$"
     ):
         predictor.check([{"title": "a"}])
+
+
+def test_only_a_model_of_a_single_text_has_a_text_field(
+    predictor: Predictor, two_text_predictor: Predictor, passengers: Predictor
+) -> None:
+    assert predictor.text_field == "title"
+    assert two_text_predictor.text_field is passengers.text_field is None
+    assert two_text_predictor.metadata.input_types == {"title": "text", "body": "text"}

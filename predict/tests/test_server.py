@@ -315,7 +315,7 @@ def test_what_takes_longer_than_the_drain_timeout_is_given_up_with_a_warning(sta
     server.wait_for("answering /30")
     server.send(signal.SIGTERM)
     assert server.exit_code() == 0
-    assert "stopping with 1 requests unfinished after 0 s" in server.errors
+    assert "stopping with 1 request unfinished after 0 s" in server.errors
 
 
 def test_the_second_ctrl_c_does_not_wait(start: Start) -> None:

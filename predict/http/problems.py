@@ -1,0 +1,77 @@
+"""Errors as the client sees them: problem details (RFC 9457), and which exception becomes which."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, request
+from pydantic import ValidationError
+from pydantic_core import to_json
+from werkzeug.exceptions import HTTPException
+
+from predict.http.requests import PredictRequest
+from predict.scoring.inputs import InstanceError
+from predict.wording import listed, shorten
+
+PROBLEM_TYPE = "application/problem+json"
+_ERRORS_SHOWN = 10
+_MOST_ERRORS = 1_000
+
+log = logging.getLogger("predict")
+
+
+def problem(status: int, detail: str, errors: Sequence[dict[str, str]] = ()) -> Response:
+    """Build an RFC 9457 answer; `errors` are `{"place": …, "message": …}` dicts."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return Response(to_json(body), status, content_type=PROBLEM_TYPE)
+
+
+def answer_errors_with_problems(app: Flask) -> None:
+    """Register what answers each kind of exception."""
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(InstanceError, _instance_problem)
+    app.register_error_handler(ValidationError, _request_problem)
+    app.register_error_handler(Exception, _our_fault)
+
+
+def _http_problem(error: HTTPException) -> Response:
+    response = problem(error.code or 500, error.description or "")
+    for key, value in error.get_headers():
+        if key.lower() == "allow":
+            response.headers[key] = value
+    return response
+
+
+def _instance_problem(error: InstanceError) -> Response:
+    errors = [{"place": place, "message": message} for place, message in error.problems]
+    return problem(422, str(error), errors)
+
+
+def _request_problem(error: ValidationError) -> Response:
+    if (count := error.error_count()) > _MOST_ERRORS:  # listing them takes longer than finding them
+        known = listed(list(PredictRequest.model_fields))
+        return problem(422, f"body: {count} problems, most of them unknown fields; known: {known}")
+    first = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN]
+    status = 400 if first[0]["type"] == "json_invalid" else 422
+    errors = [
+        {
+            "place": ".".join(shorten(str(part)) for part in item["loc"]) or "body",
+            "message": item["msg"],
+        }
+        for item in first
+    ]
+    detail = "; ".join(f"{item['place']}: {item['message']}" for item in errors)
+    return problem(status, detail, errors)
+
+
+def _our_fault(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return problem(500, "The server failed on this request; its log says why.")
