@@ -33,14 +33,23 @@ def ending(*arguments: str | Path) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["rnus"], 2), (["datasets"], 0)],
+    [(["--help"], 0), (["rnus"], 2), (["datasets"], 0), (["prune", "--help"], 0)],
 )
 def test_help_and_mistakes_load_nothing_that_computes(arguments: list[str], code: int) -> None:
     assert ending(*arguments) == {"code": code, "loaded": []}
 
 
-@pytest.mark.parametrize("arguments", [["runs", "--where", "size>0"], ["runs", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["runs", "--where", "size>0"], ["runs", "--json"], ["prune", "--keep", "0"]]
+)
 def test_artefacts_are_listed_without_what_makes_them(tmp_path: Path, arguments: list[str]) -> None:
     write_tiny_artefact(tmp_path / "artefacts" / "2026-01-01-12-00-00")
     ended = ending(*arguments, "--artefacts-dir", tmp_path / "artefacts")
     assert ended == {"code": 0, "loaded": []}
+
+
+def test_only_a_page_loads_what_draws(tmp_path: Path) -> None:
+    write_tiny_artefact(tmp_path / "artefacts" / "2026-01-01-12-00-00")
+    page = ("--page", tmp_path / "page.html")
+    ended = ending("runs", "--artefacts-dir", tmp_path / "artefacts", *page)
+    assert "matplotlib" in ended["loaded"]
