@@ -57,6 +57,10 @@ compare: $(TRAIN)/ready ## Compare the artefacts A and B (directories, timestamp
 runs: $(TRAIN)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where dataset=titanic"
 	@$(TRAIN)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
 
+.PHONY: prune
+prune: $(DEV)/ready ## List artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
+	@$(DEV)/bin/python -m train prune --conf '$(CONF)' $(OPTIONS)
+
 .PHONY: reproduce
 reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
 	@$(TRAIN)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)

@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
-from train.commands import compare, report, reproduce, runs
+from train.commands import compare, prune, report, reproduce, runs
 from train.config import TrainConfig, load_config
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError
@@ -144,7 +144,7 @@ def _next_command(artefact_dir: Path, config: TrainConfig, reads_one_text: bool)
     return f"{'' if config.artefacts_dir == default else setting}make {target}"
 
 
-for _command in (compare, report, reproduce, runs):
+for _command in (compare, report, reproduce, runs, prune):
     main.add_command(_command)
 
 

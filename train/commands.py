@@ -1,21 +1,26 @@
-"""The commands about artefacts that are there: compare, list, reproduce, read. They parse, call and print."""
+"""The commands about artefacts that are there: compare, read, list, prune, reproduce. They parse, call and print."""
 
 import json
 import signal
 import sys
 import webbrowser
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from predict.contract.artefact import REPORT
+from predict.wording import counted
 from train.config import TrainConfig, load_config
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
 if TYPE_CHECKING:
-    from train.artefacts.listing import Rules, Run
+    from train.artefacts.listing import Run
 
+# Names the artefact that is served.
+_PREDICT_CONF = Path("conf/predict.conf")
 
 _artefacts_dir = click.option(
     "--artefacts-dir",
@@ -96,27 +101,48 @@ def _write_page(file: Path, page: str) -> None:
     click.echo(f"page: {file}", err=True)
 
 
+def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose artefacts: a folder, and conditions."""
+    for option in (
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="CONDITION",
+            help="Only those that meet it: dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
+        ),
+        click.option(
+            "--artefacts-dir",
+            type=click.Path(path_type=Path),
+            help="The folder of artefacts, instead of that of the configuration.",
+        ),
+        click.option(
+            "--conf",
+            type=click.Path(path_type=Path),
+            default=DEFAULT_CONF,
+            show_default=True,
+            help="Its artefacts_dir is the folder; the default one if there is no such file.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
+    if artefacts_dir is not None:
+        return artefacts_dir
+    if conf.exists():
+        return load_config(conf).artefacts_dir
+    return Path(TrainConfig.model_fields["artefacts_dir"].default)
+
+
 @click.command()
-@click.option(
-    "--conf",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_CONF,
-    show_default=True,
-    help="Its artefacts_dir is listed, if there is such a file.",
-)
-@click.option("--artefacts-dir", type=click.Path(path_type=Path), help="List this folder instead.")
+@_which_artefacts
 @click.option(
     "--sort",
     default="-time",
     show_default=True,
     metavar="KEY",
     help="time, name, dataset, task, model, gate, size or a metric; -KEY: from large to small.",
-)
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="CONDITION",
-    help="Such as dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -129,91 +155,76 @@ def _write_page(file: Path, page: str) -> None:
 @click.option(
     "--verify", is_flag=True, help="Compare every byte of every artefact with its checksum."
 )
-@click.option(
-    "--prune",
-    "pruning",
-    is_flag=True,
-    help="List what may be removed by these rules, all of which must be met; --yes removes it.",
-)
-@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Prune: the newest N stay.")
-@click.option(
-    "--older-than", metavar="AGE", help="Prune: only what is older, such as 12h, 30d or 8w."
-)
-@click.option("--failed", is_flag=True, help="Prune: only what failed its gate.")
-@click.option("--yes", is_flag=True, help="Prune: remove it.")
 def runs(
     conf: Path,
     artefacts_dir: Path | None,
-    sort: str,
     where: tuple[str, ...],
+    sort: str,
     as_json: bool,
     page: Path | None,
     metric: str | None,
     verify: bool,
-    pruning: bool,
+) -> None:
+    """List all artefacts: when, what on, how good, how large."""
+    from train.artefacts import listing
+
+    everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
+    chosen = listing.sort_runs(listing.filter_runs(everything, where), sort)
+    if page is not None:
+        _write_page(page, listing.render_page(chosen, unreadable, metric))
+    if as_json:
+        click.echo(listing.to_json(chosen, unreadable))
+        return
+    also = [sort.removeprefix("-"), *([metric] if metric else [])]
+    console().print(listing.table_of(chosen, also))
+    for item in unreadable:
+        click.echo(f"{item.path}: {item.reason}", err=True)
+
+
+@click.command()
+@_which_artefacts
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N.")
+@click.option("--older-than", metavar="AGE", help="Only what is older, such as 12h, 30d or 8w.")
+@click.option("--failed", is_flag=True, help="Only what failed its gate.")
+@click.option("--yes", is_flag=True, help="Remove it, instead of listing it.")
+def prune(
+    conf: Path,
+    artefacts_dir: Path | None,
+    where: tuple[str, ...],
     keep: int | None,
     older_than: str | None,
     failed: bool,
     yes: bool,
 ) -> None:
-    """List all artefacts: when, what on, how good, how large; or prune them."""
-    from train.artefacts.listing import (
-        Rules,
-        filter_runs,
-        find_runs,
-        read_age,
-        render_page,
-        sort_runs,
-        table_of,
-        to_json,
-    )
+    """List artefacts that may go, by rules that must all be met; remove them with --yes.
 
-    if not pruning and (keep is not None or older_than or failed or yes):
-        raise click.UsageError("--keep, --older-than, --failed and --yes go with --prune.")
-    folder = artefacts_dir or _artefacts_dir_of(conf)
-    found, others = find_runs(folder, verify)
-    chosen = sort_runs(filter_runs(found, where), sort)
-    if pruning:
-        age = read_age(older_than) if older_than else None
-        _prune(folder, chosen, Rules(keep, age, failed), yes)
-        return
-    if page is not None:
-        _write_page(page, render_page(chosen, others, metric))
-    if as_json:
-        click.echo(to_json(chosen, others))
-        return
-    console().print(table_of(chosen, [sort.removeprefix("-"), *([metric] if metric else [])]))
-    for other in others:
-        click.echo(f"{other.path}: {other.reason}", err=True)
+    At least one of --keep, --older-than and --failed is needed. What is served, what a link points to and what
+    somebody added a file to stays in any case.
+    """
+    from train.artefacts import listing, pruning
 
-
-def _artefacts_dir_of(conf: Path) -> Path:
-    if conf.exists():
-        return load_config(conf).artefacts_dir
-    return Path(TrainConfig.model_fields["artefacts_dir"].default)
-
-
-def _prune(folder: Path, chosen: "list[Run]", rules: "Rules", yes: bool) -> None:
-    from train.artefacts.listing import plan_prune, protected_paths, prune, show_size, table_of
-
-    def protected() -> dict[Path, str]:
-        return protected_paths(folder, Path("conf/predict.conf"))
-
-    plan = plan_prune(chosen, rules, protected())
-    for item in plan.stays:
-        click.echo(f"{item.path} stays: {item.reason}")
-    if not plan.goes:
+    rules = pruning.Rules(keep, pruning.read_age(older_than) if older_than else None, failed)
+    folder = _folder(conf, artefacts_dir)
+    everything, _ = listing.find_runs(folder)
+    protected = partial(pruning.protected_paths, folder, _PREDICT_CONF)
+    plan = pruning.plan_prune(listing.filter_runs(everything, where), rules, protected())
+    for path, reason in plan.protected.items():
+        click.echo(f"{path} stays: {reason}")
+    if not plan.to_remove:
         click.echo("Nothing to remove.")
-        return
-    if yes:
-        removed = prune(plan, protected)
-        freed = show_size(sum(run.size_bytes for run in removed))
-        click.echo(f"removed {len(removed)} artefacts, {freed}.")
-        return
-    console().print(table_of(plan.goes))
-    click.echo(
-        f"{len(plan.goes)} artefacts, {show_size(plan.frees_bytes)}. Nothing was removed yet: add --yes."
-    )
+    elif yes:
+        removed = pruning.prune(plan, protected)
+        click.echo(f"removed {_sum_of(removed)}.")
+    else:
+        console().print(listing.table_of(plan.to_remove))
+        click.echo(f"{_sum_of(plan.to_remove)}. Nothing was removed yet: add --yes.")
+
+
+def _sum_of(chosen: "Sequence[Run]") -> str:
+    from train.artefacts.listing import show_size
+
+    size_bytes = sum(run.size_bytes for run in chosen)
+    return f"{counted(len(chosen), 'artefact')}, {show_size(size_bytes)}"
 
 
 @click.command()

@@ -2,13 +2,12 @@
 
 import difflib
 import math
-import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from predict.contract.artefact import ArtefactError
 from predict.scoring.inputs import InstanceError
+from train.acceptance.conditions import Condition
 from train.config import ConfigError, TrainConfig
 from train.data.dataset import Dataset
 from train.errors import UserError
@@ -32,13 +31,8 @@ _UNBOUNDED = frozenset(("log_loss", "rmse", "mae", "median_absolute_error", "int
 # Below 0 for a model that is worse than the mean.
 _BELOW_ZERO = frozenset(("r2",))
 
-_CONDITION = re.compile(r"(>=|<=|>|<) *(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
+# A measured number is hardly ever equal to another one.
+_BOUNDS = (">=", "<=", ">", "<")
 
 
 def judge(
@@ -91,19 +85,16 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _judge_metric(name: str, condition: str, value: float | None) -> Verdict:
-    sign, number = _parse(condition)
-    shown = f"{name} {sign} {number}"
+    bound = Condition.parse(condition)
+    assert bound is not None  # `check` lets no other pass
+    limit = f"{bound.sign} {bound.limit}"
+    shown = f"{name} {limit}"
     if value is None or math.isnan(value):
         return _verdict(shown, None, False, f"{name} was not measured")
 
-    def meets(found: float) -> bool:
-        return _OPERATORS[sign](found, float(number))
-
-    passed, short = meets(value), f"{value:.4g}"
-    measured = short if meets(float(short)) == passed else repr(value)  # 0.89999 is not 0.9
-    return _verdict(
-        shown, value, passed, f"{measured} {'is' if passed else 'is not'} {sign} {number}"
-    )
+    passed, short = bound.meets(value), f"{value:.4g}"
+    measured = short if bound.meets(float(short)) == passed else repr(value)  # 0.89999 is not 0.9
+    return _verdict(shown, value, passed, f"{measured} {'is' if passed else 'is not'} {limit}")
 
 
 def _judge_latest(against_latest: AgainstLatest | None) -> Verdict:
@@ -191,21 +182,12 @@ def _condition_problem(name: str, condition: str) -> str | None:
     if name == VS_LATEST:
         right = condition == NOT_WORSE
         return None if right else f'expected "{NOT_WORSE}", got {condition!r}.'
-    if not _CONDITION.fullmatch(condition.strip()):
+    bound = Condition.parse(condition)
+    if bound is None or bound.sign not in _BOUNDS or bound.number is None:
         return f'expected one of >=, <=, > and < and a number, such as ">=0.9", got {condition!r}.'
-    sign, number = _parse(condition)
-    limit = float(number)
     metric = name.removesuffix(_IN_FOLDS)
-    if metric not in _UNBOUNDED and limit > 1:
-        return f'no value is above 1, got {condition!r}; for 90 % write "{sign}0.9".'
-    if metric not in _BELOW_ZERO and limit < 0:
+    if metric not in _UNBOUNDED and bound.number > 1:
+        return f'no value is above 1, got {condition!r}; for 90 % write "{bound.sign}0.9".'
+    if metric not in _BELOW_ZERO and bound.number < 0:
         return f"no value is below 0, got {condition!r}."
     return None
-
-
-def _parse(condition: str) -> tuple[str, str]:
-    """Return the operator, and the number as it was written."""
-    match = _CONDITION.fullmatch(condition.strip())
-    if match is None:
-        raise ValueError(f"no condition: {condition!r}")  # `check` lets none pass
-    return match[1], match[2]

@@ -1,14 +1,9 @@
-"""All artefacts of a folder: found, filtered, sorted, shown as a table, as JSON or as a page, and pruned."""
+"""The list of all artefacts of a folder: reading, filtering and sorting it; its table, its JSON and its page."""
 
-import fnmatch
 import json
-import operator
-import os
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +18,13 @@ from predict.contract.artefact import (
     Metadata,
     load_artefact,
 )
-from predict.settings import SettingsError, load_settings
+from predict.wording import counted
+from train.acceptance.conditions import Condition
 from train.errors import UserError
 from train.reporting import pages
 from train.reporting.report import METRIC_NAMES, show_metric
 
 LATEST = "latest"
-# What every training run clears away when it is old; see `train.artefacts.writing.prepare_artefacts_dir`.
-_GOING = ".unfinished-pruned-"
 # The metrics of a task that the table has room for.
 _MAIN_METRICS = {
     "classification": ("accuracy", "log_loss"),
@@ -38,22 +32,12 @@ _MAIN_METRICS = {
     "multilabel": ("micro_f1", "macro_f1"),
 }
 _TEXT_KEYS = ("time", "name", "dataset", "task", "model", "gate")
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "!=": operator.ne,
-    "=": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
-_CONDITION = re.compile(r"\s*([\w-]+?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
-_AGE = re.compile(r"(\d+) *(h|d|w)")
-_HOURS = {"h": 1, "d": 24, "w": 168}
-_UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_KEY_AND_CONDITION = re.compile(r"\s*([\w-]+)(.*)")
+_SIZES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 class RunsError(UserError):
-    """Artefacts cannot be listed, filtered or pruned as asked. The message says what would do."""
+    """Artefacts cannot be listed, filtered or sorted as asked. The message says what would do."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +72,17 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Other:
-    """Something in the folder that is no artefact, or a damaged one."""
+class Unreadable:
+    """Something in the folder that cannot be read as an artefact: a damaged one, or none at all."""
 
     path: Path
     reason: str
 
 
-# --------------------------------------------------------------------- found
+# ------------------------------------------------------------------- reading
 
 
-def find_runs(artefacts_dir: Path, verify: bool = False) -> tuple[list[Run], list[Other]]:
+def find_runs(artefacts_dir: Path, verify: bool = False) -> tuple[list[Run], list[Unreadable]]:
     """Look at everything in a folder of artefacts; what is hidden and links are passed over.
 
     Args:
@@ -106,13 +90,13 @@ def find_runs(artefacts_dir: Path, verify: bool = False) -> tuple[list[Run], lis
         verify: Compare the bytes of every file with the metadata too, which takes a second a gigabyte.
 
     Returns:
-        The artefacts and the rest, both in the order of their names.
+        The artefacts, and what cannot be read as one; both in the order of their names.
 
     Raises:
         RunsError: There is no such folder.
     """
     latest = (artefacts_dir / LATEST).resolve()
-    runs, others = [], []
+    runs, unreadable = [], []
     try:
         entries = sorted(artefacts_dir.iterdir())
     except OSError as error:
@@ -126,8 +110,8 @@ def find_runs(artefacts_dir: Path, verify: bool = False) -> tuple[list[Run], lis
         try:
             runs.append(_read_run(path, latest, verify))
         except RunsError as error:
-            others.append(Other(path, str(error)))
-    return runs, others
+            unreadable.append(Unreadable(path, str(error)))
+    return runs, unreadable
 
 
 def _read_run(path: Path, latest: Path, verify: bool) -> Run:
@@ -209,7 +193,7 @@ def _size_of(path: Path) -> int:
     return path.lstat().st_size
 
 
-# --------------------------------------------------------- filtered and sorted
+# ------------------------------------------------------ filtering and sorting
 
 
 def filter_runs(runs: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
@@ -223,39 +207,33 @@ def filter_runs(runs: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
     Raises:
         RunsError: A condition is malformed, or no run has such a key.
     """
-    kept = list(runs)
-    for condition in conditions:
-        match = _CONDITION.fullmatch(condition)
-        if match is None:
-            raise RunsError(
-                f"--where {condition}: expected KEY=VALUE, such as dataset=titanic or accuracy>=0.9."
-            )
-        key, sign, wanted = match.groups()
+    chosen = list(runs)
+    for text in conditions:
+        key, condition = _read_condition(text)
         _check_key("--where", key, runs)
-        meets = _condition(key, sign, wanted)
-        kept = [run for run in kept if (value := run.value(key)) is not None and meets(value)]
-    return kept
+        _check_condition(key, condition)
+        values = [(run, run.value(key)) for run in chosen]
+        chosen = [run for run, value in values if value is not None and condition.meets(value)]
+    return chosen
 
 
-def _condition(key: str, sign: str, wanted: str) -> Callable[[Any], bool]:
-    compare = _OPERATORS[sign]
-    if key not in _TEXT_KEYS:
-        number = _read_number(key, wanted)
-        return lambda value: compare(value, number)
-    if sign in ("=", "!="):
-        return lambda value: fnmatch.fnmatchcase(value, wanted) == (sign == "=")
-    if key != "time":
-        raise RunsError(f"--where {key}{sign}{wanted}: {key} is a text; expected = or !=.")
-    return lambda value: compare(value, wanted)
+def _read_condition(text: str) -> tuple[str, Condition]:
+    match = _KEY_AND_CONDITION.fullmatch(text)
+    condition = match and Condition.parse(match[2], _SIZES)
+    if match is None or condition is None:
+        raise RunsError(
+            f"--where {text}: expected KEY=VALUE, such as dataset=titanic or accuracy>=0.9."
+        )
+    return match[1], condition
 
 
-def _read_number(key: str, text: str) -> float:
-    match = re.fullmatch(r"(.*?)\s*([kMG]B)?", text)
-    assert match is not None  # anything matches
-    try:
-        return float(match[1]) * _UNITS[match[2] or ""]
-    except ValueError:
-        raise RunsError(f"--where {key}: expected a number, got {text!r}.") from None
+def _check_condition(key: str, condition: Condition) -> None:
+    is_text = key in _TEXT_KEYS
+    if not is_text and condition.number is None:
+        raise RunsError(f"--where {key}: expected a number, got {condition.limit!r}.")
+    if is_text and key != "time" and condition.sign not in ("=", "!="):
+        shown = f"{key}{condition.sign}{condition.limit}"
+        raise RunsError(f"--where {shown}: {key} is a text; expected = or !=.")
 
 
 def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
@@ -273,8 +251,9 @@ def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
 
 def metric_names(runs: Sequence[Run]) -> list[str]:
     """Return the metrics that any of the runs has, in the order in which people want to see them."""
-    found = {name for run in runs for name in run.metrics}
-    return [name for name in METRIC_NAMES if name in found] + sorted(found - set(METRIC_NAMES))
+    measured = {name for run in runs for name in run.metrics}
+    known = [name for name in METRIC_NAMES if name in measured]
+    return known + sorted(measured - set(known))
 
 
 def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
@@ -283,13 +262,13 @@ def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
         raise RunsError(f"{option}: no run has {key!r}. Known: {', '.join(known)}.")
 
 
-# --------------------------------------------------------------------- shown
+# ------------------------------------------------------------------- showing
 
 
 def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
-    """Return the runs as a table for the terminal, with the main metrics of their tasks and `also` others."""
-    wanted = {name for run in runs for name in _MAIN_METRICS[run.task]} | set(also)
-    names = [name for name in metric_names(runs) if name in wanted]
+    """Return the runs as a table for the terminal, with the main metrics of their tasks, and those of `also`."""
+    shown = {name for run in runs for name in _MAIN_METRICS[run.task]} | set(also)
+    names = [name for name in metric_names(runs) if name in shown]
     table = Table(box=None, pad_edge=False)
     table.add_column("time (UTC)", no_wrap=True)
     for heading in ("dataset", "task", "model"):
@@ -308,24 +287,26 @@ def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
 
 def show_size(size_bytes: int) -> str:
     """Return a number of bytes as people read it: 999 B, 12.3 kB, 73.1 MB."""
-    for unit, size in reversed(_UNITS.items()):
+    for unit, size in reversed(_SIZES.items()):
         if unit and size_bytes >= size:
             return f"{size_bytes / size:#.3g} {unit}".replace(". ", " ")
     return f"{size_bytes} B"
 
 
-def to_json(runs: Sequence[Run], others: Sequence[Other]) -> str:
-    """Return runs and others as JSON for programs: `{"runs": [...], "others": [{"path", "reason"}]}`."""
-    content = {"runs": [asdict(run) for run in runs], "others": [asdict(item) for item in others]}
+def to_json(runs: Sequence[Run], unreadable: Sequence[Unreadable]) -> str:
+    """Return a list as JSON for programs: `{"runs": [...], "others": [{"path", "reason"}]}`."""
+    content = {"runs": list(map(asdict, runs)), "others": list(map(asdict, unreadable))}
     return json.dumps(content, indent=2, ensure_ascii=False, default=str)
 
 
-def render_page(runs: Sequence[Run], others: Sequence[Other], metric: str | None = None) -> str:
+def render_page(
+    runs: Sequence[Run], unreadable: Sequence[Unreadable], metric: str | None = None
+) -> str:
     """Return one HTML page, needing nothing from elsewhere: the table, and a metric over time by dataset.
 
     Args:
         runs: In the order of the table.
-        others: Are listed below it.
+        unreadable: Is listed below the table.
         metric: What is drawn; by default the first that most of the runs have.
 
     Raises:
@@ -339,9 +320,9 @@ def render_page(runs: Sequence[Run], others: Sequence[Other], metric: str | None
     return pages.render_page(
         "runs.html",
         runs=runs,
-        others=others,
+        unreadable=unreadable,
         metric=metric,
-        charts=_charts(runs, metric) if metric else [],
+        pictures=_pictures(runs, metric) if metric else [],
         metrics=names,
         names=METRIC_NAMES,
         show_metric=show_metric,
@@ -349,189 +330,28 @@ def render_page(runs: Sequence[Run], others: Sequence[Other], metric: str | None
     )
 
 
-_WIDTH, _HEIGHT, _MARGIN = 480, 150, 62
-
-
-def _charts(runs: Sequence[Run], metric: str) -> list[dict[str, Any]]:
-    """Return what the template draws: a chart a dataset, for what is good on one is bad on another."""
-    drawn = sorted((run for run in runs if metric in run.metrics), key=lambda run: run.time)
-    datasets = list(dict.fromkeys(run.dataset for run in drawn))
+def _pictures(runs: Sequence[Run], metric: str) -> list[dict[str, str]]:
+    """Draw a metric run by run, in a picture for each dataset: what is good on one is bad on another."""
+    by_dataset: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.time):
+        if metric in run.metrics:
+            by_dataset.setdefault(run.dataset, []).append(run)
     return [
-        _chart(dataset, [run for run in drawn if run.dataset == dataset], metric)
-        for dataset in datasets
+        {"dataset": dataset, "svg": _picture(dataset, drawn, metric)}
+        for dataset, drawn in by_dataset.items()
     ]
 
 
-def _chart(dataset: str, runs: Sequence[Run], metric: str) -> dict[str, Any]:
-    """Place the points of a chart. Runs come in bursts, so they stand at equal distances, not at their times."""
-    values = [run.metrics[metric] for run in runs]
-    low, high = min(values), max(values)
-    span, room = (high - low) or 1.0, _WIDTH - _MARGIN - 16
-    step = room / max(1, len(runs) - 1)
+def _picture(dataset: str, runs: Sequence[Run], metric: str) -> str:
+    from train.reporting import plots  # matplotlib takes longer to load than a list to print
 
-    def y(value: float) -> float:
-        return (
-            round(_HEIGHT - 14 - (value - low) / span * (_HEIGHT - 28), 1) if high > low else 75.0
-        )
-
-    points = [
-        {"run": run, "x": round(_MARGIN + 8 + step * place, 1), "y": y(value), "value": value}
-        for place, (run, value) in enumerate(zip(runs, values, strict=True))
-    ]
-    lines = [{"y": y(value), "value": value} for value in dict.fromkeys((low, high))]
-    return {"dataset": dataset, "points": points, "lines": lines}
-
-
-# -------------------------------------------------------------------- pruned
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Which runs may go: those that meet every rule that is given, and one must be."""
-
-    # The newest so many stay.
-    keep: int | None = None
-    older_than: timedelta | None = None
-    # Only those that failed their gate.
-    failed: bool = False
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """What a prune would remove, and what it will not although the rules would let it."""
-
-    goes: list[Run]
-    stays: list[Other]
-
-    @property
-    def frees_bytes(self) -> int:
-        """How much space there will be."""
-        return sum(run.size_bytes for run in self.goes)
-
-
-def read_age(text: str) -> timedelta:
-    """Turn 12h, 30d or 8w into a length of time.
-
-    Raises:
-        RunsError: It is none of these.
-    """
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise RunsError(
-            f"--older-than {text}: expected hours, days or weeks, such as 12h, 30d or 8w."
-        )
-    return timedelta(hours=int(match[1]) * _HOURS[match[2]])
-
-
-def plan_prune(
-    runs: Sequence[Run], rules: Rules, protected: Mapping[Path, str], now: datetime | None = None
-) -> Pruning:
-    """Choose what goes.
-
-    Args:
-        runs: Those that may go at all, perhaps filtered.
-        rules: All of them must be met.
-        protected: From `protected_paths`.
-        now: For tests.
-
-    Raises:
-        RunsError: No rule is given.
-    """
-    if rules == Rules():
-        raise RunsError("--prune: say which may go: --keep N, --older-than 30d or --failed.")
-    now = now or datetime.now(UTC)
-    goes, stays = [], []
-    for place, run in enumerate(sort_runs(runs, "-time")):
-        young = rules.older_than is not None and now - _moment(run) < rules.older_than
-        if (
-            (rules.keep is not None and place < rules.keep)
-            or young
-            or (rules.failed and run.gate != "failed")
-        ):
-            continue
-        if reason := _reason_to_stay(run, protected):
-            stays.append(Other(run.path, reason))
-        else:
-            goes.append(run)
-    return Pruning(goes, stays)
-
-
-def _moment(run: Run) -> datetime:
-    try:
-        moment = datetime.fromisoformat(run.time)
-    except ValueError:
-        return datetime.max.replace(tzinfo=UTC)  # of unknown age: not old
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _reason_to_stay(run: Run, protected: Mapping[Path, str]) -> str | None:
-    if reason := protected.get(run.path.resolve()):
-        return reason
-    if run.additions:
-        return f"holds what no run wrote: {', '.join(run.additions)}"
-    return None
-
-
-def protected_paths(
-    artefacts_dir: Path, settings_file: Path, environ: Mapping[str, str] = os.environ
-) -> dict[Path, str]:
-    """Return the artefacts that must stay, resolved, with the reason: links lead to them, or they are served.
-
-    Args:
-        artefacts_dir: Every link in it counts, `latest` and those that people made.
-        settings_file: `conf/predict.conf`; its ARTEFACT_DIR counts, as does the environment's.
-        environ: Environment variables.
-
-    Raises:
-        RunsError: The settings cannot be read, so nobody knows what is served.
-    """
-    protected = {
-        link.resolve(): f"{link.name} points to it"
-        for link in artefacts_dir.iterdir()
-        if link.is_symlink()
-    }
-    try:
-        # A file that is not there serves what the defaults say.
-        served = load_settings(settings_file if settings_file.exists() else None, {}).artefact_dir
-    except SettingsError as error:
-        raise RunsError(f"--prune: what is served is not to be known: {error}") from None
-    places = {settings_file.resolve().parent.parent / served: str(settings_file)}
-    places |= {Path(served): str(settings_file)}
-    if environ.get("ARTEFACT_DIR"):
-        places[Path(environ["ARTEFACT_DIR"])] = "ARTEFACT_DIR in the environment"
-    for place, who in places.items():
-        for path in (place.resolve(), *place.resolve().parents):
-            protected.setdefault(path, f"served: {who} names it")
-    return protected
-
-
-def prune(pruning: Pruning, protected: Callable[[], Mapping[Path, str]]) -> list[Run]:
-    """Remove the runs of a plan, each whole or not at all.
-
-    A run first gets a hidden name, so that a prune that is killed leaves no half artefact; the next training
-    run clears away what is left under such names.
-
-    Args:
-        pruning: From `plan_prune`.
-        protected: Asked again before each removal, for a training run may have moved `latest` meanwhile.
-
-    Returns:
-        Those that were removed.
-
-    Raises:
-        RunsError: One cannot be removed; those before it are gone.
-    """
-    removed = []
-    for run in pruning.goes:
-        if run.path.resolve() in protected():
-            continue
-        hidden = run.path.with_name(f"{_GOING}{run.name}")
-        try:
-            run.path.rename(hidden)
-            shutil.rmtree(hidden)
-        except FileNotFoundError:
-            continue  # somebody else has removed it
-        except OSError as error:
-            raise RunsError(f"{run.path}: cannot be removed: {error.strerror}.") from None
-        removed.append(run)
-    return removed
+    ends = runs if len(runs) == 1 else (runs[0], runs[-1])
+    shown = ", ".join(f"{show_metric(metric, run.metrics[metric])} at {run.name}" for run in ends)
+    name = METRIC_NAMES.get(metric, metric)
+    return plots.metric_by_run(
+        [run.metrics[metric] for run in runs],
+        [run.time[:10] for run in runs],
+        failed=[run.gate == "failed" for run in runs],
+        latest=[run.latest for run in runs],
+        title=f"{name} of {counted(len(runs), 'run')} on {dataset}: {shown}",
+    )

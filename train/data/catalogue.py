@@ -1,16 +1,18 @@
-"""The named datasets: where they are, what proves that a download is whole, whose they are, how they are read."""
+"""The named datasets: where they are, what proves that a download is whole, whose they are, how they are read.
+
+The command line lists them, so pandas and scikit-learn are imported where something is read, and not before.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from sklearn import datasets
+from typing import TYPE_CHECKING, Any
 
 from train.config import TrainConfig
 from train.config.sections import ColumnConfig, Columns, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _STACKOVERFLOW = "https://raw.githubusercontent.com/jacoxu/StackOverflow/7c207f51e649fff9e4736610b9d44431bb7ccf00/rawText"
 _AG_NEWS = (
@@ -72,11 +74,13 @@ class CatalogueEntry:
     columns: Columns
     files: tuple[RemoteFile, ...]
     # Paths of the files in order (of the cache folder for an embedded dataset) -> a table.
-    read: Callable[[Sequence[Path]], pd.DataFrame]
+    read: "Callable[[Sequence[Path]], pd.DataFrame]"
     task: Task = "classification"
 
 
-def _read_stackoverflow(paths: Sequence[Path]) -> pd.DataFrame:
+def _read_stackoverflow(paths: Sequence[Path]) -> "pd.DataFrame":
+    import pandas as pd
+
     titles = paths[0].read_text(encoding="utf-8").splitlines()
     tags = [
         _STACKOVERFLOW_TAGS[int(line) - 1] for line in paths[1].read_text(encoding="utf-8").split()
@@ -84,14 +88,18 @@ def _read_stackoverflow(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame({"title": titles, "tag": tags})
 
 
-def _read_sms(paths: Sequence[Path]) -> pd.DataFrame:
+def _read_sms(paths: Sequence[Path]) -> "pd.DataFrame":
+    import pandas as pd
+
     # Messages hold lone quotation marks: nothing is quoted in this file (csv.QUOTE_NONE is 3).
     return pd.read_csv(
         paths[0], sep="\t", names=["label", "message"], dtype=str, keep_default_na=False, quoting=3
     )
 
 
-def _read_ag_news(paths: Sequence[Path]) -> pd.DataFrame:
+def _read_ag_news(paths: Sequence[Path]) -> "pd.DataFrame":
+    import pandas as pd
+
     names = ["class", "title", "description"]
     parts = [pd.read_csv(path, names=names, dtype=str, keep_default_na=False) for path in paths]
     for part, is_test in zip(parts, (False, True), strict=True):
@@ -101,29 +109,50 @@ def _read_ag_news(paths: Sequence[Path]) -> pd.DataFrame:
     return frame
 
 
-def _read_docstrings(paths: Sequence[Path]) -> pd.DataFrame:
+def _read_docstrings(paths: Sequence[Path]) -> "pd.DataFrame":
     from train.data.docstrings import read_docstrings
 
     return read_docstrings(paths[0])
 
 
-def _read_csv(paths: Sequence[Path]) -> pd.DataFrame:
+def _read_csv(paths: Sequence[Path]) -> "pd.DataFrame":
+    import pandas as pd
+
     # pyarrow reads numbers as Python and JSON do, to the last bit; pandas' own parser may not.
     return pd.read_csv(paths[0], engine="pyarrow")
 
 
-def _embedded(load: Callable[..., Any], label: str) -> Callable[[Sequence[Path]], pd.DataFrame]:
-    """Return a reader of one of scikit-learn's own datasets, with its label under a name of ours."""
+def _read_breast_cancer(_: Sequence[Path]) -> "pd.DataFrame":
+    from sklearn.datasets import load_breast_cancer
 
-    def read(paths: Sequence[Path]) -> pd.DataFrame:
-        loaded = load(as_frame=True)
-        target = loaded.target
-        if "target_names" in loaded:
-            target = target.map(dict(enumerate(loaded.target_names)))
-        frame: pd.DataFrame = loaded.data.assign(**{label: target})
-        return frame
+    return _name_label(load_breast_cancer(as_frame=True), "diagnosis")
 
-    return read
+
+def _read_iris(_: Sequence[Path]) -> "pd.DataFrame":
+    from sklearn.datasets import load_iris
+
+    return _name_label(load_iris(as_frame=True), "species")
+
+
+def _read_wine(_: Sequence[Path]) -> "pd.DataFrame":
+    from sklearn.datasets import load_wine
+
+    return _name_label(load_wine(as_frame=True), "cultivar")
+
+
+def _read_diabetes(_: Sequence[Path]) -> "pd.DataFrame":
+    from sklearn.datasets import load_diabetes
+
+    return _name_label(load_diabetes(as_frame=True, scaled=False), "progression")
+
+
+def _name_label(loaded: Any, label: str) -> "pd.DataFrame":
+    """Return one of scikit-learn's own datasets as a table, with its label under a name of ours."""
+    target = loaded.target
+    if "target_names" in loaded:
+        target = target.map(dict(enumerate(loaded.target_names)))
+    frame: pd.DataFrame = loaded.data.assign(**{label: target})
+    return frame
 
 
 def _types(**columns: Any) -> dict[str, ColumnConfig]:
@@ -249,7 +278,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI Wisconsin Diagnostic, CC BY 4.0",
         columns=Columns(label="diagnosis"),
         files=(),
-        read=_embedded(datasets.load_breast_cancer, "diagnosis"),
+        read=_read_breast_cancer,
     ),
     CatalogueEntry(
         name="iris",
@@ -258,7 +287,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI, CC BY 4.0; Fisher 1936",
         columns=Columns(label="species"),
         files=(),
-        read=_embedded(datasets.load_iris, "species"),
+        read=_read_iris,
     ),
     CatalogueEntry(
         name="wine",
@@ -267,7 +296,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI, CC BY 4.0",
         columns=Columns(label="cultivar"),
         files=(),
-        read=_embedded(datasets.load_wine, "cultivar"),
+        read=_read_wine,
     ),
     CatalogueEntry(
         name="diabetes",
@@ -276,7 +305,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "Efron et al., Annals of Statistics 2004",
         columns=Columns(label="progression", inputs=_types(sex="category")),
         files=(),
-        read=_embedded(partial(datasets.load_diabetes, scaled=False), "progression"),
+        read=_read_diabetes,
         task="regression",
     ),
 )

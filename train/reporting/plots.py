@@ -1,4 +1,4 @@
-"""The pictures of the report: numbers in, SVG out. The only importer of matplotlib.
+"""The pictures of our pages: numbers in, SVG out. The only importer of matplotlib.
 
 They are drawn without pyplot's state and without a screen. Their texts stay texts, and their colours are variables
 of the page (`currentColor`, `--series-1` …), so that they fit into it whether it is light or dark.
@@ -25,6 +25,7 @@ MOST_LABELS = 30
 _FEW_LABELS = 8
 _LONGEST_NAME = 22
 _MOST_LINES = 4
+_MOST_DAYS = 4
 
 # Stand-ins for colours of the page; no plot has colours this dark of its own.
 _INK = "#010203"
@@ -56,7 +57,7 @@ _SETTINGS: dict[Any, Any] = {
     ),
 }
 # Inches; 72 units of the picture each. As wide as a telephone, so that its texts are not shrunk there.
-_WIDTH, _HEIGHT = 5.0, 3.6
+_WIDTH, _HEIGHT, _LOW = 5.0, 3.6, 2.4
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], title: str) -> str:
@@ -226,8 +227,6 @@ def coverage_curve(
 
 def prediction_errors(values: Mapping[str, Sequence[float]], residuals: bool, title: str) -> str:
     """Draw truth, or truth minus answer, over the answers of a regression."""
-    from matplotlib.ticker import MaxNLocator
-
     kind = "residual_vs_predicted" if residuals else "actual_vs_predicted"
 
     def draw(axes: Any) -> None:
@@ -243,11 +242,50 @@ def prediction_errors(values: Mapping[str, Sequence[float]], residuals: bool, ti
         axes.set(xlabel="answer", ylabel="truth minus answer" if residuals else "truth")
         if axes.get_legend():
             axes.get_legend().remove()
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5))
-            axis.set_major_formatter("{x:,.6g}")
+        _show_numbers(axes.xaxis)
+        _show_numbers(axes.yaxis)
 
     return _draw("residuals" if residuals else "values", title, draw)
+
+
+def metric_by_run(
+    values: Sequence[float],
+    days: Sequence[str],
+    failed: Sequence[bool],
+    latest: Sequence[bool],
+    title: str,
+) -> str:
+    """Draw a metric of one run after the other, at equal distances, because runs come in bursts.
+
+    Args:
+        values: Of the runs in order, the oldest first.
+        days: When each was.
+        failed: Whether it failed its gate.
+        latest: Whether it is what `latest` points to.
+        title: What it says, for those who cannot see it; no two pictures of a page share it.
+    """
+    places, heights, failures = np.arange(len(values)), np.asarray(values), np.asarray(failed)
+
+    def draw(axes: Any) -> None:
+        def mark(chosen: Any, **look: Any) -> None:
+            if any(chosen):
+                axes.plot(places[chosen], heights[chosen], linestyle="none", **look)
+
+        ring = {"marker": "o", "markersize": 11, "fillstyle": "none"}
+        axes.plot(places, heights, color=_SERIES[0], linewidth=1.2, alpha=0.6)
+        mark(~failures, marker="o", markersize=5, color=_SERIES[0], label="run")
+        mark(failures, marker="X", markersize=7, color=_SERIES[1], label="failed its gate")
+        mark(np.asarray(latest), **ring, color=_SERIES[2], label="latest")
+        marked = np.unique(np.linspace(0, len(days) - 1, _MOST_DAYS).round().astype(int))
+        axes.set_xticks(marked, [days[place] for place in marked])
+        axes.margins(x=0.08)
+        _show_numbers(axes.yaxis)
+        if np.ptp(heights) == 0:
+            axes.set_yticks(heights[:1])  # any other number would be made up
+        if any((*failed, *latest)):
+            _legend(axes, columns=3)
+
+    return _draw(title, title, draw, (_WIDTH, _LOW))
 
 
 # ------------------------------------------------------------------- drawing
@@ -275,6 +313,14 @@ def _draw(
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _embed(file.getvalue(), title)
+
+
+def _show_numbers(axis: Any) -> None:
+    """Write few numbers at an axis, as people read them."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter("{x:,.6g}")
 
 
 def _legend(axes: Any, columns: int = 2) -> None:

@@ -1,6 +1,8 @@
 """Claims about the commands on artefacts that are there, and about a run that its gate stops."""
 
 import json
+import re
+import shutil
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -70,15 +72,44 @@ def test_the_artefacts_are_listed_and_removed_only_when_that_is_confirmed(
         path.name for path in artefacts
     }
     assert "latest" in _call("runs", "--artefacts-dir", folder, "--sort", "-accuracy").output
-    planned = _call("runs", "--artefacts-dir", folder, "--prune", "--keep", "1")
-    assert "Nothing was removed yet: add --yes" in planned.output
+    planned = _call("prune", "--artefacts-dir", folder, "--keep", "1", "--where", "accuracy>=0")
+    assert re.search(
+        r"^1 artefact, [\d.]+ kB\. Nothing was removed yet: add --yes", planned.output, re.M
+    )
     assert all(path.exists() for path in artefacts)
 
 
-def test_the_rules_of_pruning_go_with_pruning() -> None:
-    done = _call("runs", "--keep", "1")
-    assert done.exit_code == 2
-    assert "go with --prune" in done.output
+def test_artefacts_are_removed_when_that_is_confirmed_but_not_the_latest(
+    artefacts: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "artefacts"
+    shutil.copytree(artefacts[0].parent, folder, symlinks=True)
+    done = _call("prune", "--artefacts-dir", folder, "--keep", "0", "--yes")
+    assert done.exit_code == 0, done.output
+    assert f"{folder / artefacts[1].name} stays: latest points to it" in done.output
+    assert "removed 1 artefact, " in done.output
+    assert not (folder / artefacts[0].name).exists()
+    assert "Nothing to remove." in _call("prune", "--artefacts-dir", folder, "--failed").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["runs", "--prune", "--keep", "1"], 2, "No such option '--prune'"),
+        (["runs", "--keep", "1"], 2, "No such option '--keep'"),
+        (["prune", "--keep", "-1"], 2, "-1 is not in the range x>=0"),
+        (["prune"], 1, "Add --keep N, --older-than 30d or --failed"),
+        (["prune", "--where", "accuracy<1"], 1, "Add --keep N, --older-than 30d or --failed"),
+        (["prune", "--older-than", "3 months"], 1, "expected hours, days or weeks"),
+        (["prune", "--failed", "--where", "accuracy"], 1, "expected KEY=VALUE"),
+    ],
+)
+def test_a_prune_that_is_asked_for_wrongly_says_what_would_do(
+    artefacts: list[Path], arguments: list[str], code: int, message: str
+) -> None:
+    done = _call(*arguments, "--artefacts-dir", artefacts[0].parent)
+    assert (done.exit_code, message in done.output) == (code, True), done.output
+    assert all(path.exists() for path in artefacts)
 
 
 def test_the_report_is_opened(artefacts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +127,7 @@ def test_an_artefact_is_reproduced(artefacts: list[Path]) -> None:
     assert "reproduced: metrics and predictions are the same." in done.output
 
 
-@pytest.mark.parametrize("command", ["compare", "runs", "report", "reproduce"])
+@pytest.mark.parametrize("command", ["compare", "runs", "prune", "report", "reproduce"])
 def test_every_command_says_what_it_is_for(command: str) -> None:
     done = _call(command, "--help")
     assert done.exit_code == 0

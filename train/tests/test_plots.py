@@ -6,6 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -35,6 +36,12 @@ COVERAGE = [
     {"threshold": 0.1, "coverage": 1.0, "accuracy": 0.75},
 ]
 VALUES = {"truth": [0.0, 150_000.0, 300_000.0], "value": [10_000.0, 120_000.0, 310_000.0]}
+RUNS: dict[str, Any] = {
+    "values": [0.7, 0.9, 0.8],
+    "days": ["2026-01-01", "2026-01-02", "2026-01-03"],
+    "failed": [False, False, True],
+    "latest": [False, True, False],
+}
 HISTORY = [{"loss": 1.0, "validation_loss": 1.5}, {"loss": 0.5, "validation_loss": 1.25}]
 
 PICTURES: dict[str, Callable[[str], str]] = {
@@ -47,6 +54,8 @@ PICTURES: dict[str, Callable[[str], str]] = {
     "coverage": lambda title: plots.coverage_curve(COVERAGE, 0.5, title),
     "values": lambda title: plots.prediction_errors(VALUES, False, title),
     "residuals": lambda title: plots.prediction_errors(VALUES, True, title),
+    "runs": lambda title: plots.metric_by_run(**RUNS, title=title),
+    "more runs": lambda title: plots.metric_by_run(**RUNS, title=title),
 }
 
 
@@ -142,10 +151,37 @@ def test_only_a_confusion_matrix_of_many_labels_is_large() -> None:
         ("coverage", ["sure from 0.5 on", "accuracy"]),
         ("values", ["truth", "answer", "100,000"]),
         ("residuals", ["truth minus answer", "answer"]),
+        ("runs", ["run", "failed its gate", "latest", "2026-01-01", "2026-01-03", "0.9"]),
     ],
 )
 def test_what_is_drawn_is_named(drawn: dict[str, str], name: str, shown: list[str]) -> None:
     assert set(shown) <= set(_texts(drawn[name]))
+
+
+def _marks(svg: str, colour: str) -> list[tuple[float, float]]:
+    """Return where marks of a colour are, without that of the legend, which comes last."""
+    uses = [use for use in _parsed(svg).iter("use") if f"--{colour}" in use.get("style", "")]
+    return [(float(use.attrib["x"]), float(use.attrib["y"])) for use in uses][:-1]
+
+
+def test_a_later_run_is_further_right_and_a_higher_value_is_higher(drawn: dict[str, str]) -> None:
+    first, second = _marks(drawn["runs"], "series-1")
+    [failed] = _marks(drawn["runs"], "series-2")
+    assert first[0] < second[0] < failed[0]
+    assert second[1] < failed[1] < first[1]  # the y axis of SVG points down
+    assert _marks(drawn["runs"], "series-3") == [second]
+
+
+def test_runs_of_one_value_have_no_other_number_at_the_axis_and_need_no_legend() -> None:
+    one = plots.metric_by_run([1.0], ["2026-01-01"], [False], [False], "")
+    assert _texts(one) == ["2026-01-01", "1"]
+
+
+def test_of_many_runs_the_first_and_the_last_have_their_day_and_two_between() -> None:
+    days = [f"2026-01-{day:02}" for day in range(1, 32)]
+    values, nothing = [float(day) for day in range(31)], [False] * 31
+    texts = _texts(plots.metric_by_run(values, days, nothing, nothing, ""))
+    assert [text for text in texts if "-" in text] == [days[0], days[10], days[20], days[30]]
 
 
 def test_a_thousand_points_are_not_large() -> None:
