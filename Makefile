@@ -58,8 +58,8 @@ runs: $(TRAIN)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where da
 	@$(TRAIN)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: prune
-prune: $(DEV)/ready ## List artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
-	@$(DEV)/bin/python -m train prune --conf '$(CONF)' $(OPTIONS)
+prune: $(TRAIN)/ready ## List artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
+	@$(TRAIN)/bin/python -m train prune --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: reproduce
 reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
