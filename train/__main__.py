@@ -69,10 +69,10 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     config = load_config(conf, overrides, dataset)
     settle_tensorflow()
-    from train.progress import Progress
+    from train.progress import TerminalProgress
     from train.run import run as run_training
 
-    progress = Progress()
+    progress = TerminalProgress()
     result = run_training(config, progress)
     progress.say("done")
     click.echo(_summary(result.metrics))
@@ -93,10 +93,10 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     """Say whether a configuration and its dataset would train, without training."""
     config = load_config(conf, overrides, dataset)
     from train.artefacts.writing import prepare_artefacts_dir
-    from train.progress import Progress
+    from train.progress import TerminalProgress
     from train.run import prepare
 
-    prepare(config, Progress())
+    prepare(config, TerminalProgress())
     prepare_artefacts_dir(config.artefacts_dir)
     click.echo(f"{conf}: would train.")
 

@@ -65,10 +65,12 @@ def compare(
     """Compare two artefacts (directories, timestamps or `latest`) on the same rows."""
     from train.comparison import compare as comparing
     from train.comparison import report as compare_report
-    from train.progress import Progress
+    from train.progress import SilentProgress, TerminalProgress
 
     first, second = (comparing.find_artefact(name, artefacts_dir) for name in (a, b))
-    found = comparing.compare(first, second, data, progress=Progress(silent=as_json))
+    found = comparing.compare(
+        first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
+    )
     if page is not None:
         _write_page(page, compare_report.render_page(found))
     if as_json:
@@ -241,11 +243,11 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
     from train.comparison.compare import find_artefact
-    from train.progress import Progress
+    from train.progress import TerminalProgress
     from train.reproduce import reproduce as run_again
     from train.reproduce import table_of, verdict
 
-    reproduction = run_again(find_artefact(artefact, artefacts_dir), Progress(), keep)
+    reproduction = run_again(find_artefact(artefact, artefacts_dir), TerminalProgress(), keep)
     console().print(table_of(reproduction))
     click.echo(verdict(reproduction))
     if reproduction.artefact_dir is not None:

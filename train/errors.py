@@ -1,5 +1,26 @@
-"""What all our errors have in common."""
+"""The errors that a user can mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """Something that the user can mend. The command line shows the message alone and exits with 1."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, one by one; by default the message is the only one."""
+        return [str(self)]
+
+
+class ExportError(UserError):
+    """An artefact that could not be written, or that does not answer as the trained model does."""
+
+
+@contextmanager
+def collected(problems: list[str]) -> Iterator[None]:
+    """Add the problems of an error to a list instead of raising it, so that a later check can add its own."""
+    try:
+        yield
+    except UserError as error:
+        problems += error.problems

@@ -1,9 +1,10 @@
-"""Tells a person who waits what is going on: stages with their times, bars where a terminal looks on."""
+"""What a person who waits hears of a run: stages, lines, warnings and bars."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import click
 from rich.console import Console
@@ -11,47 +12,68 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 
-class Progress:
-    """Writes to standard error unless it is silent, and remembers how long each stage took.
-
-    Attributes:
-        durations_s: Stage -> seconds.
-    """
-
-    def __init__(self, silent: bool = False) -> None:
-        self._silent = silent
-        self.durations_s: dict[str, float] = {}
-        self._started = time.perf_counter()
+class Progress(Protocol):
+    """Whoever is told how a run goes."""
 
     def say(self, text: str) -> None:
-        """Write one line, with the time since the start before it."""
-        if self._silent:
-            return
-        click.echo(f"[{time.perf_counter() - self._started:5.1f} s] {text}", err=True)
+        """Tell one line."""
 
     def warn(self, text: str) -> None:
-        """Write one line that must not be overlooked."""
-        if self._silent:
-            return
-        click.secho(
-            f"[{time.perf_counter() - self._started:5.1f} s] WARNING: {text}",
-            err=True,
-            fg="yellow",
-            bold=True,
-        )
+        """Tell one line that must not be overlooked."""
+
+    def stage(self, name: str, about: str) -> AbstractContextManager[None]:
+        """Announce a stage, which ends with the context."""
+        ...
+
+    def bar(self, name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Give a function that is called once a step, `total` times."""
+        ...
+
+
+class SilentProgress:
+    """Tells nobody."""
+
+    def say(self, text: str) -> None:
+        """See `Progress`."""
+
+    def warn(self, text: str) -> None:
+        """See `Progress`."""
 
     @contextmanager
     def stage(self, name: str, about: str) -> Iterator[None]:
-        """Announce a stage and time it."""
-        self.say(f"{name}: {about}")
-        started = time.perf_counter()
+        """See `Progress`."""
         yield
-        self.durations_s[name] = round(time.perf_counter() - started, 3)
 
     @contextmanager
     def bar(self, name: str, total: int) -> Iterator[Callable[[], None]]:
-        """Give a function that advances a bar by one step; without a terminal it does nothing."""
-        if self._silent or not sys.stderr.isatty():
+        """See `Progress`."""
+        yield lambda: None
+
+
+class TerminalProgress:
+    """Writes to standard error, every line with the time since the start; draws bars on a terminal."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def say(self, text: str) -> None:
+        """See `Progress`."""
+        click.echo(f"{self._clock()} {text}", err=True)
+
+    def warn(self, text: str) -> None:
+        """See `Progress`."""
+        click.secho(f"{self._clock()} WARNING: {text}", err=True, fg="yellow", bold=True)
+
+    @contextmanager
+    def stage(self, name: str, about: str) -> Iterator[None]:
+        """See `Progress`."""
+        self.say(f"{name}: {about}")
+        yield
+
+    @contextmanager
+    def bar(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        """See `Progress`. Without a terminal there is no bar."""
+        if not sys.stderr.isatty():
             yield lambda: None
             return
         columns = (
@@ -63,3 +85,27 @@ class Progress:
         with RichProgress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(name, total=total)
             yield lambda: bars.advance(task)
+
+    def _clock(self) -> str:
+        return f"[{time.perf_counter() - self._started:5.1f} s]"
+
+
+class Stopwatch:
+    """Hands everything on to another progress, and measures how long each stage takes.
+
+    Attributes:
+        durations_s: Stage -> seconds, of the stages that have ended.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.durations_s: dict[str, float] = {}
+        self.say, self.warn, self.bar = progress.say, progress.warn, progress.bar
+
+    @contextmanager
+    def stage(self, name: str, about: str) -> Iterator[None]:
+        """See `Progress`."""
+        started = time.perf_counter()
+        with self._progress.stage(name, about):
+            yield
+        self.durations_s[name] = round(time.perf_counter() - started, 3)

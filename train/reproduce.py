@@ -17,12 +17,14 @@ from rich.table import Table
 from predict.contract.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, Metadata
 from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
-from train.artefacts.writing import LATEST
+from train.artefacts.folder import LATEST
 from train.config import TrainConfig, load_config
+from train.config.sections import TrackingConfig
 from train.errors import UserError
 from train.models.text.canonical import canonical_bytes
-from train.progress import Progress
-from train.run import prepare, run
+from train.preparation import prepare
+from train.progress import Progress, SilentProgress
+from train.run import run
 
 # Of probabilities and metrics; of larger numbers, as a share of them. Threads may add in another order.
 TOLERANCE = 1e-6
@@ -91,8 +93,8 @@ def reproduce(artefact: Path, progress: Progress, keep: Path | None = None) -> R
         result = run(config, progress)
         after = Predictor.load(result.artefact_dir)
         progress.say("reproduce: both models answer the test rows")
-        _, dataset, split = prepare(config, Progress(silent=True))
-        instances = dataset.instances(split.test)
+        prepared = prepare(config, SilentProgress())
+        instances = prepared.dataset.instances(prepared.split.test)
         return Reproduction(
             results=[
                 _compare_metrics(
@@ -151,11 +153,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _repeatable(config: TrainConfig, folder: Path) -> TrainConfig:
     evaluation = config.evaluation.model_copy(update={"gate": {}})
     changes = {"artefacts_dir": folder, "offline": None, "evaluation": evaluation}
-    if "tracking" in TrainConfig.model_fields:
-        changes["tracking"] = TrainConfig.model_fields["tracking"].get_default(
-            call_default_factory=True
-        )
-    return config.model_copy(update=changes)
+    return config.model_copy(update=changes | {"tracking": TrackingConfig()})
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ After CheckList (Ribeiro et al., ACL 2020): examples whose answer is known, chan
 answer, and changes that must not move it the wrong way.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predict.contract.features import TextFeatures
-from predict.scoring.inputs import InstanceError, TableInputs, TextInputs
+from predict.contract.artefact import text_column
+from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
+from predict.wording import listed, shorten, suggestion
 from train.acceptance.perturbations import (
     Change,
     Instance,
@@ -27,12 +27,10 @@ from train.acceptance.perturbations import (
     invariances,
     whole_words,
 )
-from train.config import ConfigError, TrainConfig
-from train.config.sections import BehaviourConfig, Direction, MustBe
+from train.config.sections import Direction, MustBe
 from train.data.dataset import Dataset
-from train.data.schema import describe_inputs
-from train.data.splits import Split
-from train.models.table.pipelines import WIDE_AND_DEEP
+from train.data.splits import Prepared
+from train.models.choice import family_of
 
 # What is compared: a label, a list of labels in alphabetical order, or a value; None where there is no answer.
 Answer = str | list[str] | float | None
@@ -45,7 +43,7 @@ _SAME_VALUE = 0.05
 # Of a probability; of a value above 1, a share of it. Sums in single precision round differently in another batch.
 _TOLERANCE = 1e-6
 
-_SHOWN, _LONGEST, _LABELS_SHOWN = 5, 60, 10
+_SHOWN, _LONGEST = 5, 60
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,8 @@ class _Case:
     shown: str
 
 
-def measure(
-    behaviour: BehaviourConfig, predictor: Predictor, dataset: Dataset, split: Split
-) -> dict[str, Any]:
-    """Put a model to the tests that are declared, and that `check` has let pass.
+def measure(prepared: Prepared, predictor: Predictor) -> dict[str, Any]:
+    """Put a model to the tests that its configuration declares, and in which `problems_of` has found nothing wrong.
 
     Invariances and directions are asked of up to 200 test rows that the change concerns, always the same ones. The
     label or labels answered must stay; a value may move by a twentieth of the target's standard deviation.
@@ -69,8 +65,10 @@ def measure(
         and `pass_rate`, the mean over the checks of the share that passed, so that the examples count as much as
         an invariance with hundreds of cases. Checks without a case count for nothing; None if none has any.
     """
-    rows = np.random.default_rng(_SEED).permutation(split.test)
-    same = partial(_is_same, by=_SAME_VALUE * _spread(dataset, split))
+    behaviour, dataset = prepared.config.behaviour, prepared.dataset
+    assert behaviour is not None  # or there is nothing to measure
+    rows = np.random.default_rng(_SEED).permutation(prepared.split.test)
+    same = partial(_is_same, by=_SAME_VALUE * _spread(prepared))
     checks = []
     if behaviour.must_be:
         checks.append(_summed("must be", _ask_examples(behaviour.must_be, predictor)))
@@ -84,12 +82,12 @@ def measure(
     return {"pass_rate": float(np.mean(rates)) if rates else None, "checks": checks}
 
 
-def check(config: TrainConfig, dataset: Dataset) -> None:
-    """Raise ConfigError, with all problems, if the tests do not fit the dataset."""
-    behaviour = config.behaviour
+def problems_of(prepared: Prepared) -> list[str]:
+    """Return what is wrong with the tests that a configuration declares for its dataset."""
+    behaviour, dataset = prepared.config.behaviour, prepared.dataset
     if behaviour is None:
-        return
-    problems = _example_problems(behaviour.must_be, config, dataset)
+        return []
+    problems = _example_problems(behaviour.must_be, prepared)
     if behaviour.invariant_to and "text" not in dataset.column_types.values():
         problems.append(("invariant_to", "the dataset has no column of texts."))
     for index, pair in enumerate(behaviour.swaps):
@@ -99,8 +97,7 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
             (f"directions.{index}.{key}", why)
             for key, why in _direction_problems(direction, dataset)
         ]
-    if problems:
-        raise ConfigError("\n  ".join(f"behaviour.{place}: {why}" for place, why in problems))
+    return [f"behaviour.{place}: {why}" for place, why in problems]
 
 
 # ----------------------------------------------------------------- examples
@@ -109,7 +106,7 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
 def _ask_examples(examples: Sequence[MustBe], predictor: Predictor) -> Iterator[_Case]:
     for example in examples:
         instance = example.instance or {predictor.metadata.inputs[0].name: example.text}
-        shown = _json(instance) if example.text is None else repr(_cut(example.text))
+        shown = _json(instance) if example.text is None else repr(shorten(example.text))
         [answer] = _answers([instance], predictor)
         expected = _range(example) if example.label is None else example.label
         passed = _is_as_expected(answer, example)
@@ -159,8 +156,10 @@ def _is_same(before: Answer, after: Answer, by: float) -> bool:
     return before is not None and before == after
 
 
-def _spread(dataset: Dataset, split: Split) -> float:
-    return 0.0 if dataset.label_names else float(dataset.targets[split.train].std())
+def _spread(prepared: Prepared) -> float:
+    """Return the standard deviation of the values trained on; 0 where there are labels."""
+    targets = prepared.dataset.targets[prepared.split.train]
+    return float(targets.std()) if prepared.dataset.kind == "number" else 0.0
 
 
 # --------------------------------------------------------------- directions
@@ -269,7 +268,7 @@ def _around(text: str, other: object) -> str:
     pairs = zip(text, str(other), strict=False)
     first = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), 0)
     start = max(0, first - _LONGEST // 2) if len(text) > _LONGEST else 0
-    return f"{'…' if start else ''}{_cut(text[start:])}"
+    return f"{'…' if start else ''}{shorten(text[start:])}"
 
 
 def _with(rest: Mapping[str, Any]) -> str:
@@ -280,12 +279,8 @@ def _plain(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)  # no 0.30000000000000004
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
 def _json(instance: Mapping[str, Any]) -> str:
-    return _cut(json.dumps(instance, ensure_ascii=False))
+    return shorten(json.dumps(instance, ensure_ascii=False))
 
 
 # ---------------------------------------------------------------- checking
@@ -294,44 +289,26 @@ def _json(instance: Mapping[str, Any]) -> str:
 Problem = tuple[str, str]
 
 
-def _example_problems(
-    examples: Sequence[MustBe], config: TrainConfig, dataset: Dataset
-) -> list[Problem]:
-    inputs = _inputs(config, dataset) if examples else None
+def _example_problems(examples: Sequence[MustBe], prepared: Prepared) -> list[Problem]:
+    if not examples:
+        return []
+    dataset = prepared.dataset
+    inputs = family_of(prepared.config).request_inputs(prepared)
+    text_field = text_column(dataset.column_types)
     problems = []
     for index, example in enumerate(examples):
         place = f"must_be.{index}"
-        instance = example.instance
-        if example.text is not None and (instance := _as_instance(example.text, dataset)) is None:
+        if example.instance is not None:
+            found = inputs.problems_of(example.instance)
+            problems += [(f"{place}.instance.{field}", f"{why}.") for field, why in found]
+        elif text_field is None:
             columns = ", ".join(dataset.column_types)
             problems.append((f"{place}.text", f"the columns are {columns}; give an instance."))
-        if inputs is not None and instance is not None:
-            key = "text" if example.instance is None else "instance"
-            problems += [
-                (f"{place}.{key}" if key == "text" else f"{place}.{key}.{field}", f"{why}.")
-                for field, why in inputs.problems_of(instance)
-            ]
+        else:
+            found = inputs.problems_of({text_field: example.text})
+            problems += [(f"{place}.text", f"{why}.") for _, why in found]
         problems += [(f"{place}.{key}", why) for key, why in _answer_problems(example, dataset)]
     return problems
-
-
-def _as_instance(text: str, dataset: Dataset) -> Instance | None:
-    return (
-        {name: text for name in dataset.column_types}
-        if list(dataset.column_types.values()) == ["text"]
-        else None
-    )
-
-
-def _inputs(config: TrainConfig, dataset: Dataset) -> TextInputs | TableInputs:
-    """Return what will judge the instances when they are served."""
-    described = describe_inputs(
-        dataset.column_types, dataset.frame, np.arange(len(dataset)), dataset.columns
-    )
-    if config.model.pipeline != WIDE_AND_DEEP:
-        return TableInputs(described, [], {})
-    texts = [column.model_copy(update={"nullable": False}) for column in described]
-    return TextInputs(texts, TextFeatures(config.text_features, []))
 
 
 def _answer_problems(example: MustBe, dataset: Dataset) -> list[Problem]:
@@ -350,11 +327,11 @@ def _answer_problems(example: MustBe, dataset: Dataset) -> list[Problem]:
 def _label_problems(label: str | None, dataset: Dataset) -> list[Problem]:
     names = dataset.label_names
     if label is None and names:
-        return [("label", f"missing; say whose probability is meant: {_listed(names)}.")]
+        return [("label", f"missing; say whose probability is meant: {listed(names)}.")]
     if label is not None and not names:
         return [("label", "this is a regression, which has no labels.")]
     if label is not None and label not in names:
-        return [("label", f"no label {label!r}.{_hint(label, names)}")]
+        return [("label", f"no label {label!r}.{suggestion(label, names)}")]
     return []
 
 
@@ -381,7 +358,10 @@ def _direction_problems(direction: Direction, dataset: Dataset) -> list[Problem]
         why = dataset.ignored.get(name)
         hint = f" It is ignored: {why}; see columns.inputs." if why else ""
         return [
-            ("column", f"no column {name!r}.{hint or _hint(name, list(dataset.column_types))}"),
+            (
+                "column",
+                f"no column {name!r}.{hint or suggestion(name, list(dataset.column_types))}",
+            ),
             *problems,
         ]
     if direction.by is not None:
@@ -391,7 +371,7 @@ def _direction_problems(direction: Direction, dataset: Dataset) -> list[Problem]
     categories = categories_of(dataset)[name]
     if direction.to not in categories:
         problems.insert(
-            0, ("to", f"{name} has no {direction.to!r}.{_hint(str(direction.to), categories)}")
+            0, ("to", f"{name} has no {direction.to!r}.{suggestion(str(direction.to), categories)}")
         )
     return problems
 
@@ -400,13 +380,3 @@ def _by_problems(direction: Direction, kind: str) -> list[Problem]:
     if kind != "number":
         return [("by", f"is for a number; {direction.column} is a {kind}.")]
     return [("by", "0 changes nothing.")] if direction.by == 0 else []
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Known: {_listed(known)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LABELS_SHOWN
-    return ", ".join(names[:_LABELS_SHOWN]) + (f" and {more} more" if more > 0 else "")

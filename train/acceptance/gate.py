@@ -1,20 +1,20 @@
 """The gate: what a model has to reach to become `latest`. Conditions on the metrics, checked before training."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from predict.contract.artefact import ArtefactError
 from predict.scoring.inputs import InstanceError
+from predict.wording import did_you_mean
 from train.acceptance.conditions import Condition
-from train.config import ConfigError, TrainConfig
-from train.data.dataset import Dataset
+from train.data.splits import Prepared
 from train.errors import UserError
-from train.evaluation.measures import metric_names
+from train.evaluation.metrics import describe_metric, headline_keys, keys_of
 
-# passed, why, and how much better than `latest` the model is.
-AgainstLatest = Callable[[], tuple[bool, str, float]]
+# Compares the model with the newest artefact of the same rows: passed, why, and how much better the model is; None if
+# there is no such artefact.
+AgainstNewest = Callable[[], tuple[bool, str, float] | None]
 Verdict = dict[str, Any]
 
 BEHAVIOUR = "behaviour"
@@ -24,13 +24,6 @@ NOT_WORSE = "not significantly worse"
 _IN_FOLDS = " in folds"
 _PER_LABEL = "per_label."
 _OF_A_LABEL = ("precision", "recall", "f1")
-_OF_INTERVALS = ("interval_coverage", "interval_width")
-_OF_UNSURE = ("unsure_share", "accuracy_when_sure")
-# Their values may lie above 1; of all others, none does.
-_UNBOUNDED = frozenset(("log_loss", "rmse", "mae", "median_absolute_error", "interval_width"))
-# Below 0 for a model that is worse than the mean.
-_BELOW_ZERO = frozenset(("r2",))
-
 # A measured number is hardly ever equal to another one.
 _BOUNDS = (">=", "<=", ">", "<")
 
@@ -38,22 +31,21 @@ _BOUNDS = (">=", "<=", ">", "<")
 def judge(
     gate: Mapping[str, str],
     metrics: Mapping[str, Any],
-    against_latest: AgainstLatest | None,
+    against_newest: AgainstNewest,
 ) -> list[Verdict]:
-    """Hold the metrics of a run against a gate that `check` has let pass.
+    """Hold the metrics of a run against a gate in which `problems_of` has found nothing wrong.
 
     Args:
         gate: Metric -> condition, as configured.
         metrics: As in `metrics.json`, `behaviour` included.
-        against_latest: Compares the model with `latest`, and is only called if the gate asks; None: there is
-            no `latest` yet.
+        against_newest: Compares the model with the newest good artefact; it is called only if the gate asks.
 
     Returns:
-        One dict a condition, in order: `check` (the condition), `value` (what was measured; of `vs latest` the
+        One dict a condition, in order: `check` (the condition), `value` (what was measured, for `vs latest` the
         difference; None where there is nothing), `passed` and `why`. What was not measured has not passed.
     """
     return [
-        _judge_latest(against_latest)
+        _judge_newest(against_newest)
         if name == VS_LATEST
         else _judge_metric(name, condition, _value(name, metrics))
         for name, condition in gate.items()
@@ -65,20 +57,18 @@ def passes(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict["passed"] for verdict in verdicts)
 
 
-def check(config: TrainConfig, dataset: Dataset) -> None:
-    """Raise ConfigError, with all problems, if the gate asks for what a run of this configuration does not measure."""
-    known = _known(config, dataset)
-    problems = []
-    for name, condition in config.evaluation.gate.items():
+def problems_of(prepared: Prepared) -> list[str]:
+    """Return which conditions of a gate are none, or are about what a run of this configuration does not measure."""
+    known, problems = _known(prepared), []
+    for name, condition in prepared.config.evaluation.gate.items():
         place = f"evaluation.gate.{name}"
         if name not in known:
-            problems.append(f"{place}: {_unknown(name, known, config, dataset)}")
+            problems.append(f"{place}: {_unknown(name, known, prepared)}")
         if name not in known and condition == NOT_WORSE:
             continue  # the condition is right, for what was meant
         if why := _condition_problem(name, condition):
             problems.append(f"{place}: {why}")
-    if problems:
-        raise ConfigError("\n  ".join(problems))
+    return problems
 
 
 # ------------------------------------------------------------------ judging
@@ -86,7 +76,7 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
 
 def _judge_metric(name: str, condition: str, value: float | None) -> Verdict:
     bound = Condition.parse(condition)
-    assert bound is not None  # `check` lets no other pass
+    assert bound is not None  # `problems_of` has seen to it
     limit = f"{bound.sign} {bound.limit}"
     shown = f"{name} {limit}"
     if value is None or math.isnan(value):
@@ -97,18 +87,18 @@ def _judge_metric(name: str, condition: str, value: float | None) -> Verdict:
     return _verdict(shown, value, passed, f"{measured} {'is' if passed else 'is not'} {limit}")
 
 
-def _judge_latest(against_latest: AgainstLatest | None) -> Verdict:
+def _judge_newest(against_newest: AgainstNewest) -> Verdict:
     shown = f"{VS_LATEST}: {NOT_WORSE}"
-    if against_latest is None:
-        return _verdict(
-            shown, None, True, "not compared: there is no good artefact of the same rows yet"
-        )
     try:
-        passed, why, difference = against_latest()
+        compared = against_newest()
     except (ArtefactError, InstanceError, UserError) as error:
         # The model is trained by now: it is kept, and a person decides.
         why = f"cannot be compared with it: {error} To start anew, remove the link or set artefacts_dir."
         return _verdict(shown, None, False, why)
+    if compared is None:
+        why = "not compared: there is no good artefact of the same rows yet"
+        return _verdict(shown, None, True, why)
+    passed, why, difference = compared
     return _verdict(shown, difference, passed, why)
 
 
@@ -139,17 +129,16 @@ def _value(name: str, metrics: Mapping[str, Any]) -> float | None:
 # ----------------------------------------------------------------- checking
 
 
-def _known(config: TrainConfig, dataset: Dataset) -> list[str]:
+def _known(prepared: Prepared) -> list[str]:
     """Return what a run of this configuration measures, as the gate calls it."""
-    names = dataset.label_names
-    headline = metric_names(names, config.task == "multilabel")
+    config, names = prepared.config, prepared.dataset.label_names
+    headline = headline_keys(prepared.dataset.kind, len(names))
     known = [*headline]
-    if names:
-        known += [f"{_PER_LABEL}{name}.{metric}" for name in names for metric in _OF_A_LABEL]
+    known += [f"{_PER_LABEL}{name}.{metric}" for name in names for metric in _OF_A_LABEL]
     if names and config.decision.unsure_below is not None:
-        known += _OF_UNSURE
+        known += keys_of("unsure")
     if config.evaluation.interval is not None:
-        known += _OF_INTERVALS
+        known += keys_of("interval")
     if config.evaluation.folds:
         known += [f"{metric}{_IN_FOLDS}" for metric in headline]
     if config.behaviour is not None:
@@ -157,24 +146,23 @@ def _known(config: TrainConfig, dataset: Dataset) -> list[str]:
     return [*known, VS_LATEST]
 
 
-def _unknown(name: str, known: Sequence[str], config: TrainConfig, dataset: Dataset) -> str:
+def _unknown(name: str, known: Sequence[str], prepared: Prepared) -> str:
+    kind, names = prepared.dataset.kind, prepared.dataset.label_names
     if name == BEHAVIOUR:
         return "there are no behavioural tests; declare some in the section behaviour."
-    if name.endswith(_IN_FOLDS) and not config.evaluation.folds:
+    if name.endswith(_IN_FOLDS) and not prepared.config.evaluation.folds:
         return "there is no cross-validation; set evaluation.folds, such as 5."
-    if name in _OF_INTERVALS and not dataset.label_names:
+    if name in keys_of("interval") and kind == "number":
         return "there are no intervals; set evaluation.interval, such as 0.9."
-    if name in _OF_UNSURE and dataset.label_names:
+    if name in keys_of("unsure") and kind != "number":
         return "no answer is unsure; set decision.unsure_below, such as 0.6."
-    if name in metric_names(("", ""), several=False) and config.task == "classification":
-        return f"is for two labels; the dataset has {len(dataset.label_names)}."
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"unknown metric. Did you mean {close[0]}?"
+    if name in keys_of("two labels") and kind == "label":
+        return f"is for two labels; the dataset has {len(names)}."
+    if close := did_you_mean(name, known):
+        return f"unknown metric.{close}"
     short = [metric for metric in known if not metric.startswith(_PER_LABEL)]
-    if len(short) < len(known):
-        label = dataset.label_names[0]
-        short.append(f"{_PER_LABEL}<label>.recall, such as {_PER_LABEL}{label}.recall")
+    if names:
+        short.append(f"{_PER_LABEL}<label>.recall, such as {_PER_LABEL}{names[0]}.recall")
     return f"unknown metric. Known: {', '.join(short)}."
 
 
@@ -186,8 +174,9 @@ def _condition_problem(name: str, condition: str) -> str | None:
     if bound is None or bound.sign not in _BOUNDS or bound.number is None:
         return f'expected one of >=, <=, > and < and a number, such as ">=0.9", got {condition!r}.'
     metric = name.removesuffix(_IN_FOLDS)
-    if metric not in _UNBOUNDED and bound.number > 1:
+    lowest, highest = describe_metric(metric).bounds
+    if bound.number > highest:
         return f'no value is above 1, got {condition!r}; for 90 % write "{bound.sign}0.9".'
-    if metric not in _BELOW_ZERO and bound.number < 0:
+    if bound.number < lowest:
         return f"no value is below 0, got {condition!r}."
     return None

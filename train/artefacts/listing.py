@@ -20,11 +20,11 @@ from predict.contract.artefact import (
 )
 from predict.wording import counted
 from train.acceptance.conditions import Condition
+from train.artefacts.folder import LATEST
 from train.errors import UserError
 from train.reporting import pages
 from train.reporting.report import METRIC_NAMES, show_metric
 
-LATEST = "latest"
 # The metrics of a task that the table has room for.
 _MAIN_METRICS = {
     "classification": ("accuracy", "log_loss"),

@@ -7,11 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from train.config import TrainConfig
-from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared
 
 _PACKAGES = (
     "gensim",
@@ -63,10 +59,9 @@ def describe_commit() -> dict[str, Any] | None:
         return {"commit": revision, "dirty": None} if revision else None
 
 
-def describe_dataset(
-    dataset: Dataset, split: Split, requested: str, config: TrainConfig
-) -> dict[str, Any]:
+def describe_dataset(prepared: Prepared, requested: str) -> dict[str, Any]:
     """Return what the metadata says of the rows: where they come from, which were left out, how they were split."""
+    config, dataset, split = prepared.config, prepared.dataset, prepared.split
     described: dict[str, Any] = {
         "name": dataset.name,
         "source": dataset.source,
@@ -89,7 +84,7 @@ def describe_dataset(
         "label_counts": dataset.label_counts(),
     }
     if not dataset.label_names:
-        known = dataset.targets[np.concatenate([split.train, split.validation])]
+        known = dataset.targets[prepared.known]
         described["target"] = {
             "minimum": float(known.min()),
             "mean": float(known.mean()),

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from predict.settings import SettingsError, load_settings
+from train.artefacts.folder import UNFINISHED
 from train.artefacts.listing import Run, sort_runs
 from train.errors import UserError
 
 # What every training run clears away when it is old; see `train.artefacts.writing.prepare_artefacts_dir`.
-_HIDDEN_PREFIX = ".unfinished-pruned-"
+_HIDDEN_PREFIX = f"{UNFINISHED}pruned-"
 _AGE = re.compile(r"(\d+) *(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 

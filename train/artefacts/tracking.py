@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from predict.contract.artefact import CONFIGURATION, METADATA, METRICS
 from train.config import load_config
+from train.config.sections import TrackingConfig
 from train.errors import UserError
 from train.progress import Progress
 
@@ -36,18 +37,14 @@ class TrackingError(UserError):
     """A run cannot be tracked as the configuration asks. Known before it is trained."""
 
 
-def check_tracking(mlflow: str | None, tensorboard: Path | None) -> None:
+def check(config: TrackingConfig) -> None:
     """Find out, before training, whether a run could be tracked.
-
-    Args:
-        mlflow: `tracking.mlflow`: an address, `sqlite:///mlflow.db` or a folder; None for no MLflow.
-        tensorboard: `tracking.tensorboard`: a folder; None for no TensorBoard.
 
     Raises:
         TrackingError: What it needs is not installed, or there is a password in the address.
     """
-    wanted = {"mlflow": mlflow, "tensorboard": tensorboard}
-    for name, place in wanted.items():
+    mlflow = config.mlflow
+    for name, place in config:
         if place is not None and not _is_installed(name):
             raise TrackingError(
                 f"tracking.{name}: {name} is not installed here. Install it (.env/train/bin/pip install {name}), "
@@ -73,17 +70,15 @@ def _has_password(address: str) -> bool:
     return False
 
 
-def track(
-    artefact_dir: Path, mlflow: str | None, tensorboard: Path | None, progress: Progress
-) -> None:
+def track(artefact_dir: Path, config: TrackingConfig, progress: Progress) -> None:
     """Tell of a finished run; whatever goes wrong is a warning, for the artefact is what counts.
 
     Args:
         artefact_dir: What the run wrote.
-        mlflow: As for `check_tracking`.
-        tensorboard: As for `check_tracking`.
+        config: Who is told.
         progress: Hears where it went, or why it did not.
     """
+    mlflow, tensorboard = config.mlflow, config.tensorboard
     if mlflow is not None:
         _attempt("mlflow", lambda: _track_with_mlflow(artefact_dir, mlflow), progress)
     if tensorboard is not None:

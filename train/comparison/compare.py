@@ -35,7 +35,7 @@ from train.evaluation.significance import (
     paired_differences,
 )
 from train.models.decision import Decision
-from train.progress import Progress
+from train.progress import Progress, SilentProgress
 from train.reporting.report import METRIC_NAMES, show_metric
 
 # A label that only one model knows has no probability in the other one.
@@ -140,7 +140,7 @@ def compare(
         ArtefactError: One of them cannot be loaded.
         UserError: The rows cannot be read.
     """
-    progress = progress or Progress(silent=True)
+    progress = progress or SilentProgress()
     with progress.stage("load", f"{a} (A) and {b} (B)"):
         first, second = Model(a, "A", Predictor.load(a)), Model(b, "B", Predictor.load(b))
     check_tasks(first, second)

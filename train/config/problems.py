@@ -11,17 +11,18 @@ from train.errors import UserError
 
 
 class ConfigError(UserError):
-    """A configuration that cannot be used.
-
-    Attributes:
-        problems: What is wrong, in a line or a few each.
-    """
+    """A configuration that cannot be used. The message lists every problem."""
 
     def __init__(self, *problems: str, place: str | None = None) -> None:
         """Gather problems in one message; with `place`, below a heading that counts them."""
-        self.problems = list(dict.fromkeys(problems))
-        heading = [] if place is None else [f"{place}: {counted(len(self.problems), 'problem')}"]
-        super().__init__("\n  ".join([*heading, *self.problems]))
+        self._problems = list(dict.fromkeys(problems))
+        heading = [] if place is None else [f"{place}: {counted(len(self._problems), 'problem')}"]
+        super().__init__("\n  ".join([*heading, *self._problems]))
+
+    @property
+    def problems(self) -> list[str]:
+        """See `UserError`."""
+        return self._problems
 
 
 def describe(problem: Mapping[str, Any]) -> str:

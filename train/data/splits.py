@@ -43,6 +43,10 @@ class Prepared:
         """Return the same rows under another configuration."""
         return replace(self, config=config)
 
+    def with_training_rows(self, rows: npt.NDArray[np.int64]) -> "Prepared":
+        """Return the same dataset with other rows to train on."""
+        return self.with_split(replace(self.split, train=rows))
+
     def with_split(self, split: Split) -> "Prepared":
         """Return the same dataset, split otherwise."""
         return replace(self, split=split)

@@ -1,72 +1,70 @@
-"""The evaluation layer: what any text model has to beat, fitted and measured on the same split."""
+"""What any model has to beat, fitted on the same rows and measured on the same test rows."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
 
-from predict.contract.features import tokenize
-from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared
+from train.evaluation.answered import Answered
 from train.evaluation.measures import (
+    evaluate,
+    headline,
     measure_hits,
     measure_label_sets,
     measure_labels,
     measure_ranking,
-    positive_of,
 )
-from train.models.decision import Decision
+from train.models.choice import family_of
+from train.models.decision import Decision, default_decision
+from train.models.family import Baseline, Outputs
 
-MAJORITY = "majority label"
-LINEAR = "TF-IDF + linear SVM"
+Labels = npt.NDArray[np.int64]
 
 
-def evaluate_text_baselines(
-    dataset: Dataset, split: Split, decision: Decision
-) -> dict[str, dict[str, float]]:
-    """Fit and measure the majority label, and TF-IDF with a linear model.
+def measure_baselines(prepared: Prepared) -> dict[str, dict[str, float]]:
+    """Measure the constant answer, and what the family of the model names, all by the default decision.
 
-    The vectors are those of words and word pairs; the linear model is scikit-learn's LinearSVC, which gives
-    no probabilities, hence no log loss. With several labels a row there is one for each of them.
+    Returns:
+        Name -> metric -> value. A baseline without probabilities has no metric that needs them.
     """
-    fitted_on = np.concatenate([split.train, split.validation])
-    known, truth = dataset.targets[fitted_on], dataset.targets[split.test]
-    svm = LinearSVC(random_state=0)
-    linear = make_pipeline(
-        TfidfVectorizer(
-            tokenizer=_all_tokens,
-            token_pattern=None,
-            lowercase=False,
-            ngram_range=(1, 2),
-            sublinear_tf=True,
-        ),
-        OneVsRestClassifier(svm) if decision.several else svm,
-    ).fit(dataset.texts(fitted_on), known.astype(np.int64))
-    texts = dataset.texts(split.test)
-    answers = {
-        MAJORITY: _majority(known, truth),
-        LINEAR: linear.predict(texts).astype(known.dtype),
+    decision = default_decision(prepared)
+    baselines = [_constant(prepared), *family_of(prepared.config).fit_baselines(prepared)]
+    return {baseline.name: _measure(baseline, prepared, decision) for baseline in baselines}
+
+
+def _constant(prepared: Prepared) -> Baseline:
+    """Answer every row with what is usual in the rows known: the shares of the labels, or the mean."""
+    dataset = prepared.dataset
+    known = dataset.targets[prepared.known]
+    usual = (
+        np.bincount(known, minlength=len(dataset.label_names)) / len(known)
+        if dataset.kind == "label"
+        else np.atleast_1d(known.mean(axis=0))
+    )
+    name = "mean" if dataset.kind == "number" else "majority label"
+    return Baseline(name, outputs=np.tile(usual, (len(prepared.split.test), 1)))
+
+
+def _measure(baseline: Baseline, prepared: Prepared, decision: Decision) -> dict[str, Any]:
+    truth = prepared.test_targets
+    if baseline.outputs is not None:
+        return headline(evaluate(Answered(truth, baseline.outputs, decision)))
+    assert baseline.answers is not None  # one of the two is there
+    if decision.kind == "labels":
+        return measure_label_sets(truth, baseline.answers)
+    measured: dict[str, Any] = measure_labels(truth, baseline.answers)
+    if baseline.margins is not None and len(np.unique(truth)) == len(decision.label_names) == 2:
+        measured |= _measure_positive(baseline.answers, baseline.margins, truth, decision)
+    return measured
+
+
+def _measure_positive(
+    answers: Labels, margins: Outputs, truth: Labels, decision: Decision
+) -> dict[str, float]:
+    positive = decision.label_names.index(str(decision.positive))
+    ranks = margins if positive == 1 else -margins
+    return {
+        **measure_ranking(truth == positive, ranks),
+        **measure_hits(truth == positive, answers == positive),
     }
-    measure = measure_label_sets if decision.several else measure_labels
-    scores = {name: measure(truth, said) for name, said in answers.items()}
-    if len(dataset.label_names) == 2 and not decision.several and len(np.unique(truth)) == 2:
-        positive = positive_of(truth, decision)
-        margins = linear.decision_function(texts) * (1 if positive == 1 else -1)
-        for name, ranks in ((MAJORITY, np.zeros(len(truth))), (LINEAR, margins)):
-            scores[name] |= measure_ranking(truth == positive, ranks)
-            scores[name] |= measure_hits(truth == positive, answers[name] == positive)
-    return scores
-
-
-def _majority(known: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if known.ndim == 2:  # of several labels, those that most rows have
-        return np.tile(known.mean(axis=0) >= 0.5, (len(truth), 1))
-    return np.full(len(truth), np.bincount(known).argmax())
-
-
-def _all_tokens(text: str) -> list[str]:
-    return tokenize(text, max_pieces=100_000)

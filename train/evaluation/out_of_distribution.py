@@ -1,13 +1,13 @@
-"""The evaluation layer: how a model answers to what is none of its business, such as random words.
+"""How a model answers inputs it was not made for, such as random words: out of distribution.
 
-A model has an answer to everything; whether it is at least unsure of these is measured. The cases are made up here,
-from the test rows and from what every Python brings with it: no network, and the same for the same seed.
+A model has an answer to everything; what is measured is whether it is at least unsure of these. The cases are made
+here, from the test rows and from what every Python brings with it: no network, and the same for the same seed.
 """
 
 import importlib.util
 import string
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,135 +17,185 @@ import pandas as pd
 
 from train.data.dataset import Dataset
 from train.data.docstrings import first_paragraphs
-from train.data.splits import Split
+from train.data.splits import Prepared
 from train.models.decision import Decision
-from train.models.family import Family, Fitted, Outputs
+from train.models.family import FittedModel, Outputs
 
 _CASES = 200
-# Of the standard library: what reads like prose, of several subjects. Their sources are read, not imported.
+# Modules of the standard library that read like prose, on several subjects. Their sources are read, not imported.
 _MODULES = (
     *("argparse", "calendar", "difflib", "fractions", "heapq", "inspect", "mailbox", "pathlib"),
     *("random", "shutil", "socketserver", "statistics", "tarfile", "textwrap", "threading", "zipfile"),
 )  # fmt: skip
-# Of characters; the rest of a paragraph is cut off.
+# Characters of a sentence; the rest of a paragraph is cut off.
 _LONGEST_SENTENCE = 300
-# Numbers from one to so many times as far outside as training's are apart.
+# Numbers lie outside the training range by one to so many times its width.
 _FARTHEST = 10.0
 
-# Columns by name, as in `Dataset.frame`.
-Frame = dict[str, npt.NDArray[Any]]
+Values = npt.NDArray[Any]
 Random = np.random.Generator
 
 
+@dataclass(frozen=True)
+class _Column:
+    """An input of the test rows that are changed: its type, their values, and all values known from training."""
+
+    type: str
+    values: Values
+    known: Values
+
+
 def measure(
-    family: Family,
-    model: Fitted,
-    dataset: Dataset,
-    split: Split,
-    decision: Decision,
-    seed: int = 0,
+    model: FittedModel, prepared: Prepared, decision: Decision, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Ask a model about inputs from elsewhere.
+    """Ask a model about inputs that are out of distribution.
 
     Args:
-        family: The module that has fitted the model.
         model: The fitted model.
-        dataset: What it was trained on. Cases are made from the test rows.
-        split: Which rows are which. At least one is for the test.
+        prepared: What it was fitted on. Cases are made from the test rows, of which there is at least one.
         decision: How outputs become answers.
-        seed: Of the cases.
+        seed: The seed of the cases.
 
     Returns:
         An entry for the test rows themselves, to compare with, and for each kind of case: `name`, `cases` and
 
-        - `mean_score`, of the answers (of several labels at once, of the most probable one);
-        - `unsure_share`, where answers can be unsure; `empty_share` where several labels, and so none, can be given;
+        - `mean_score`, of the answers (of label sets, of the most probable label);
+        - `unsure_share`, where answers can be unsure; `empty_share`, where no label may be given;
         - for a regression, instead, `mean_value` and `outside_share`, the share beyond the values known from training.
 
         A kind of case that a pipeline does not take has no entry, and an output that is not finite is left out.
     """
-    random = np.random.default_rng(seed)
-    test = random.choice(split.test, min(_CASES, len(split.test)), replace=False)
-    given = {name: dataset.frame[name].to_numpy()[test] for name in dataset.column_types}
-    is_text = set(dataset.column_types.values()) == {"text"}
-    made = _texts(given, random) if is_text else _tables(given, dataset, split, random)
-    cases = {"test rows": given, **made}
+    random, dataset, test = np.random.default_rng(seed), prepared.dataset, prepared.split.test
+    rows = random.choice(test, min(_CASES, len(test)), replace=False)
+    columns = {
+        name: _Column(
+            column_type,
+            dataset.frame[name].to_numpy()[rows],
+            dataset.frame[name].to_numpy()[prepared.known],
+        )
+        for name, column_type in dataset.column_types.items()
+    }
+    known = dataset.targets[prepared.known]
+    cases = [("test rows", {name: column.values for name, column in columns.items()})]
+    cases += _make_cases(columns, random)
     return [
-        {"name": name, **found}
-        for name, columns in cases.items()
-        if (found := _ask(family, model, dataset, split, decision, columns)) is not None
+        {"name": name, **measured}
+        for name, frame in cases
+        if (measured := _ask(model, dataset, frame, decision, known)) is not None
     ]
 
 
 def _ask(
-    family: Family,
-    model: Fitted,
+    model: FittedModel,
     dataset: Dataset,
-    split: Split,
+    frame: Mapping[str, Values],
     decision: Decision,
-    columns: Frame,
+    known: Values,
 ) -> dict[str, Any] | None:
-    asked = replace(dataset, frame=pd.DataFrame(columns))
+    asked = replace(dataset, frame=pd.DataFrame(frame))
     rows = np.arange(len(asked.frame))
     try:
-        outputs = family.predict(model, asked, rows)
-    except (
-        Exception
-    ):  # whatever a step of the user's pipeline makes of what it has not been made for
+        outputs = model.predict(asked, rows)
+    except Exception:  # whatever a step of the user's pipeline makes of what it was not made for
         return None
     is_finite = np.isfinite(outputs).all(axis=1)
     if not is_finite.any():
         return None
     share = model.unknown_share(asked, rows)
-    unknown = np.zeros(len(rows), bool) if share is None else share == 1
-    found = {"cases": int(is_finite.sum())}
-    return found | _describe(
-        outputs[is_finite], unknown[is_finite], decision, _known_values(dataset, split)
-    )
+    is_unknown = np.zeros(len(rows), bool) if share is None else share == 1
+    described = _describe(outputs[is_finite], is_unknown[is_finite], decision, known)
+    return {"cases": int(is_finite.sum()), **described}
 
 
 def _describe(
-    outputs: Outputs, unknown: npt.NDArray[np.bool_], decision: Decision, known: Outputs
+    outputs: Outputs, is_unknown: npt.NDArray[np.bool_], decision: Decision, known: Values
 ) -> dict[str, float]:
-    if not decision.label_names:
+    if decision.kind == "number":
         outside = (outputs < known.min()) | (outputs > known.max())
         return {"mean_value": float(outputs.mean()), "outside_share": float(outside.mean())}
-    if decision.several:
+    if decision.kind == "labels":
         is_empty = ~decision.answers(outputs).any(axis=1)
         return {
             "mean_score": float(outputs.max(axis=1).mean()),
             "empty_share": float(is_empty.mean()),
         }
-    found = {"mean_score": float(decision.scores(outputs).mean())}
+    described = {"mean_score": float(decision.scores(outputs).mean())}
     if decision.unsure_below is not None:
-        found["unsure_share"] = float((unknown | ~decision.is_sure(outputs)).mean())
-    return found
+        described["unsure_share"] = float((is_unknown | ~decision.is_sure(outputs)).mean())
+    return described
 
 
-def _known_values(dataset: Dataset, split: Split) -> Outputs:
-    values: Outputs = dataset.targets[np.concatenate([split.train, split.validation])]
-    return values
+# --------------------------------------------------------------------- cases
 
 
-# --------------------------------------------------------------------- texts
+_Maker = Callable[[_Column, Random], Values]
 
 
-def _texts(given: Frame, random: Random) -> dict[str, Frame]:
-    sentences = standard_library_sentences()
-    chosen = random.choice(len(sentences), min(_CASES, len(sentences)), replace=False)
-    return {
-        "random words": _of_each(given, lambda texts: [_random_words(random) for _ in texts]),
-        "shuffled characters": _of_each(
-            given, lambda texts: [_shuffled(str(text), random) for text in texts]
-        ),
-        "sentences about Python": _of_each(given, lambda _: [sentences[i] for i in chosen]),
-    }
+def _make_cases(
+    columns: Mapping[str, _Column], random: Random
+) -> Iterator[tuple[str, dict[str, Values]]]:
+    """Yield every kind of case that fits the types of the columns, with its name."""
+    types = {column.type for column in columns.values()}
+    for name, (makers, needed) in _KINDS.items():
+        if types <= makers.keys() and types & needed:
+            yield (
+                name,
+                {key: makers[column.type](column, random) for key, column in columns.items()},
+            )
 
 
-def _of_each(
-    given: Mapping[str, npt.NDArray[Any]], make: Callable[[npt.NDArray[Any]], list[str]]
-) -> Frame:
-    return {name: np.array(make(texts), object) for name, texts in given.items()}
+def _as_array(values: list[str]) -> Values:
+    return np.array(values, object)
+
+
+def _random_texts(column: _Column, random: Random) -> Values:
+    return _as_array([_random_words(random) for _ in column.values])
+
+
+def _shuffled_texts(column: _Column, random: Random) -> Values:
+    return _as_array([_shuffled(str(text), random) for text in column.values])
+
+
+def _sentences(column: _Column, random: Random) -> Values:
+    sentences = _as_array(standard_library_sentences())
+    chosen: Values = random.choice(sentences, min(_CASES, len(sentences)), replace=False)
+    return chosen
+
+
+def _permuted(column: _Column, random: Random) -> Values:
+    """Return values that there are; that they occur together is new."""
+    return random.permutation(column.values)
+
+
+def _far_numbers(column: _Column, random: Random) -> Values:
+    count, low, high = len(column.values), np.nanmin(column.known), np.nanmax(column.known)
+    distance = (high - low or 1.0) * random.uniform(1, _FARTHEST, count)
+    signs = random.choice([-1.0, 1.0], count)
+    far: npt.NDArray[np.float64] = np.where(signs < 0, low, high) + signs * distance
+    return far
+
+
+def _far_dates(column: _Column, random: Random) -> Values:
+    return _as_array([f"{year}-01-01" for year in random.integers(2500, 3000, len(column.values))])
+
+
+_TABLE_TYPES = frozenset(("number", "category", "date"))
+# Name -> what makes a case of a column of each type, and the types of which a column must be there.
+_KINDS: dict[str, tuple[dict[str, _Maker], frozenset[str]]] = {
+    "random words": ({"text": _random_texts}, frozenset(("text",))),
+    "shuffled characters": ({"text": _shuffled_texts}, frozenset(("text",))),
+    "sentences about Python": ({"text": _sentences}, frozenset(("text",))),
+    "columns shuffled": (dict.fromkeys((*_TABLE_TYPES, "text"), _permuted), _TABLE_TYPES),
+    "far outside": (
+        {
+            "number": _far_numbers,
+            "date": _far_dates,
+            "category": _random_texts,
+            "text": _random_texts,
+        },
+        _TABLE_TYPES,
+    ),
+}
 
 
 def _random_words(random: Random) -> str:
@@ -175,36 +225,3 @@ def _sources() -> Iterator[Path]:
         # A module that is gone from a later Python, or that comes without its source.
         if spec is not None and spec.origin is not None and Path(spec.origin).suffix == ".py":
             yield Path(spec.origin)
-
-
-# -------------------------------------------------------------------- tables
-
-
-def _tables(given: Frame, dataset: Dataset, split: Split, random: Random) -> dict[str, Frame]:
-    known = dataset.frame.iloc[np.concatenate([split.train, split.validation])]
-    return {
-        # Each value is one that there is; that they stand together is not.
-        "columns shuffled": {name: random.permutation(values) for name, values in given.items()},
-        "far outside": {
-            name: _far_outside(
-                known[name].to_numpy(), dataset.column_types[name], len(values), random
-            )
-            for name, values in given.items()
-        },
-    }
-
-
-def _far_outside(
-    values: npt.NDArray[Any], kind: str, count: int, random: Random
-) -> npt.NDArray[Any]:
-    """Return `count` values of a column that are none of those known."""
-    if kind == "number":
-        low, high = np.nanmin(values), np.nanmax(values)
-        distance = (high - low or 1.0) * random.uniform(1, _FARTHEST, count)
-        signs = random.choice([-1.0, 1.0], count)
-        far: npt.NDArray[np.float64] = np.where(signs < 0, low, high) + signs * distance
-        return far
-    if kind == "date":
-        years = random.integers(2500, 3000, count)
-        return np.array([f"{year}-01-01" for year in years], object)
-    return np.array([_random_words(random) for _ in range(count)], object)

@@ -1,6 +1,5 @@
-"""The evaluation layer: fitting again and again. Cross-validation, and a search for parameters."""
+"""Fitting again and again: cross-validation, and a search for parameters."""
 
-import difflib
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,94 +8,93 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler, StratifiedKFold
 
+from predict.wording import did_you_mean
 from train.config import ConfigError, TrainConfig
 from train.config.loading import with_values
 from train.config.sections import SearchConfig
-from train.data.dataset import Dataset
 from train.data.sources import DatasetError
-from train.data.splits import Split, split_rows
-from train.evaluation.measures import ERRORS, evaluate, headline, metric_names
-from train.models import choice as families
+from train.data.splits import Prepared, Split, split_rows
+from train.errors import collected
+from train.evaluation.answered import Answered
+from train.evaluation.measures import evaluate, headline
+from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys
+from train.models import choice
 from train.models.decision import choose_decision
 from train.models.family import Rows
-from train.progress import Progress
-
-# What a search looks at unless it is told.
-_METRIC = {"classification": "log_loss", "regression": "rmse", "multilabel": "micro_f1"}
+from train.progress import Progress, SilentProgress
 
 
-def cross_validate(
-    dataset: Dataset, split: Split, config: TrainConfig, progress: Progress
-) -> dict[str, Any]:
+def cross_validate(prepared: Prepared, progress: Progress) -> dict[str, Any]:
     """Fit and measure on each fold of the rows that are not for the test.
 
     Returns:
         `folds`, the single numbers of each, and their `mean` and `std` (with one degree of freedom less).
     """
-    count = config.evaluation.folds
+    count = prepared.config.evaluation.folds
     results = []
-    for number, fold in enumerate(_folds(dataset, split, count, config), start=1):
-        results.append(_measure(dataset, fold, config))
+    for number, fold in enumerate(_folds(prepared, count), start=1):
+        results.append(_measure(fold))
         shown = ", ".join(f"{name} {value:.4g}" for name, value in list(results[-1].items())[:3])
         progress.say(f"cross-validation: fold {number}/{count}: {shown}")
     return {"folds": results, **_mean_and_std(results)}
 
 
-def check_selection(dataset: Dataset, split: Split, config: TrainConfig) -> None:
-    """Find out, before hours are spent, whether every fold and every trial can be made and measured.
-
-    Raises:
-        ConfigError: There is no such metric; a key that is no parameter; a value that does not fit.
-        DatasetError: There are too few rows for the folds.
-        UnsupportedStepError: A step of some trial's pipeline cannot be exported.
-    """
-    settings = config.search
-    _check_folds(dataset, split, config.evaluation.folds)
+def problems_of(prepared: Prepared) -> list[str]:
+    """Return, before hours are spent, what keeps a fold or a trial from being made and measured."""
+    settings, problems = prepared.config.search, list[str]()
+    with collected(problems):
+        _check_folds(prepared, prepared.config.evaluation.folds)
     if settings is None:
-        return
-    _check_folds(dataset, split, settings.folds)
-    metrics = metric_names(dataset.label_names, several=config.task == "multilabel")
+        return problems
+    with collected(problems):
+        _check_folds(prepared, settings.folds)
+    metrics = headline_keys(prepared.dataset.kind, len(prepared.dataset.label_names))
     if settings.metric is not None and settings.metric not in metrics:
-        close = difflib.get_close_matches(settings.metric, metrics, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ConfigError(
+        hint = did_you_mean(settings.metric, metrics)
+        problems.append(
             f"search.metric: expected one of {', '.join(metrics)}, got {settings.metric!r}.{hint}"
         )
+    # What is wrong without a search as well is said once, and not for every trial.
+    known = set(choice.problems_of(prepared))
     for parameters in _candidates(settings):
-        try:
-            families.check(dataset, split, _with(config, parameters))
-        except ConfigError as error:
-            raise ConfigError(f"search: {_shown(parameters)}: {error}") from None
+        found = _problems_of_trial(prepared, parameters)
+        problems += [f"search: {_shown(parameters)}: {why}" for why in found if why not in known]
+    return problems
 
 
-def search(
-    dataset: Dataset, split: Split, config: TrainConfig, progress: Progress
-) -> tuple[TrainConfig, dict[str, Any]]:
+def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, Any]]:
     """Try parameters, and keep those that are best on rows not trained on; the test rows are not touched.
 
     Returns:
         The configuration with the best parameters and without a search; and what was tried: `metric`, `folds`
         and `trials`, the best first.
     """
-    settings = config.search
+    settings = prepared.config.search
     assert settings is not None  # or there is nothing to search
-    metric = settings.metric or _METRIC[str(config.task)]
+    metric = settings.metric or MAIN_METRICS[prepared.dataset.kind].searched
     candidates = _candidates(settings)
     trials = []
     for number, parameters in enumerate(candidates, start=1):
-        trial = _uncalibrated(_with(config, parameters))
-        tried = _try(dataset, split, trial, settings.folds, metric)
+        trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
+        tried = _try(trial, settings.folds, metric)
         trials.append({"parameters": parameters, **tried})
         progress.say(
             f"search: {number}/{len(candidates)}: {_shown(parameters)}: {metric} {tried['mean']:.4g}"
         )
-    trials.sort(key=lambda trial: trial["mean"] * (1 if metric in ERRORS else -1))
-    best = _with(config, trials[0]["parameters"])
+    trials.sort(key=lambda trial: -describe_metric(metric).sign * trial["mean"])
+    best = prepared.with_config(_with(prepared.config, trials[0]["parameters"]))
     return best, {"metric": metric, "folds": settings.folds, "trials": trials}
 
 
+def _problems_of_trial(prepared: Prepared, parameters: dict[str, Any]) -> list[str]:
+    try:
+        return choice.problems_of(prepared.with_config(_with(prepared.config, parameters)))
+    except ConfigError as error:
+        return error.problems
+
+
 def _uncalibrated(config: TrainConfig) -> TrainConfig:
-    """Leave out what costs five more fits, and makes parameters that fit too closely look as good as others."""
+    """Leave out what costs five more fits, and makes parameters that overfit look as good as the best ones."""
     return config.model_copy(update={"calibration": "none"})
 
 
@@ -108,16 +106,12 @@ def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _try(
-    dataset: Dataset, split: Split, config: TrainConfig, count: int, metric: str
-) -> dict[str, Any]:
-    started = time.perf_counter()
+def _try(prepared: Prepared, count: int, metric: str) -> dict[str, Any]:
+    started, split = time.perf_counter(), prepared.split
     folds = (
-        [_fold(dataset, split.train, split.validation, config)]
-        if count == 1
-        else _folds(dataset, split, count, config)
+        [_fold(prepared, split.train, split.validation)] if count == 1 else _folds(prepared, count)
     )
-    values = [_measure(dataset, fold, config)[metric] for fold in folds]
+    values = [_measure(fold)[metric] for fold in folds]
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -132,46 +126,47 @@ def _candidates(settings: SearchConfig) -> list[dict[str, Any]]:
     return list(ParameterSampler(settings.parameters, settings.trials, random_state=settings.seed))
 
 
-def _folds(dataset: Dataset, split: Split, count: int, config: TrainConfig) -> Iterator[Split]:
+def _folds(prepared: Prepared, count: int) -> Iterator[Prepared]:
     """Yield splits whose test rows are, in turn, a fold of all rows that are not for the real test."""
-    rows = np.concatenate([split.train, split.validation])
-    labels = _labels_of(dataset, rows)
+    rows = prepared.known
+    labels = _labels_of(prepared, rows)
     kind = KFold if labels is None else StratifiedKFold
-    splitter = kind(n_splits=count, shuffle=True, random_state=config.split.seed)
-    for kept, held in splitter.split(rows, labels):
-        yield _fold(dataset, rows[kept], rows[held], config)
+    splitter = kind(n_splits=count, shuffle=True, random_state=prepared.config.split.seed)
+    for known, held_out in splitter.split(rows, labels):
+        yield _fold(prepared, rows[known], rows[held_out])
 
 
-def _check_folds(dataset: Dataset, split: Split, count: int) -> None:
-    rows = np.concatenate([split.train, split.validation])
-    labels = _labels_of(dataset, rows)
+def _check_folds(prepared: Prepared, count: int) -> None:
+    rows = prepared.known
+    labels = _labels_of(prepared, rows)
     rarest = len(rows) // 2 if labels is None else np.bincount(labels).min()
     if count > 1 and min(len(rows) // 2, rarest) < count:
         every = "two rows" if labels is None else "a row of every label"
         raise DatasetError(
-            f"{dataset.name}: too few rows for {count} folds, each of which needs {every}. "
+            f"{prepared.dataset.name}: too few rows for {count} folds, each of which needs {every}. "
             "Lower the number of folds, or raise min_samples_per_label."
         )
 
 
-def _labels_of(dataset: Dataset, rows: Rows) -> npt.NDArray[np.int64] | None:
+def _labels_of(prepared: Prepared, rows: Rows) -> npt.NDArray[np.int64] | None:
     """Return the labels to stratify by; None where a row has no single one."""
-    labels: npt.NDArray[np.int64] = dataset.targets[rows]
-    return labels if dataset.label_names and labels.ndim == 1 else None
+    labels: npt.NDArray[np.int64] = prepared.dataset.targets[rows]
+    return labels if prepared.dataset.kind == "label" else None
 
 
-def _fold(dataset: Dataset, known: Rows, held: Rows, config: TrainConfig) -> Split:
-    """Return a split whose test rows are those held out, its validation rows being taken from the others."""
-    share = config.split.validation / (1 - config.split.test)
-    train, validation = split_rows(dataset, known, share, config.split.seed, "validation")
-    return Split(train, validation, held)
+def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
+    """Return a split whose test rows are those held out; its validation rows come from the rows known."""
+    shares = prepared.config.split
+    share = shares.validation / (1 - shares.test)
+    train, validation = split_rows(prepared.dataset, known, share, shares.seed, "validation")
+    return prepared.with_split(Split(train, validation, held_out))
 
 
-def _measure(dataset: Dataset, split: Split, config: TrainConfig) -> dict[str, float]:
-    model = families.fit(dataset, split, config, Progress(silent=True))
-    decision = choose_decision(dataset, split, config, model.validation_outputs)
-    outputs = families.family_of(config).predict(model, dataset, split.test)
-    return headline(evaluate(dataset.targets[split.test], outputs, decision))
+def _measure(prepared: Prepared) -> dict[str, float]:
+    model = choice.fit(prepared, SilentProgress())
+    decision = choose_decision(prepared, model.validation_outputs)
+    outputs = model.predict(prepared.dataset, prepared.split.test)
+    return headline(evaluate(Answered(prepared.test_targets, outputs, decision)))
 
 
 def _mean_and_std(results: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -1,6 +1,6 @@
-"""What every family of models has in common: the few functions that a run asks of it, whichever it is."""
+"""What every family of models has in common: what a run asks of a family, and of a model that it has fitted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,11 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from train.config import TrainConfig
+from predict.scoring.inputs import Inputs
 from train.data.dataset import Dataset
-from train.data.splits import Split
-from train.models.decision import Decision
+from train.data.splits import Prepared
 from train.progress import Progress
+
+# The pipeline of the family of texts; any other is of the family of tables.
+WIDE_AND_DEEP = "wide_and_deep"
+
+Outputs = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Tolerance:
     same_labels: bool
 
 
-Outputs = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+class FittedModel(Protocol):
+    """A model that was fitted.
 
-
-class Fitted(Protocol):
-    """A fitted model."""
+    Outputs are probabilities in the order of the dataset's labels, <float64>[num_rows, num_labels], or
+    values, <float64>[num_rows, 1].
+    """
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -40,42 +45,59 @@ class Fitted(Protocol):
 
     @property
     def validation_outputs(self) -> Outputs | None:
-        """What it says of the validation rows, unseen by then; None if it was fitted on them at once."""
+        """The outputs for the validation rows, unseen by then; None if it was fitted on them at once."""
 
     @property
     def tolerance(self) -> Tolerance:
         """How far what is served may be from what was trained."""
 
+    def predict(self, dataset: Dataset, rows: Rows) -> Outputs:
+        """Return the outputs for rows of a dataset with the columns that it was fitted on."""
+
     def uncalibrated(self, outputs: Outputs) -> Outputs | None:
         """Return what outputs were before they were calibrated; None where they are not."""
 
     def unknown_share(self, dataset: Dataset, rows: Rows) -> Outputs | None:
-        """Return which share of each text's words the vocabulary does not have, <float64>[num_rows].
+        """Return the share of each text's words that the vocabulary does not have, <float64>[num_rows].
 
-        1 where there are no words; None for models that have no vocabulary of their own.
+        1 where there are no words; None for a model that has no vocabulary of its own.
         """
+
+    def write(self, directory: Path) -> None:
+        """Write `model.onnx`, and what is needed to encode its inputs."""
+
+    def describe(self, prepared: Prepared) -> Mapping[str, Any]:
+        """Return what the metadata says of it: its `inputs` and `model` at least."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model that any other has to beat, on the test rows.
+
+    Attributes:
+        name: What people call it.
+        outputs: Like those of a fitted model; None if it gives none.
+        answers: Label indices <int64>[num_rows] or <bool>[num_rows, num_labels], if it gives no outputs.
+        margins: What ranks the rows by the second of two labels, <float64>[num_rows], if it gives no outputs.
+    """
+
+    name: str
+    outputs: Outputs | None = None
+    answers: npt.NDArray[Any] | None = None
+    margins: Outputs | None = None
 
 
 class Family(Protocol):
-    """A module that can fit one kind of model.
+    """A module for one kind of model."""
 
-    Outputs are probabilities in the order of the dataset's labels, <float64>[num_rows, num_labels], or
-    values, <float64>[num_rows, 1].
-    """
+    def problems_of(self, prepared: Prepared) -> list[str]:
+        """Return, without fitting, why the configuration does not fit the dataset; nothing if it does."""
 
-    def fit(self, dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> Any:
+    def fit(self, prepared: Prepared, progress: Progress) -> FittedModel:
         """Fit on the training rows, choose on the validation rows; see nothing of the test rows."""
 
-    def predict(self, model: Any, dataset: Dataset, rows: Rows) -> Outputs:
-        """Return the outputs for rows of the dataset."""
+    def fit_baselines(self, prepared: Prepared) -> Sequence[Baseline]:
+        """Fit what this family's models are compared with, beside the constant answer."""
 
-    def write(self, model: Any, directory: Path) -> None:
-        """Write `model.onnx`, and what is needed to encode its inputs."""
-
-    def describe(self, model: Any, dataset: Dataset, split: Split) -> Mapping[str, Any]:
-        """Return what the metadata says of the model: its `inputs` and `model` at least."""
-
-    def evaluate_baselines(
-        self, dataset: Dataset, split: Split, config: TrainConfig, decision: Decision
-    ) -> dict[str, dict[str, float]]:
-        """Fit and measure what any model has to beat, name -> metrics; the decision is that of even odds."""
+    def request_inputs(self, prepared: Prepared) -> Inputs:
+        """Return what will judge the instances of a request to a model of this family."""

@@ -10,7 +10,6 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto
 from sklearn.pipeline import Pipeline
 
-from train.models.calibration import SMALLEST_PROBABILITY
 from train.onnx_export.checks import check_exportable
 from train.onnx_export.containers import Step, UnsupportedStepError, predicted
 from train.onnx_export.graph import Graph, Table, Tensor
@@ -22,7 +21,11 @@ _MOST_BYTES = 2**31 - 1
 
 
 def to_onnx(
-    pipeline: Pipeline, frame: pd.DataFrame, file: Path, temperature: float | None = None
+    pipeline: Pipeline,
+    frame: pd.DataFrame,
+    file: Path,
+    temperature: float | None = None,
+    smallest: float = 0.0,
 ) -> None:
     """Write a fitted pipeline as ONNX.
 
@@ -36,6 +39,7 @@ def to_onnx(
         file: Where it goes; an existing file is overwritten.
         temperature: What the logarithms of the probabilities are divided by, as `calibration.tempered` does;
             None for values, and for probabilities that stay as they are.
+        smallest: What a probability counts as at least before its logarithm is taken.
 
     Raises:
         UnsupportedStepError: A step cannot be converted, which the message names, or the model is too large.
@@ -51,7 +55,7 @@ def to_onnx(
     )
     output = predicted(graph, Step(pipeline, (), table))
     if temperature is not None:
-        known = graph.add("Max", output, SMALLEST_PROBABILITY)
+        known = graph.add("Max", output, smallest)
         output = graph.share_of_row(graph.add("Pow", known, 1 / temperature))
     file.write_bytes(_serialised(graph.to_model(output)))
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from train.config import TrainConfig
+from train.data.splits import Prepared
 
 # As `python -m train` sets them; TensorFlow reads them when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -82,6 +83,11 @@ class Fitted:
     split: Any
     model: Any
 
+    @property
+    def prepared(self) -> Prepared:
+        """Return what it was fitted on."""
+        return Prepared(self.config, self.dataset, self.split)
+
     def test_texts(self) -> list[str]:
         """Return the texts of the test split."""
         return self.dataset.texts(self.split.test)
@@ -90,21 +96,20 @@ class Fitted:
         """Return what the trained model says of texts, <float64>[num_texts, num_labels]."""
         import pandas as pd
 
-        from train.models.text import model as text_model
-
         given = replace(self.dataset, frame=pd.DataFrame({"text": texts}))
-        return text_model.predict(self.model, given, np.arange(len(texts)))
+        return self.model.predict(given, np.arange(len(texts)))
 
 
 def fit(config: TrainConfig) -> Fitted:
     from train.data.cleaning import load_dataset
     from train.data.splits import split_dataset
     from train.models.text import model as text_model
-    from train.progress import Progress
+    from train.progress import TerminalProgress
 
     dataset = load_dataset(config)
     split = split_dataset(dataset, config)
-    return Fitted(config, dataset, split, text_model.fit(dataset, split, config, Progress()))
+    prepared = Prepared(config, dataset, split)
+    return Fitted(config, dataset, split, text_model.fit(prepared, TerminalProgress()))
 
 
 @pytest.fixture(scope="session")
@@ -122,10 +127,10 @@ def fitted(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 @pytest.fixture(scope="session")
 def trained(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The result of one whole run on the same texts, artefact and all."""
-    from train.progress import Progress
+    from train.progress import TerminalProgress
     from train.run import run
 
-    return run(tiny_config(tmp_path_factory.mktemp("trained"), tiny_csv), Progress())
+    return run(tiny_config(tmp_path_factory.mktemp("trained"), tiny_csv), TerminalProgress())
 
 
 class WebServer:

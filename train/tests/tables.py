@@ -11,7 +11,7 @@ import pandas as pd
 from train.config import TrainConfig
 from train.config.sections import Columns
 from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared, Split
 
 _PLANS = ("basic", "plus", "pro")
 
@@ -102,3 +102,8 @@ def split_of(count: int, validation: int, test: int) -> Split:
     rows = np.arange(count)
     known = count - test
     return Split(rows[: known - validation], rows[known - validation : known], rows[known:])
+
+
+def parts(prepared: Prepared) -> tuple[TrainConfig, Dataset, Split]:
+    """Return what `prepare` gives, one by one."""
+    return prepared.config, prepared.dataset, prepared.split

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from train.__main__ import main
 from train.config.loading import to_yaml
-from train.progress import Progress
+from train.progress import SilentProgress
 from train.run import run
 from train.tests.tables import make_table, table_config, write_table
 
@@ -26,7 +26,7 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [
         run(
             table_config(folder, table, model={"pipeline": "linear", **more}),
-            Progress(silent=True),
+            SilentProgress(),
         ).artefact_dir
         for more in settings
     ]

@@ -30,14 +30,14 @@ from train.config.loading import to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError
-from train.data.splits import split_dataset
+from train.data.splits import Prepared, split_dataset
 from train.errors import UserError
 from train.evaluation.measures import evaluate
 from train.evaluation.significance import Difference, mcnemar
 from train.models.choice import choose_pipeline
 from train.models.decision import Decision, choose_decision
 from train.models.table import model as table_model
-from train.progress import Progress
+from train.progress import SilentProgress
 from train.tests.conftest import make_rows, write_csv
 from train.tests.tables import make_table, of_spent, table_config, write_table
 
@@ -63,12 +63,12 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     dataset = load_dataset(config)
     config = choose_pipeline(config, dataset)
     split = split_dataset(dataset, config)
-    model = table_model.fit(dataset, split, config, Progress(silent=True))
-    outputs = table_model.predict(model, dataset, split.test)
+    model = table_model.fit(Prepared(config, dataset, split), SilentProgress())
+    outputs = model.predict(dataset, split.test)
     decision = choose_decision(dataset, split, config, model.validation_outputs)
     directory = folder / "artefacts" / f"2026-01-01-00-00-{next(_SECONDS)}"
     directory.mkdir(parents=True)
-    table_model.write(model, directory)
+    model.write(directory)
     kind = "label" if dataset.label_names else "number"
     output = {"name": dataset.columns.label, "type": kind, "labels": dataset.label_names}
     examples = golden_examples(
@@ -81,7 +81,7 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
         "outputs": [output | decision.describe()],
         "examples": examples,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "split": split_of},
-        **table_model.describe(model, dataset, split),
+        **model.describe(Prepared(config, dataset, split)),
     }
     write_rest(directory, metadata)
     metrics = evaluate(dataset.targets[split.test], outputs, decision)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,14 @@ import pytest
 from predict.contract.artefact import METADATA, load_artefact, sha256_of
 from predict.scoring.predictor import Predictor
 from train.acceptance import behaviour, gate
+from train.acceptance.equality import check_equal, check_same_answers, check_same_labels
+from train.artefacts import folder as artefacts_folder
 from train.artefacts import writing as export
-from train.artefacts.writing import (
-    ExportError,
-    Findings,
-    check_equal,
-    check_same_answers,
-    check_same_labels,
-    golden_examples,
-    prepare_artefacts_dir,
-    write_artefact,
-)
+from train.artefacts.folder import FolderError
+from train.artefacts.writing import unfinished_artefact
 from train.config.sections import ModelConfig
-from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared
+from train.errors import ExportError
 from train.models.family import Tolerance
 from train.tests.exporting import export_table
 from train.tests.tables import table_config, write_table
@@ -42,6 +37,28 @@ from train.tests.tables import table_config, write_table
 STAMP = re.compile(r"\d{4}(-\d\d){5}(-\d+)?")
 TOLERANCE = Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
 _WRITTEN_BY_EXPORT = ("checksum", "format_version", "name", "created_at", "files")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is written once a model has been asked."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    latest: bool = True
+
+
+def write_artefact(
+    artefacts_dir: Path,
+    write_files: Callable[[Path], None],
+    metadata: dict[str, Any],
+    examine: Callable[[Predictor], Findings | None],
+) -> Path:
+    """Write an artefact as a run does."""
+    with unfinished_artefact(artefacts_dir) as artefact:
+        write_files(artefact.path)
+        findings = examine(artefact.load(metadata)) or Findings()
+        return artefact.finish({**metadata, **findings.metadata}, findings.files, findings.latest)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +86,7 @@ def write_files(source: Path) -> Callable[[Path], None]:
 @pytest.fixture
 def artefacts_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "artefacts"
-    prepare_artefacts_dir(folder)
+    artefacts_folder.prepare(folder)
     return folder
 
 
@@ -143,7 +160,7 @@ def test_a_name_that_another_run_takes_meanwhile_is_not_overwritten(
         (taken / "theirs").touch()
         return iter([taken, artefacts_dir / "free"])
 
-    monkeypatch.setattr(export, "_free_names", names)
+    monkeypatch.setattr(export, "free_names", names)
     assert write().name == "free"
     assert names_in(taken) == ["theirs"]
     assert load_artefact(artefacts_dir / "free").metadata.name == "free"
@@ -239,7 +256,7 @@ def test_a_model_that_may_not_become_the_latest_is_kept_all_the_same(
     assert load_artefact(worse).metadata.name == worse.name
     assert names_in(artefacts_dir) == [refused.name, good.name, worse.name, "latest"]
     assert (artefacts_dir / "latest").readlink() == Path(good.name)
-    assert [export.is_latest(artefact) for artefact in (refused, good, worse)] == [
+    assert [artefacts_folder.is_latest(artefact) for artefact in (refused, good, worse)] == [
         False,
         True,
         False,
@@ -300,7 +317,7 @@ def test_the_latest_that_was_removed_is_no_newer_one(
     write: Callable[[], Path], artefacts_dir: Path, clock: list[datetime]
 ) -> None:
     (artefacts_dir / "latest").symlink_to("2031-01-01-00-00-00")
-    assert export.is_latest(write())
+    assert artefacts_folder.is_latest(write())
 
 
 def test_runs_move_the_latest_one_after_the_other(
@@ -329,7 +346,7 @@ def test_where_nothing_can_be_locked_the_latest_moves_all_the_same(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    assert export.is_latest(write())
+    assert artefacts_folder.is_latest(write())
 
 
 def test_a_worse_model_is_stopped_by_its_gate_and_a_better_one_becomes_the_latest(
@@ -346,16 +363,13 @@ def test_a_worse_model_is_stopped_by_its_gate_and_a_better_one_becomes_the_lates
     )
     told: list[list[dict[str, Any]]] = []
 
-    def ask(predictor: Predictor, dataset: Dataset, split: Split) -> tuple[dict[str, Any], bool]:
-        assert config.behaviour is not None
-        gate.check(config, dataset)
-        behaviour.check(config, dataset)
-        answers = predictor.scores(dataset.instances(split.test)).argmax(axis=1)
-        metrics: dict[str, Any] = {
-            "accuracy": float(np.mean(answers == dataset.targets[split.test]))
-        }
-        metrics["behaviour"] = behaviour.measure(config.behaviour, predictor, dataset, split)
-        metrics["gate"] = gate.judge(config.evaluation.gate, metrics, None)
+    def ask(predictor: Predictor, prepared: Prepared) -> tuple[dict[str, Any], bool]:
+        assert gate.problems_of(prepared) == behaviour.problems_of(prepared) == []
+        instances = prepared.dataset.instances(prepared.split.test)
+        answers = predictor.scores(instances).argmax(axis=1)
+        metrics: dict[str, Any] = {"accuracy": float(np.mean(answers == prepared.test_targets))}
+        metrics["behaviour"] = behaviour.measure(prepared, predictor)
+        metrics["gate"] = gate.judge(config.evaluation.gate, metrics, lambda: None)
         told.append(metrics["gate"])
         return metrics, gate.passes(metrics["gate"])
 
@@ -368,8 +382,8 @@ def test_a_worse_model_is_stopped_by_its_gate_and_a_better_one_becomes_the_lates
         [True, True, True],
         [False, True, True],
     ]
-    assert export.is_latest(good)
-    assert not export.is_latest(worse)
+    assert artefacts_folder.is_latest(good)
+    assert not artefacts_folder.is_latest(worse)
     kept = load_artefact(worse)
     assert kept.metadata.model_extra == {"gate": "failed"}
     assert json.loads((worse / "metrics.json").read_bytes())["gate"] == told[1]
@@ -502,12 +516,12 @@ def test_what_killed_runs_left_is_removed_when_it_is_old(artefacts_dir: Path) ->
     ours = artefacts_dir / "2020-01-01-00-00-00"
     ours.mkdir()
     _age(ours, 9999)
-    prepare_artefacts_dir(artefacts_dir)
+    artefacts_folder.prepare(artefacts_dir)
     assert names_in(artefacts_dir) == [".unfinished-fresh", ".unfinished-fresh-latest", ours.name]
 
 
 def test_the_folder_is_made_with_its_parents_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    prepare_artefacts_dir(tmp_path / "a" / "b")
+    artefacts_folder.prepare(tmp_path / "a" / "b")
     assert names_in(tmp_path / "a" / "b") == []
 
 
@@ -515,16 +529,16 @@ def test_the_folder_is_made_with_its_parents_and_nothing_is_left_in_it(tmp_path:
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        ExportError, match=r"^\S+file\S*: cannot be written: .*set artefacts_dir to a folder"
+        FolderError, match=r"^\S+file\S*: cannot be written: .*set artefacts_dir to a folder"
     ):
-        prepare_artefacts_dir(tmp_path / "file" / below)
+        artefacts_folder.prepare(tmp_path / "file" / below)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ExportError, match="cannot be written: Permission denied"):
-        prepare_artefacts_dir(tmp_path)
+    with pytest.raises(FolderError, match="cannot be written: Permission denied"):
+        artefacts_folder.prepare(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -545,7 +559,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
             export, "sha256_of", lambda file: "0" * 64 if file.is_symlink() else real(file)
         )
         with pytest.raises(
-            ExportError, match="cannot be written: No space left on device"
+            FolderError, match="cannot be written: No space left on device"
         ) as caught:
             write_artefact(artefacts_dir, write_files, metadata, verify)
     assert "\n" not in str(caught.value)
@@ -566,7 +580,7 @@ def test_a_latest_that_is_not_a_link_is_not_removed(
     write: Callable[[], Path], artefacts_dir: Path
 ) -> None:
     (artefacts_dir / "latest").mkdir()
-    with pytest.raises(ExportError, match="latest"):
+    with pytest.raises(FolderError, match="latest"):
         write()
     assert (artefacts_dir / "latest").is_dir()
 
@@ -612,7 +626,7 @@ def test_of_large_numbers_a_share_may_differ(trained: float, allowed: float) -> 
 )
 def test_serving_has_to_decide_as_was_evaluated(decided: Any, served: list[Any]) -> None:
     check_same_answers(["a", "b"], decided, served)
-    with pytest.raises(ExportError, match=r"decides on other labels .* in 2 of 2 test rows"):
+    with pytest.raises(ExportError, match=r"gives another label .* in 2 of 2 test rows"):
         check_same_answers(["a", "b"], decided, served[::-1])
 
 
@@ -629,7 +643,7 @@ def test_every_label_is_that_of_training_unless_near_ties_may_differ(
     exact = Tolerance(relative=1e-5, absolute=1e-9, same_labels=True)
     assert check_same_labels(trained, trained.copy(), exact) == 0
     assert check_same_labels(trained, served, TOLERANCE) == 1
-    with pytest.raises(ExportError, match=r"decides on other labels than the trained one in 1 of"):
+    with pytest.raises(ExportError, match=r"gives another label than the trained one in 1 of"):
         check_same_labels(trained, served, exact)
 
 
@@ -637,19 +651,8 @@ def test_a_value_is_no_decision() -> None:
     check_same_answers([], np.array([1.5]), [{"value": 2.5}])
 
 
-def test_golden_examples_pair_every_instance_with_its_answer_and_the_truth() -> None:
-    answers = np.array([[0.123456789123, 1], [0, 1]])
-    assert golden_examples([{"a": "x"}, {"a": None}], answers, ["yes", "no"]) == [
-        {"instance": {"a": "x"}, "answer": [0.123456789123, 1.0], "truth": "yes"},
-        {"instance": {"a": None}, "answer": [0.0, 1.0], "truth": "no"},
-    ]
-
-
-def test_json_keeps_every_character_readable(tmp_path: Path) -> None:
-    export.write_json(tmp_path / "a.json", {"naïve": ["日本"]})
-    assert (tmp_path / "a.json").read_text(
-        encoding="utf-8"
-    ) == '{\n  "naïve": [\n    "日本"\n  ]\n}\n'
+def test_json_keeps_every_character_readable() -> None:
+    assert export.as_json({"naïve": ["日本"]}) == '{\n  "naïve": [\n    "日本"\n  ]\n}\n'
 
 
 def test_every_file_of_an_artefact_but_its_metadata_has_its_checksum(source: Path) -> None:

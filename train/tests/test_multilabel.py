@@ -14,7 +14,7 @@ from train.config import TrainConfig
 from train.evaluation.baselines import LINEAR, MAJORITY
 from train.models.calibration import Calibration, calibrate
 from train.models.text.targets import as_yes_and_no, label_shares, loss_of_prior
-from train.progress import Progress
+from train.progress import SilentProgress
 from train.run import RunResult, run
 from train.tests.conftest import TOPICS, Fitted, fit, tiny_config, write_csv
 
@@ -55,7 +55,7 @@ def fitted_sets(sets_config: TrainConfig) -> Fitted:
 @pytest.fixture(scope="session")
 def trained_sets(sets_config: TrainConfig) -> RunResult:
     """The result of a whole run, artefact and all."""
-    return run(sets_config, Progress(silent=True))
+    return run(sets_config, SilentProgress())
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from predict.scoring.predictor import Predictor
 from train.evaluation.measures import evaluate
 from train.evaluation.reliability import assess, calibration, coverage_curve, headline_numbers
 from train.models.decision import Decision
-from train.progress import Progress
+from train.progress import SilentProgress
 from train.run import prepare, run
-from train.tests.tables import table_config, write_table
+from train.tests.tables import parts, table_config, write_table
 
 THREE = Decision(["a", "b", "c"])
 TWO = Decision(["no", "yes"], positive="yes")
@@ -201,11 +201,11 @@ def test_served_answers_are_unsure_where_the_evaluation_counted_them(
     tmp_path: Path, decision: dict[str, Any]
 ) -> None:
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"), decision=decision)
-    result = run(config, Progress(silent=True))
+    result = run(config, SilentProgress())
     predictor = Predictor.load(result.artefact_dir)
     output = predictor.metadata.outputs[0]
     assert output.unsure_below is not None
-    _, dataset, split = prepare(config, Progress(silent=True))
+    _, dataset, split = parts(prepare(config, SilentProgress()))
     answers = predictor.predict(dataset.instances(split.test))
     unsure = [answer.get("unsure", False) for answer in answers]
     assert unsure == [answer["score"] < output.unsure_below for answer in answers]

@@ -19,7 +19,7 @@ from predict.tests.tiny_artefact import change_metadata
 from train.config import TrainConfig, load_config
 from train.errors import UserError
 from train.models.text.canonical import canonical, canonical_bytes
-from train.progress import Progress
+from train.progress import SilentProgress
 from train.reproduce import (
     Line,
     Reproduction,
@@ -42,7 +42,7 @@ CLEAN = {"commit": "a" * 40, "dirty": False}
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original")
     config = table_config(folder, write_table(folder / "table.csv"), offline="wine")
-    return run(config, Progress(silent=True)).artefact_dir
+    return run(config, SilentProgress()).artefact_dir
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def artefact(original: Path, tmp_path: Path) -> Path:
 
 
 def again(artefact: Path, keep: Path | None = None) -> Reproduction:
-    return reproduce(artefact, Progress(silent=True), keep)
+    return reproduce(artefact, SilentProgress(), keep)
 
 
 def outcomes(reproduction: Reproduction) -> dict[str, bool | None]:
@@ -89,7 +89,7 @@ def test_the_same_run_again_gives_the_same_and_leaves_nothing(
 
 def test_a_regression_is_reproduced_too(tmp_path: Path) -> None:
     config = table_config(tmp_path, write_table(tmp_path / "table.csv"), **of_spent())
-    assert again(run(config, Progress(silent=True)).artefact_dir).reproduced
+    assert again(run(config, SilentProgress()).artefact_dir).reproduced
 
 
 def test_a_text_model_is_reproduced_though_its_constants_stand_in_another_order(

@@ -16,10 +16,10 @@ from train.config import ConfigError, TrainConfig, load_config
 from train.evaluation.selection import search
 from train.models.table import model as table_model
 from train.models.table.model import FitError
-from train.progress import Progress
+from train.progress import SilentProgress, TerminalProgress
 from train.run import RunResult, prepare, run
 from train.tests.conftest import TOPICS, Fitted, make_rows, tiny_config, write_csv
-from train.tests.tables import make_table, of_spent, table_config, write_table
+from train.tests.tables import make_table, of_spent, parts, table_config, write_table
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,9 @@ def run_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunResu
     file = write_table(tmp_path_factory.mktemp("table") / "t.csv")
 
     def run_it(**changes: Any) -> RunResult:
-        return run(table_config(tmp_path_factory.mktemp("run"), file, **changes), Progress())
+        return run(
+            table_config(tmp_path_factory.mktemp("run"), file, **changes), TerminalProgress()
+        )
 
     return run_it
 
@@ -203,7 +205,7 @@ def test_the_configuration_of_a_table_trains_the_same_again(
     config = load_config(
         with_threshold.artefact_dir / "train-conf.yml", [f"artefacts_dir={tmp_path}"]
     )
-    again = run(config, Progress(silent=True)).metrics
+    again = run(config, SilentProgress()).metrics
     for key in ("search", "cross_validation"):
         again.pop(key)
     expected = {key: with_threshold.metrics[key] for key in again}
@@ -279,7 +281,7 @@ def test_texts_may_have_a_pipeline_instead_of_the_text_model(
     tiny_csv: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(tmp_path, tiny_csv, model={"pipeline": "linear"})
-    result = run(config, Progress(silent=True))
+    result = run(config, SilentProgress())
     assert result.reads_one_text
     assert result.metrics["accuracy"] > 0.8
     predictor = Predictor.load(result.artefact_dir)
@@ -296,7 +298,7 @@ def test_several_labels_a_row_have_a_threshold_each(tmp_path: Path) -> None:
         for second in words_2.split()[:5]
     ]
     file = write_csv(tmp_path / "t.csv", [*rows, ("nothing of all this", "")])
-    result = run(tiny_config(tmp_path, file, task="multilabel"), Progress(silent=True))
+    result = run(tiny_config(tmp_path, file, task="multilabel"), SilentProgress())
     metadata = _metadata(result)
     [output] = metadata["outputs"]
     assert (output["type"], output["labels"]) == ("labels", ["fruit", "music", "tools"])
@@ -313,8 +315,8 @@ def test_a_search_tries_text_models_too(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "t.csv", make_rows(120))
     settings = {"folds": 1, "metric": "accuracy", "training.epochs": [1, 2]}
     config = tiny_config(tmp_path, file, search=settings)
-    config, dataset, split = prepare(config, Progress(silent=True))
-    best, tried = search(dataset, split, config, Progress(silent=True))
+    config, dataset, split = parts(prepare(config, SilentProgress()))
+    best, tried = search(dataset, split, config, SilentProgress())
     first, second = tried["trials"]
     assert best.training.epochs == first["parameters"]["training.epochs"]
     assert first["mean"] >= second["mean"] > 0.3
@@ -344,7 +346,7 @@ def test_a_run_that_fails_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     file = write_table(tmp_path / "t.csv")
     with pytest.raises(error, match=complaint):
-        run(table_config(tmp_path, file, **changes), Progress())
+        run(table_config(tmp_path, file, **changes), TerminalProgress())
     assert not list((tmp_path / "artefacts").iterdir())
 
 
@@ -365,7 +367,7 @@ def test_a_model_that_is_served_otherwise_is_no_artefact(
     monkeypatch.setattr(table_model, "predict", lambda *args: real(*args) * (1 - by) + by / 2)
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
     with pytest.raises(ExportError, match=complaint):
-        run(config, Progress(silent=True))
+        run(config, SilentProgress())
     assert not list((tmp_path / "artefacts").iterdir())
 
 
@@ -377,4 +379,4 @@ def test_a_tiny_regression_has_finite_metrics_or_none(tmp_path: Path) -> None:
         task="regression",
         columns={"label": "spent"},
     )
-    assert "r2" not in run(config, Progress(silent=True)).metrics  # of a single test row
+    assert "r2" not in run(config, SilentProgress()).metrics  # of a single test row

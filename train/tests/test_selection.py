@@ -15,11 +15,11 @@ from train.data.sources import DatasetError
 from train.data.splits import Split
 from train.evaluation.selection import check_selection, cross_validate, search
 from train.models import choice as families
-from train.progress import Progress
+from train.progress import Progress, SilentProgress
 from train.run import prepare
-from train.tests.tables import make_dataset, of_spent, table_config, write_table
+from train.tests.tables import make_dataset, of_spent, parts, table_config, write_table
 
-SILENT = Progress(silent=True)
+SILENT = SilentProgress()
 ROWS = 60
 
 
@@ -144,7 +144,7 @@ def test_a_threshold_is_chosen_anew_in_every_fold(tmp_path: Path) -> None:
     config = table_config(
         tmp_path, dataset_file, decision={"aim": "recall>=0.9"}, evaluation={"folds": 2}
     )
-    config, dataset, split = prepare(config, SILENT)
+    config, dataset, split = parts(prepare(config, SILENT))
     folds = cross_validate(dataset, split, config, SILENT)["folds"]
     assert all(fold["recall"] > 0.8 for fold in folds)
 
@@ -295,6 +295,6 @@ def test_what_is_searched_may_be_a_feature(tmp_path: Path) -> None:
         search={"folds": 2, "features.ages.edges": [[1.0], [30.0, 45.0]]},
         **of_spent(),
     )
-    config, dataset, split = prepare(config, SILENT)
+    config, dataset, split = parts(prepare(config, SILENT))
     best, _ = search(dataset, split, config, SILENT)
     assert best.features["ages"].edges is not None

@@ -17,9 +17,10 @@ from train.data import sources
 from train.data.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
 from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError, UnreachableError, read_table
-from train.progress import Progress
+from train.progress import TerminalProgress
 from train.run import prepare
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
+from train.tests.tables import parts
 
 # What a table may hold that is easily lost: commas, quotes, a line break, other alphabets, words like "None".
 ROWS = [
@@ -388,7 +389,7 @@ def test_an_unreachable_host_trains_on_the_offline_dataset_and_says_so_loudly(
         columns={"text": ["of the other dataset"], "label": "too"},
         where={"this": "as well"},
     )
-    config, dataset, split = prepare(config, Progress())
+    config, dataset, split = parts(prepare(config, TerminalProgress()))
     assert dataset.name == "toy"
     assert dataset.source == "embedded"
     assert (config.dataset, config.columns) == ("toy", Columns(text=["text"]))
@@ -402,11 +403,11 @@ def test_without_an_offline_dataset_an_unreachable_host_is_an_error_and_nothing_
     tmp_path: Path, closed_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UnreachableError, match="or set `offline: docstrings`"):
-        prepare(tiny_config(tmp_path, f"{closed_url}/d.csv"), Progress())
+        prepare(tiny_config(tmp_path, f"{closed_url}/d.csv"), TerminalProgress())
     assert "WARNING" not in capsys.readouterr().err
 
 
 def test_a_broken_file_is_never_replaced_by_the_offline_dataset(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"")
     with pytest.raises(DatasetError, match="the file is empty"):
-        prepare(tiny_config(tmp_path, tmp_path / "a.csv", offline="docstrings"), Progress())
+        prepare(tiny_config(tmp_path, tmp_path / "a.csv", offline="docstrings"), TerminalProgress())

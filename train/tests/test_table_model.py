@@ -15,34 +15,33 @@ from sklearn.dummy import DummyClassifier
 from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
-from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared
+from train.evaluation.baselines import measure_baselines
 from train.evaluation.measures import evaluate
+from train.features.derived import compute_columns, derive
 from train.models import choice as families
 from train.models.decision import Decision, even_odds
 from train.models.table import model as table_model
 from train.models.table.model import FitError, TableModel
 from train.onnx_export import UnsupportedStepError
-from train.progress import Progress
+from train.progress import SilentProgress, TerminalProgress
 from train.run import prepare, run
 from train.tests.tables import (
     make_dataset,
     make_table,
     of_spent,
+    parts,
     split_of,
     table_config,
     write_table,
 )
 
-SILENT = Progress(silent=True)
+SILENT = SilentProgress()
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_table(tmp_path_factory.mktemp("table") / "t.csv")
-
-
-Prepared = tuple[TrainConfig, Dataset, Split]
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def prepared(tmp_path: Path, table: Path) -> Callable[..., Prepared]:
 
 def _fit(prepared: Prepared) -> TableModel:
     config, dataset, split = prepared
-    model: Any = families.fit(dataset, split, config, SILENT)
+    model: Any = families.fit(Prepared(config, dataset, split), SILENT)
     assert isinstance(model, TableModel)
     return model
 
@@ -75,13 +74,13 @@ def _fit(prepared: Prepared) -> TableModel:
 def test_validation_rows_are_fitted_on_unless_something_is_chosen_on_them(
     prepared: Callable[..., Prepared], changes: dict[str, Any], kept: bool
 ) -> None:
-    config, dataset, split = prepared(**changes)
-    model = _fit((config, dataset, split))
+    config, dataset, split = parts(prepared(**changes))
+    model = _fit(Prepared(config, dataset, split))
     known = len(split.train) + (0 if kept else len(split.validation))
     assert model.metadata["fitted_on_rows"] == known
     assert (model.validation_outputs is not None) == kept
     if model.validation_outputs is not None:
-        expected = table_model.predict(model, dataset, split.validation)
+        expected = model.predict(dataset, split.validation)
         np.testing.assert_array_equal(model.validation_outputs, expected)
 
 
@@ -99,7 +98,7 @@ def test_neither_the_test_rows_nor_kept_validation_rows_change_the_model(aim: st
         moved = x.copy()
         moved[unseen] += shift
         dataset = make_dataset({"x": moved.tolist()}, targets, ["no", "yes"])
-        model = _fit((config, dataset, split))
+        model = _fit(Prepared(config, dataset, split))
         coefficients.append([model.pipeline[-1].coef_, model.pipeline[-1].intercept_])
         assert model.inputs[0].maximum == pytest.approx(np.delete(moved, unseen).max())
     assert coefficients[0][0] == coefficients[1][0]
@@ -110,11 +109,13 @@ def test_neither_the_test_rows_nor_kept_validation_rows_change_the_model(aim: st
 def test_rows_of_frequent_labels_are_left_out_of_the_fit_alone(
     prepared: Callable[..., Prepared], aim: str
 ) -> None:
-    config, dataset, split = prepared(decision={"aim": aim}, imbalance={"under_sample": 1.5})
+    config, dataset, split = parts(prepared(decision={"aim": aim}, imbalance={"under_sample": 1.5}))
     known = split.train if aim == "f1" else np.concatenate([split.train, split.validation])
     rare = int(dataset.targets[known].sum())
     assert rare / len(known) < 0.35
-    assert _fit((config, dataset, split)).metadata["fitted_on_rows"] == rare + int(1.5 * rare)
+    assert _fit(Prepared(config, dataset, split)).metadata["fitted_on_rows"] == rare + int(
+        1.5 * rare
+    )
     # What is chosen, measured and told is about all rows.
     assert len(split.train) + len(split.validation) + len(split.test) == len(dataset)
 
@@ -140,8 +141,8 @@ def test_the_positive_label_is_the_rarer_one_although_both_are_sampled_alike(
 def test_class_weights_change_the_fit(prepared: Callable[..., Prepared]) -> None:
     shares = {}
     for weights in ("none", "balanced"):
-        config, dataset, split = prepared(imbalance={"class_weights": weights})
-        outputs = table_model.predict(_fit((config, dataset, split)), dataset, split.test)
+        config, dataset, split = parts(prepared(imbalance={"class_weights": weights}))
+        outputs = _fit(Prepared(config, dataset, split)).predict(dataset, split.test)
         shares[weights] = outputs[:, 1].mean()
     # Left alone, the mean probability is about the share of the label; balanced, about a half.
     share = dataset.targets.mean()
@@ -155,8 +156,8 @@ def test_weights_and_samples_go_together(prepared: Callable[..., Prepared]) -> N
     _, dataset, split = both
     # Of labels that are as frequent, each weighs one.
     np.testing.assert_allclose(
-        table_model.predict(_fit(both), dataset, split.test),
-        table_model.predict(_fit(sampled), dataset, split.test),
+        _fit(both).predict(dataset, split.test),
+        _fit(sampled).predict(dataset, split.test),
         atol=1e-4,
     )
 
@@ -250,9 +251,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_temperature_is_that_of_rows_held_out_and_no_row_is_lost(
     prepared: Callable[..., Prepared], fits: list[int]
 ) -> None:
-    config, dataset, split = prepared()
+    config, dataset, split = parts(prepared())
     known = len(split.train) + len(split.validation)
-    model = _fit((config, dataset, split))
+    model = _fit(Prepared(config, dataset, split))
     assert fits[0] == model.metadata["fitted_on_rows"] == known
     assert len(fits) == 6
     assert sum(known - size for size in fits[1:]) == known
@@ -269,12 +270,15 @@ def test_a_temperature_changes_probabilities_and_no_answer(
     prepared: Callable[..., Prepared],
 ) -> None:
     model = {"pipeline": "hist_gradient_boosting", "max_iter": 3}
-    config, dataset, split = prepared(model=model)
-    scaled, plain = _fit((config, dataset, split)), _fit(prepared(model=model, calibration="none"))
+    config, dataset, split = parts(prepared(model=model))
+    scaled, plain = (
+        _fit(Prepared(config, dataset, split)),
+        _fit(prepared(model=model, calibration="none")),
+    )
     assert plain.temperature is None
     assert "temperature" not in plain.metadata
-    outputs = table_model.predict(scaled, dataset, split.test)
-    before = table_model.predict(plain, dataset, split.test)
+    outputs = scaled.predict(dataset, split.test)
+    before = plain.predict(dataset, split.test)
     assert np.abs(outputs - before).max() > 0.05
     assert (outputs.argmax(axis=1) == before.argmax(axis=1)).all()
     np.testing.assert_allclose(scaled.uncalibrated(outputs), before, rtol=1e-9)
@@ -287,8 +291,8 @@ def test_probabilities_of_new_rows_are_better_than_without(tmp_path: Path) -> No
     for calibration in ("none", "temperature"):
         model = {"pipeline": "hist_gradient_boosting", "max_iter": 10}
         changes = {"model": model, "calibration": calibration}
-        config, dataset, split = prepare(table_config(tmp_path, file, **changes), SILENT)
-        outputs = table_model.predict(_fit((config, dataset, split)), dataset, split.test)
+        config, dataset, split = parts(prepare(table_config(tmp_path, file, **changes), SILENT))
+        outputs = _fit(Prepared(config, dataset, split)).predict(dataset, split.test)
         metrics = evaluate(dataset.targets[split.test], outputs, Decision(dataset.label_names))
         losses[calibration] = metrics["log_loss"]
     assert losses["temperature"] < losses["none"] - 0.01
@@ -298,10 +302,10 @@ def test_of_many_rows_only_as_many_are_held_out_as_are_needed(
     tmp_path: Path, fits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_model, "_ENOUGH_HELD_OUT", 20)
-    config, dataset, split = prepare(
-        table_config(tmp_path, write_table(tmp_path / "t.csv")), SILENT
+    config, dataset, split = parts(
+        prepare(table_config(tmp_path, write_table(tmp_path / "t.csv")), SILENT)
     )
-    _fit((config, dataset, split))
+    _fit(Prepared(config, dataset, split))
     # A fifth of the rows has some ten of the rarer label.
     rarer = dataset.targets[np.concatenate([split.train, split.validation])].sum()
     assert len(fits) - 1 == int(np.ceil(20 / (rarer / 5))) == 2
@@ -318,8 +322,8 @@ def test_a_pipeline_that_fewer_rows_break_is_left_uncalibrated_with_a_warning(
     own: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config, dataset, split = prepared(model={"pipeline": f"{own}:many_neighbours"})
-    model: Any = table_model.fit(dataset, split, config, Progress())
+    config, dataset, split = parts(prepared(model={"pipeline": f"{own}:many_neighbours"}))
+    model: Any = table_model.fit(Prepared(config, dataset, split), TerminalProgress())
     assert model.temperature is None
     [warning] = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
     assert "calibrate: left out" in warning
@@ -340,19 +344,19 @@ def test_a_temperature_is_exact_in_the_exported_model(
     prepared: Callable[..., Prepared], tmp_path: Path, pipeline: dict[str, Any], temperature: float
 ) -> None:
     """Also where all trees agree, and where a line is so sure that a probability is nearly none."""
-    config, dataset, split = prepared(model=pipeline, calibration="none")
-    model = replace(_fit((config, dataset, split)), temperature=temperature)
+    config, dataset, split = parts(prepared(model=pipeline, calibration="none"))
+    model = replace(_fit(Prepared(config, dataset, split)), temperature=temperature)
     extreme = dataset.frame.copy()
     extreme.loc[extreme.index[:50], "age"] *= 1000
     asked = replace(dataset, frame=extreme)
     rows = np.arange(len(extreme))
-    expected = table_model.predict(model, asked, rows)
+    expected = model.predict(asked, rows)
     assert np.isfinite(np.log(expected)).all()
-    table_model.write(model, tmp_path)
+    model.write(tmp_path)
     session = onnxruntime.InferenceSession(
         str(tmp_path / MODEL), providers=["CPUExecutionProvider"]
     )
-    frame = table_model._frame(asked, model.inputs, model.derived, rows)
+    frame = compute_columns(asked, model.inputs, model.derived, rows)
     columns = {each.name: frame[each.name].to_numpy() for each in session.get_inputs()}
     feeds = {name: values.reshape(-1, 1) for name, values in columns.items()}
     [served] = session.run(None, feeds)
@@ -419,8 +423,8 @@ def test_what_cannot_be_fitted_is_known_before_anything_is_fitted(
 def test_a_warning_of_scikit_learn_is_one_line(
     prepared: Callable[..., Prepared], own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, dataset, split = prepared(model={"pipeline": f"{own}:stopped_early"})
-    table_model.fit(dataset, split, config, Progress())
+    config, dataset, split = parts(prepared(model={"pipeline": f"{own}:stopped_early"}))
+    table_model.fit(Prepared(config, dataset, split), TerminalProgress())
     warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
     assert len(warnings) == 1
     assert "train: ConvergenceWarning: lbfgs failed to converge" in warnings[0]
@@ -454,8 +458,8 @@ def test_features_are_the_same_when_served(
     """Also for rows with what no training row had: a run compares its own test rows, this asks for more."""
     config = table_config(tmp_path, table, features=FEATURES, **changes)
     artefact = run(config, SILENT).artefact_dir
-    config, dataset, split = prepare(config, SILENT)
-    model = _fit((config, dataset, split))
+    config, dataset, split = parts(prepare(config, SILENT))
+    model = _fit(Prepared(config, dataset, split))
     strange: dict[str, list[Any]] = {
         "age": [None, 30, 29.999, 44, 45, 1e9, -5, None],
         "visits": [0, 0, None, 3, 1, 2, 2, None],
@@ -478,7 +482,7 @@ def test_features_are_the_same_when_served(
     })  # fmt: skip
     asked = replace(dataset, frame=frame[list(dataset.column_types)])
     rows = np.arange(len(frame))
-    expected = table_model.predict(model, asked, rows)
+    expected = model.predict(asked, rows)
     predictor = Predictor.load(artefact)
     instances = asked.instances(rows)
     for instance in instances:
@@ -489,7 +493,7 @@ def test_features_are_the_same_when_served(
             )  # they were never missing: the server refuses that
     asked.frame["visits"] = [instance["visits"] for instance in instances]
     asked.frame["paid"] = [float(instance["paid"]) for instance in instances]
-    expected = table_model.predict(model, asked, rows)
+    expected = model.predict(asked, rows)
     predictor.check(instances)
     np.testing.assert_allclose(predictor.scores(instances), expected, rtol=1e-5, atol=1e-9)
     if config.task == "classification":
@@ -511,15 +515,15 @@ def test_a_date_without_times_has_no_hour_and_a_declared_part_is_the_only_one(
     frame = make_table()
     frame["since"] = frame["since"].str[:10]
     file = write_table(tmp_path / "t.csv", frame)
-    _, dataset, _ = prepare(table_config(tmp_path, file), SILENT)
-    assert [made.part for made in table_model.derive(dataset, {})] == [
+    _, dataset, _ = parts(prepare(table_config(tmp_path, file), SILENT))
+    assert [made.part for made in derive(dataset, {})] == [
         "year",
         "month",
         "day",
         "weekday",
     ]
     features = table_config(tmp_path, file, features={"m": FEATURES["month"]}).features
-    assert [made.name for made in table_model.derive(dataset, features)] == ["m"]
+    assert [made.name for made in derive(dataset, features)] == ["m"]
 
 
 @pytest.mark.parametrize(
@@ -552,9 +556,9 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
     prepared: Callable[..., Prepared],
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
-    config, dataset, split = prepared(model=model, decision={"aim": "f1"})
+    config, dataset, split = parts(prepared(model=model, decision={"aim": "f1"}))
     even = even_odds(dataset, config, split.train)
-    baselines = table_model.evaluate_baselines(dataset, split, config, even)
+    baselines = measure_baselines(Prepared(config, dataset, split))
     assert list(baselines) == ["majority label", "logistic regression"]
     known = np.concatenate([split.train, split.validation])
     share = dataset.targets[known].mean()
@@ -563,7 +567,7 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
     assert baselines["majority label"]["log_loss"] == pytest.approx(losses.mean())
     assert baselines["majority label"]["accuracy"] == pytest.approx(1 - truth.mean())
     linear = prepared(calibration="none")
-    outputs = table_model.predict(_fit(linear), dataset, split.test)
+    outputs = _fit(linear).predict(dataset, split.test)
     assert baselines["logistic regression"] == pytest.approx(
         {k: v for k, v in evaluate(truth, outputs, even).items() if isinstance(v, float)}
     )
@@ -573,8 +577,8 @@ def test_the_baselines_of_a_number_are_the_mean_and_a_linear_model(
     prepared: Callable[..., Prepared],
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
-    config, dataset, split = prepared(**(of_spent() | {"model": model}))
-    baselines = table_model.evaluate_baselines(dataset, split, config, Decision([]))
+    config, dataset, split = parts(prepared(**(of_spent() | {"model": model})))
+    baselines = measure_baselines(Prepared(config, dataset, split))
     assert list(baselines) == ["mean", "ridge regression"]
     known = dataset.targets[np.concatenate([split.train, split.validation])]
     mistakes = np.abs(dataset.targets[split.test] - known.mean())
@@ -585,10 +589,10 @@ def test_the_baselines_of_a_number_are_the_mean_and_a_linear_model(
 def test_a_linear_model_is_not_its_own_baseline(
     prepared: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, dataset, split = prepared()
+    config, dataset, split = parts(prepared())
     monkeypatch.setattr(table_model, "fit", lambda *_: pytest.fail("fitted"))
     even = even_odds(dataset, config, split.train)
-    baselines = table_model.evaluate_baselines(dataset, split, config, even)
+    baselines = measure_baselines(Prepared(config, dataset, split))
     assert list(baselines) == ["majority label"]
 
 

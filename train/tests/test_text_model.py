@@ -1,24 +1,28 @@
 """Claims about the text model, most of them about one small model that was trained for real."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 
+from predict.contract.artefact import MODEL
 from predict.contract.features import FeatureSettings, TextFeatures
 from train.config.sections import ImbalanceConfig
+from train.data.splits import Prepared, Split
 from train.evaluation.measures import evaluate
 from train.features import feature_table
 from train.features.embeddings import Embeddings
 from train.features.feature_table import FeatureTable, pad_rows
 from train.models.decision import Decision
-from train.models.text import model as text_model
-from train.models.text.model import TrainingError
+from train.models.text.network import build_heads
 from train.models.text.targets import sample_weights
+from train.models.text.training import TrainingError
 from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
 
 # Words of letters that no training text has.
@@ -27,8 +31,8 @@ UNKNOWN = "ξψω ζζζ"
 
 @pytest.fixture(scope="module")
 def onnx_file(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    text_model.to_onnx(fitted.model, file)
+    file = tmp_path_factory.mktemp("onnx") / MODEL
+    fitted.model.write(file.parent)
     return file
 
 
@@ -83,7 +87,13 @@ def test_rows_without_anything_are_padded_to_one_column(rows: list[list[int]]) -
 
 
 def test_the_share_of_unknown_words_counts_every_word(fitted: Fitted) -> None:
-    assert text_model.unknown_token_share(fitted.model, ["apple violin", "zzz apple"]) == 0.25
+    asked = replace(
+        fitted.dataset, frame=pd.DataFrame({"text": ["apple violin", "zzz apple", " "]})
+    )
+    assert fitted.model.unknown_share(asked, np.arange(3)).tolist() == [0.0, 0.5, 1.0]
+    rows = Split(np.arange(0), np.arange(0), np.arange(3))
+    described = fitted.model.describe(Prepared(fitted.config, asked, rows))
+    assert described["embedding"]["unknown_token_share"] == 0.25
 
 
 # ---------------------------------------------------------------- the exported
@@ -151,7 +161,7 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
 
 def test_the_same_seed_gives_the_same_metrics(fitted: Fitted, trained: Any) -> None:
     dataset, test = fitted.dataset, fitted.split.test
-    probabilities = text_model.predict(fitted.model, dataset, test)
+    probabilities = fitted.model.predict(dataset, test)
     again = evaluate(dataset.targets[test], probabilities, Decision(dataset.label_names))
     assert fitted.model.history == trained.metrics["history"]
     assert again.items() <= trained.metrics.items()
@@ -262,7 +272,7 @@ def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_p
             training={"epochs": 1, "batch_size": 16},
         )
     )
-    text_model.to_onnx(fitted.model, tmp_path / "model.onnx")
+    fitted.model.write(tmp_path)
     assert np.isfinite(fitted.probabilities([UNKNOWN, "apple"])).all()
 
 
@@ -272,9 +282,7 @@ def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> N
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
     table = feature_table.build_table(features, ["apple", "pear"])
     shares = np.array([0.5, 0.25, 0.25], np.float32)
-    heads = text_model._build_heads(
-        table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config
-    )
+    heads = build_heads(table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config)
     vectors = heads.get_layer("deep").table.numpy()
     assert (vectors[1] == 7).all()  # row 1 is the first word
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one

@@ -16,8 +16,9 @@ import pytest
 
 from predict.tests.tiny_artefact import change_metadata, write_tiny_artefact
 from train.artefacts import tracking
-from train.artefacts.tracking import TrackingError, check_tracking, parameters_of, track
-from train.progress import Progress
+from train.artefacts.tracking import TrackingError, check, parameters_of, track
+from train.config.sections import TrackingConfig
+from train.progress import SilentProgress, TerminalProgress
 
 HISTORY = [{"loss": 2.0, "validation_loss": 3.0}, {"loss": 1.0, "validation_loss": 2.0}]
 
@@ -99,7 +100,7 @@ def told(client: type[Client], what: str) -> list[Any]:
 def test_mlflow_is_told_parameters_metrics_tags_and_files(
     artefact: Path, mlflow: type[Client], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    track(artefact, "http://tracker", None, Progress())
+    track(artefact, TrackingConfig(mlflow="http://tracker"), TerminalProgress())
     assert told(mlflow, "experiment") == ["tiny"]
     [about] = told(mlflow, "run")
     assert about["run_name"] == "2026-01-02-03-04-05"
@@ -124,7 +125,7 @@ def test_many_parameters_go_in_as_many_requests_as_mlflow_needs(
 ) -> None:
     more = ", ".join(f"p{number}: {number}" for number in range(250))
     (artefact / "train-conf.yml").write_text(f"dataset: tiny\nmodel: {{{more}}}\n")
-    track(artefact, "x", None, Progress(silent=True))
+    track(artefact, TrackingConfig(mlflow="x"), SilentProgress())
     sizes = [len(some) for some in told(mlflow, "params")]
     assert max(sizes) <= 100
     assert sum(sizes) == len(list(parameters_of(artefact))) > 250
@@ -136,7 +137,7 @@ def test_a_failing_server_is_a_warning_and_the_artefact_stays(
 ) -> None:
     before = {file.name: file.read_bytes() for file in artefact.iterdir()}
     mlflow.fails_at = fails_at
-    track(artefact, "http://tracker", None, Progress())
+    track(artefact, TrackingConfig(mlflow="http://tracker"), TerminalProgress())
     said = capsys.readouterr().err
     assert f"WARNING: tracking.mlflow: ConnectionError: no {fails_at} today. The artefact" in said
     assert "Traceback" not in said
@@ -150,7 +151,7 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_long(
 ) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")  # what somebody has set stays
-    track(artefact, "x", None, Progress(silent=True))
+    track(artefact, TrackingConfig(mlflow="x"), SilentProgress())
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
 
@@ -167,12 +168,12 @@ def test_what_is_not_installed_is_said_before_training(
     with pytest.raises(
         TrackingError, match=rf"tracking\.{name}: {name} is not installed.*pip install {name}"
     ):
-        check_tracking(**wanted)  # type: ignore[arg-type]
+        check(TrackingConfig(**wanted))
 
 
 def test_without_tracking_nothing_is_needed_and_nothing_imported(artefact: Path) -> None:
-    check_tracking(None, None)
-    track(artefact, None, None, Progress(silent=True))
+    check(TrackingConfig())
+    track(artefact, TrackingConfig(), SilentProgress())
     assert "mlflow" not in sys.modules
 
 
@@ -182,17 +183,17 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(
 ) -> None:
     monkeypatch.setattr(tracking, "_is_installed", lambda _: True)
     with pytest.raises(TrackingError, match="a password in the address") as refused:
-        check_tracking(address, None)
+        check(TrackingConfig(mlflow=address))
     assert "secret" not in str(refused.value)
-    check_tracking("https://me@host", None)
-    check_tracking("sqlite:///mlflow.db", None)
+    check(TrackingConfig(mlflow="https://me@host"))
+    check(TrackingConfig(mlflow="sqlite:///mlflow.db"))
 
 
 def test_a_model_without_epochs_has_nothing_for_tensorboard(
     artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (artefact / "metrics.json").write_text('{"history": []}')
-    track(artefact, None, tmp_path / "logs", Progress())
+    track(artefact, TrackingConfig(tensorboard=tmp_path / "logs"), TerminalProgress())
     assert "nothing to draw: this model is not trained in epochs" in capsys.readouterr().err
     assert not (tmp_path / "logs").exists()
 
@@ -201,7 +202,7 @@ def test_a_model_without_epochs_has_nothing_for_tensorboard(
 def test_tensorboard_reads_the_losses_and_the_metrics(artefact: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    track(artefact, None, tmp_path / "logs", Progress(silent=True))
+    track(artefact, TrackingConfig(tensorboard=tmp_path / "logs"), SilentProgress())
     events = EventAccumulator(str(tmp_path / "logs" / "2026-01-02-03-04-05"))
     events.Reload()
     losses = [
@@ -220,7 +221,7 @@ def test_a_real_mlflow_database_has_the_run(
     monkeypatch.chdir(tmp_path)  # where it puts files
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    track(artefact, address, None, Progress(silent=True))
+    track(artefact, TrackingConfig(mlflow=address), SilentProgress())
     client = MlflowClient(tracking_uri=address)
     [run] = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     assert run.info.status == "FINISHED"

@@ -1,6 +1,5 @@
 """The table model: a scikit-learn pipeline on columns, built-in or the user's own."""
 
-import difflib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,25 +17,21 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
-from predict.contract.artefact import MODEL, Derived, Input, column_types
-from predict.contract.columns import model_columns
+from predict.contract.artefact import MODEL, Derived, Input
+from predict.wording import listed
 from train.config import ConfigError, TrainConfig
-from train.config.sections import DecisionConfig, EvaluationConfig, FeatureConfig, ModelConfig
+from train.config.sections import ModelConfig
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.splits import Split, under_sample
-from train.errors import UserError
-from train.evaluation.measures import evaluate, headline
-from train.models.calibration import fit_temperature, tempered, untempered
-from train.models.decision import Decision
+from train.data.splits import Prepared, under_sample
+from train.errors import UserError, collected
+from train.features.derived import compute_columns, derive, types_of_all
+from train.models.calibration import SMALLEST_PROBABILITY, fit_temperature, tempered, untempered
 from train.models.family import Outputs, Rows, Tolerance
 from train.models.table.pipelines import TableShape, build_pipeline
 from train.onnx_export import check_exportable, to_onnx
 from train.progress import Progress
 
-# What a column of dates becomes when nothing is said of it.
-_DATE_PARTS = ("year", "month", "day", "weekday")
-_TIME_PARTS = ("hour",)
 # Rows by which the exporter may compare.
 _ROWS_COMPARED = 200
 # Probabilities are calibrated on rows held out in turn, and on no more than are needed for one number: as many of
@@ -54,7 +49,7 @@ class FitError(UserError):
 
 @dataclass(frozen=True)
 class TableModel:
-    """A fitted pipeline, and the columns that it reads."""
+    """A fitted pipeline, and the columns that it reads; see `FittedModel`."""
 
     pipeline: Pipeline
     inputs: list[Input]
@@ -76,40 +71,55 @@ class TableModel:
         """Everything is computed in double precision."""
         return Tolerance(relative=1e-5, absolute=1e-9, same_labels=True)
 
+    def predict(self, dataset: Dataset, rows: Rows) -> Outputs:
+        """Return probabilities, <float64>[num_rows, num_labels], or values, <float64>[num_rows, 1]."""
+        frame = compute_columns(dataset, self.inputs, self.derived, rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of unseen categories and the like, as the server would
+            if not self.num_labels:
+                return np.asarray(self.pipeline.predict(frame), np.float64).reshape(len(rows), 1)
+            outputs = np.asarray(self.pipeline.predict_proba(frame), np.float64)
+        return outputs if self.temperature is None else tempered(outputs, self.temperature)
+
     def uncalibrated(self, outputs: Outputs) -> Outputs | None:
-        """See `Fitted`."""
+        """See `FittedModel`."""
         return None if self.temperature is None else untempered(outputs, self.temperature)
 
     def unknown_share(self, dataset: Dataset, rows: Rows) -> Outputs | None:
-        """See `Fitted`."""
+        """See `FittedModel`."""
         return None
 
+    def write(self, directory: Path) -> None:
+        """Write `model.onnx`."""
+        file = directory / MODEL
+        to_onnx(self.pipeline, self.sample, file, self.temperature, SMALLEST_PROBABILITY)
 
-def check(dataset: Dataset, config: TrainConfig) -> None:
-    """Build the pipeline without fitting it.
+    def describe(self, prepared: Prepared) -> Mapping[str, Any]:
+        """See `FittedModel`."""
+        return {
+            "inputs": [column.model_dump(exclude_defaults=True) for column in self.inputs],
+            "derived": [column.model_dump(exclude_defaults=True) for column in self.derived],
+            "model": self.metadata,
+        }
 
-    Raises:
-        ConfigError: A feature or the pipeline cannot be made.
-        UnsupportedStepError: A step of the pipeline cannot be exported.
-    """
-    _unfitted(dataset, derive(dataset, config.features), config)
 
-
-def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> TableModel:
+def fit(prepared: Prepared, progress: Progress) -> TableModel:
     """Fit a pipeline on the training rows; on the validation rows as well unless something is chosen on them.
 
     Raises:
-        ConfigError: A feature or the pipeline cannot be made.
-        UnsupportedStepError: A step of the pipeline cannot be exported.
+        ConfigError: A feature or the pipeline cannot be made, or a step cannot be exported.
         FitError: The pipeline does not take the table.
     """
+    config, dataset = prepared.config, prepared.dataset
     derived = derive(dataset, config.features)
-    pipeline = _unfitted(dataset, derived, config)
-    rows = _rows_to_fit(dataset, split, config)
+    pipeline = build(prepared, derived)
+    rows = _rows_to_fit(prepared)
     inputs = describe_inputs(dataset.column_types, dataset.frame, rows, dataset.columns)
     with progress.stage("train", f"{config.model.pipeline} on {len(rows):,} rows"):
-        frame = _frame(dataset, inputs, derived, rows)
-        with _told(progress):
+        frame = compute_columns(dataset, inputs, derived, rows)
+        with _warnings_told(progress):
             _fit(pipeline, frame, dataset.targets[rows], config)
     temperature = _temperature(pipeline, frame, dataset, rows, config, progress)
     model = TableModel(
@@ -125,138 +135,20 @@ def fit(dataset: Dataset, split: Split, config: TrainConfig, progress: Progress)
     )
     if not config.keeps_validation:
         return model
-    return replace(model, validation_outputs=predict(model, dataset, split.validation))
+    return replace(model, validation_outputs=model.predict(dataset, prepared.split.validation))
 
 
-def predict(model: TableModel, dataset: Dataset, rows: Rows) -> Outputs:
-    """Return probabilities, <float64>[num_rows, num_labels], or values, <float64>[num_rows, 1]."""
-    frame = _frame(dataset, model.inputs, model.derived, rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of unseen categories and the like, as the server would
-        if not model.num_labels:
-            return np.asarray(model.pipeline.predict(frame), np.float64).reshape(len(rows), 1)
-        outputs = np.asarray(model.pipeline.predict_proba(frame), np.float64)
-    return outputs if model.temperature is None else tempered(outputs, model.temperature)
-
-
-def write(model: TableModel, directory: Path) -> None:
-    """Write `model.onnx`."""
-    to_onnx(model.pipeline, model.sample, directory / MODEL, model.temperature)
-
-
-def describe(model: TableModel, dataset: Dataset, split: Split) -> Mapping[str, Any]:
-    """Return what the metadata says of the model."""
-    return {
-        "inputs": [column.model_dump(exclude_defaults=True) for column in model.inputs],
-        "derived": [column.model_dump(exclude_defaults=True) for column in model.derived],
-        "model": model.metadata,
-    }
-
-
-def evaluate_baselines(
-    dataset: Dataset, split: Split, config: TrainConfig, decision: Decision
-) -> dict[str, dict[str, float]]:
-    """Measure what knows nothing of the inputs; and a linear model of them, unless this one is."""
-    known = dataset.targets[np.concatenate([split.train, split.validation])]
-    constant = (
-        np.bincount(known, minlength=len(dataset.label_names)) / len(known)
-        if dataset.label_names
-        else np.array([known.mean()])
-    )
-    outputs = {
-        "majority label" if dataset.label_names else "mean": np.tile(constant, (len(split.test), 1))
-    }
-    if config.model.pipeline != "linear":
-        plain = config.model_copy(
-            update={
-                "model": ModelConfig(pipeline="linear"),
-                "decision": DecisionConfig(),
-                "evaluation": EvaluationConfig(),
-                "calibration": "none",
-            }
-        )
-        model = fit(dataset, split, plain, Progress(silent=True))
-        name = "logistic regression" if dataset.label_names else "ridge regression"
-        outputs[name] = predict(model, dataset, split.test)
-    truth = dataset.targets[split.test]
-    return {name: headline(evaluate(truth, values, decision)) for name, values in outputs.items()}
-
-
-# ------------------------------------------------------------------ features
-
-
-def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Derived]:
-    """Return the columns to compute: those declared, and the parts of dates of which nothing is declared.
+def build(prepared: Prepared, derived: list[Derived]) -> Pipeline:
+    """Make the unfitted pipeline that a configuration names, for a dataset with its derived columns.
 
     Raises:
-        ConfigError: A feature is not made of columns that are there, of the right type.
+        ConfigError: It cannot be made, has parameters of a wrong type or range, takes no weights though some are
+            asked for, or has a step that cannot be exported.
     """
-    derived = [_derived(name, feature) for name, feature in features.items()]
-    used = {column for made in derived for column in made.of}
-    for name, kind in dataset.column_types.items():
-        if kind == "date" and name not in used:
-            has_time = dataset.frame[name].str.contains("[T ]", regex=True).any()
-            parts = _DATE_PARTS + (_TIME_PARTS if has_time else ())
-            derived += [
-                Derived(name=f"{name} {part}", kind="date_part", of=[name], part=part)
-                for part in parts
-            ]
-    _check_columns(dataset, derived)
-    try:
-        column_types(
-            [Input(name=name, type=kind) for name, kind in dataset.column_types.items()], derived
-        )
-    except ValueError as error:
-        raise ConfigError(f"features: {error}.") from None
-    return derived
-
-
-def _check_columns(dataset: Dataset, derived: list[Derived]) -> None:
-    """Raise ConfigError for each column that a feature is made of and that there is not."""
-    known, problems = list(dataset.column_types), []
-    for made in derived:
-        for column in made.of:
-            if column not in known:
-                close = difflib.get_close_matches(column, known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
-                why = dataset.ignored.get(column)
-                hint = f" It is ignored: {why}; see columns.inputs." if why else hint
-                problems.append(f"features.{made.name}: no column {column!r}.{hint}")
-        known.append(made.name)
-    if problems:
-        raise ConfigError("\n  ".join(problems))
-
-
-def _derived(name: str, feature: FeatureConfig) -> Derived:
-    if feature.ratio is not None:
-        return Derived(name=name, kind="ratio", of=feature.ratio)
-    if feature.cross is not None:
-        return Derived(name=name, kind="cross", of=feature.cross)
-    if feature.bins is not None:
-        return Derived(name=name, kind="bins", of=[feature.bins], edges=feature.edges)
-    return Derived(name=name, kind="date_part", of=[str(feature.date)], part=feature.part)
-
-
-def _frame(
-    dataset: Dataset, inputs: list[Input], derived: list[Derived], rows: Rows
-) -> pd.DataFrame:
-    """Return the columns that the pipeline reads, as serving computes them."""
-    raw = {name: dataset.frame[name].to_numpy()[rows] for name in dataset.column_types}
-    columns = model_columns(raw, inputs, derived)
-    return pd.DataFrame(
-        {name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}
-    )
-
-
-# ------------------------------------------------------------------- fitting
-
-
-def _unfitted(dataset: Dataset, derived: list[Derived], config: TrainConfig) -> Pipeline:
-    inputs = [Input(name=name, type=kind) for name, kind in dataset.column_types.items()]
-    types = column_types(inputs, derived)
+    config, types = prepared.config, types_of_all(prepared.dataset, derived)
 
     def of(kind: str) -> list[str]:
-        return [name for name, found in types.items() if found == kind]
+        return [name for name, column_type in types.items() if column_type == kind]
 
     shape = TableShape(
         numbers=of("number"),
@@ -266,17 +158,23 @@ def _unfitted(dataset: Dataset, derived: list[Derived], config: TrainConfig) -> 
         seed=config.training.seed,
     )
     pipeline = build_pipeline(config.model, shape)
-    check_exportable(pipeline)
-    _check_values(pipeline)
-    _check_weights(pipeline, config)
+    problems: list[str] = []
+    with collected(problems):
+        check_exportable(pipeline)
+    problems += [*_wrong_values(pipeline), *_missing_weights(pipeline, config)]
+    if problems:
+        raise ConfigError(*problems)
     return pipeline
 
 
-def _rows_to_fit(dataset: Dataset, split: Split, config: TrainConfig) -> Rows:
+# ------------------------------------------------------------------- fitting
+
+
+def _rows_to_fit(prepared: Prepared) -> Rows:
     """Return the training rows, and the validation rows as well if nothing is chosen on them."""
-    rows = split.train
+    config, dataset, rows = prepared.config, prepared.dataset, prepared.split.train
     if not config.keeps_validation:
-        rows = under_sample(dataset, np.concatenate([split.train, split.validation]), config)
+        rows = under_sample(dataset, prepared.known, config)
     if dataset.label_names:
         counts = np.bincount(dataset.targets[rows], minlength=len(dataset.label_names))
         lacking = [
@@ -284,32 +182,29 @@ def _rows_to_fit(dataset: Dataset, split: Split, config: TrainConfig) -> Rows:
         ]
         if lacking:
             raise FitError(
-                f"{dataset.name}: no training row has the label {', '.join(lacking[:10])}: it stands in the "
+                f"{dataset.name}: no training row has the label {', '.join(lacking[:10])}: it occurs in the "
                 "dataset's own test split alone. Leave it out with `where`, or raise min_samples_per_label."
             )
     return rows
 
 
-def _check_weights(pipeline: Pipeline, config: TrainConfig) -> None:
+def _missing_weights(pipeline: Pipeline, config: TrainConfig) -> Iterator[str]:
     last = pipeline.steps[-1][1]
     if config.imbalance.class_weights != "none" and not has_fit_parameter(last, "sample_weight"):
-        raise ConfigError(
+        yield (
             f"imbalance.class_weights: the last step of the pipeline, {type(last).__name__}, takes no weights. "
             "Use imbalance.under_sample, or another model."
         )
 
 
-def _check_values(pipeline: Pipeline) -> None:
-    """Raise ConfigError for each step that has a parameter of a wrong type or range."""
-    problems = []
+def _wrong_values(pipeline: Pipeline) -> Iterator[str]:
+    """Say of each step that has a parameter of a wrong type or range what is wrong with it."""
     for step in [pipeline, *pipeline.get_params(deep=True).values()]:
         try:
             if isinstance(step, BaseEstimator):
                 step._validate_params()  # what every `fit` begins with
         except InvalidParameterError as error:
-            problems.append(f"model: {error}")
-    if problems:
-        raise ConfigError("\n  ".join(dict.fromkeys(problems)))
+            yield f"model: {error}"
 
 
 def _fit(
@@ -322,12 +217,11 @@ def _fit(
     try:
         pipeline.fit(frame, targets, **options)
     except Exception as error:  # whatever a step of the user's pipeline makes of the table
-        shown = [f"{name} ({_kind(frame[name])})" for name in frame]
-        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        shown = [f"{name} ({_type_of(frame[name])})" for name in frame]
         reason = str(error).strip().partition("\n")[0]
         raise FitError(
             f"model: the pipeline cannot be fitted on this table: {type(error).__name__}: {reason}\n"
-            f"  Its columns are: {', '.join(shown[:_SHOWN])}{more}. Texts need an encoder (OneHotEncoder, "
+            f"  Its columns are: {listed(shown, _SHOWN)}. Texts need an encoder (OneHotEncoder, "
             "TfidfVectorizer) before the model, and missing numbers, which are NaN, a SimpleImputer unless it "
             "takes them. A missing text is the empty string."
         ) from error
@@ -392,12 +286,12 @@ def _held_out(
     return np.concatenate(held), np.concatenate(outputs)
 
 
-def _kind(values: "pd.Series[Any]") -> str:
+def _type_of(values: "pd.Series[Any]") -> str:
     return "number" if values.dtype == float else "text"
 
 
 @contextmanager
-def _told(progress: Progress) -> Iterator[None]:
+def _warnings_told(progress: Progress) -> Iterator[None]:
     """Tell each warning of scikit-learn once, in a line of ours."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

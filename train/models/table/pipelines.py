@@ -1,11 +1,10 @@
 """Scikit-learn pipelines by name: the built-in ones, and whatever function the configuration points to."""
 
-import difflib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,11 +24,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from predict.wording import did_you_mean, suggestion
 from train.config import ConfigError
 from train.config.sections import ModelConfig
-
-# The text model, which is no pipeline.
-WIDE_AND_DEEP = "wide_and_deep"
+from train.models.family import WIDE_AND_DEEP
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def build_pipeline(model: ModelConfig, shape: TableShape) -> Pipeline:
     if ":" in name:
         return _checked(name, _call_users_function(name, model.parameters), shape.task)
     if name not in _BUILT_IN:
-        hint = _did_you_mean(name, [*_BUILT_IN, WIDE_AND_DEEP])
+        hint = did_you_mean(name, [*_BUILT_IN, WIDE_AND_DEEP])
         raise ConfigError(
             f"model.pipeline: expected one of {', '.join([*_BUILT_IN, WIDE_AND_DEEP])}, "
             f'or "package.module:function" or "path/to/file.py:function", got {name!r}.{hint}'
@@ -185,7 +183,7 @@ def _call_users_function(name: str, parameters: Mapping[str, Any]) -> object:
             for key, value in vars(module).items()
             if inspect.isfunction(value) and value.__module__ == module.__name__
         ]
-        hint = _did_you_mean(attribute, known)
+        hint = did_you_mean(attribute, known)
         raise ConfigError(
             f"model.pipeline: {where} has no function {attribute!r}.{hint} It has: {', '.join(known) or 'none'}."
         )
@@ -259,7 +257,7 @@ def _check_parameters(
     problems = []
     for key in parameters:
         if key not in names:
-            hint = _did_you_mean(key, names) or f" Known: {', '.join(names) or 'none'}."
+            hint = suggestion(key, names, most=len(names))
             problems.append(f"model.{key}: {name} has no such parameter.{hint}")
     problems += [
         f"model.{parameter.name}: missing; {name} needs it."
@@ -269,13 +267,7 @@ def _check_parameters(
         and parameter.name not in parameters
     ]
     if problems:
-        raise ConfigError("\n  ".join(problems))
-
-
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    lower = {key.lower(): key for key in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    return f" Did you mean {lower[close[0]]}?" if close else ""
+        raise ConfigError(*problems)
 
 
 def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.splits import Split
-from train.evaluation import out_of_distribution as elsewhere
-from train.models import choice as families
-from train.models.decision import Decision, even_odds
+from train.data.splits import Prepared
+from train.evaluation import out_of_distribution
+from train.models import choice
+from train.models.decision import Decision, default_decision
 from train.models.table import model as table_model
-from train.progress import Progress
+from train.models.table.model import TableModel
+from train.progress import SilentProgress
 from train.run import prepare
 from train.tests.conftest import Fitted
-from train.tests.tables import of_spent, table_config, write_table
+from train.tests.tables import of_spent, parts, table_config, write_table
 
-SILENT = Progress(silent=True)
+SILENT = SilentProgress()
 
 
 @pytest.fixture
@@ -30,13 +30,10 @@ def prepared(tmp_path: Path) -> Any:
     return lambda **changes: prepare(table_config(tmp_path, file, **changes), SILENT)
 
 
-def _measure(
-    prepared: tuple[TrainConfig, Dataset, Split], **changes: Any
-) -> dict[str, dict[str, Any]]:
-    config, dataset, split = prepared
-    model = families.fit(dataset, split, config, SILENT)
-    decision = dataclasses.replace(even_odds(dataset, config, split.train), **changes)
-    found = elsewhere.measure(families.family_of(config), model, dataset, split, decision)
+def _measure(prepared: Prepared, **changes: Any) -> dict[str, dict[str, Any]]:
+    model = choice.fit(prepared, SILENT)
+    decision = dataclasses.replace(default_decision(prepared), **changes)
+    found = out_of_distribution.measure(model, prepared, decision)
     return {each.pop("name"): each for each in found}
 
 
@@ -45,10 +42,8 @@ def _measure(
 
 @pytest.fixture(scope="module")
 def of_texts(fitted: Fitted) -> list[dict[str, Any]]:
-    from train.models.text import model as text_model
-
-    decision = Decision(fitted.dataset.label_names, unsure_below=0.5)
-    return elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
+    decision = Decision("label", fitted.dataset.label_names, unsure_below=0.5)
+    return out_of_distribution.measure(fitted.model, fitted.prepared, decision)
 
 
 def test_texts_from_elsewhere_are_random_words_shuffled_characters_and_other_sentences(
@@ -66,45 +61,37 @@ def test_texts_from_elsewhere_are_random_words_shuffled_characters_and_other_sen
 def test_texts_of_unknown_words_alone_are_unsure_whatever_their_score(
     of_texts: list[dict[str, Any]], fitted: Fitted
 ) -> None:
-    from train.models.text import model as text_model
-
     [random_words] = [each for each in of_texts if each["name"] == "random words"]
     assert random_words["unsure_share"] == 1.0  # the vocabulary has none of them
-    never = Decision(fitted.dataset.label_names, unsure_below=0.0)
-    found = elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, never)
+    never = Decision("label", fitted.dataset.label_names, unsure_below=0.0)
+    found = out_of_distribution.measure(fitted.model, fitted.prepared, never)
     shares = {each["name"]: each["unsure_share"] for each in found}
     assert (shares["random words"], shares["test rows"]) == (1.0, 0.0)
 
 
 def test_where_nothing_is_ever_unsure_no_share_is_told(fitted: Fitted) -> None:
-    from train.models.text import model as text_model
-
-    decision = Decision(fitted.dataset.label_names)
-    found = elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
+    decision = Decision("label", fitted.dataset.label_names)
+    found = out_of_distribution.measure(fitted.model, fitted.prepared, decision)
     assert all(set(each) == {"name", "cases", "mean_score"} for each in found)
 
 
 def test_the_same_seed_gives_the_same_cases_and_another_one_others(fitted: Fitted) -> None:
-    from train.models.text import model as text_model
-
-    decision = Decision(fitted.dataset.label_names)
-    rest = (text_model, fitted.model, fitted.dataset, fitted.split, decision)
-    assert elsewhere.measure(*rest, seed=1) == elsewhere.measure(*rest, seed=1)
-    assert elsewhere.measure(*rest, seed=1) != elsewhere.measure(*rest, seed=2)
+    decision = Decision("label", fitted.dataset.label_names)
+    rest = (fitted.model, fitted.prepared, decision)
+    assert out_of_distribution.measure(*rest, seed=1) == out_of_distribution.measure(*rest, seed=1)
+    assert out_of_distribution.measure(*rest, seed=1) != out_of_distribution.measure(*rest, seed=2)
 
 
 def test_it_takes_no_time_to_speak_of(fitted: Fitted) -> None:
-    from train.models.text import model as text_model
-
-    decision = Decision(fitted.dataset.label_names)
+    decision = Decision("label", fitted.dataset.label_names)
     started = time.process_time()
-    elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
+    out_of_distribution.measure(fitted.model, fitted.prepared, decision)
     assert time.process_time() - started < 4  # about one when nobody else is at work
 
 
 def test_shuffled_characters_are_the_same_ones_and_blanks_stay() -> None:
     text = "How do I undo a commit?"
-    shuffled = elsewhere._shuffled(text, np.random.default_rng(0))
+    shuffled = out_of_distribution._shuffled(text, np.random.default_rng(0))
     assert shuffled != text
     assert sorted(shuffled) == sorted(text)
     assert [i for i, c in enumerate(shuffled) if c == " "] == [
@@ -113,7 +100,7 @@ def test_shuffled_characters_are_the_same_ones_and_blanks_stay() -> None:
 
 
 def test_the_standard_library_has_hundreds_of_sentences() -> None:
-    sentences = elsewhere.standard_library_sentences()
+    sentences = out_of_distribution.standard_library_sentences()
     assert len(sentences) > 300
     assert len(set(sentences)) == len(sentences)
     assert all(len(sentence.split()) >= 3 and len(sentence) <= 300 for sentence in sentences)
@@ -139,13 +126,13 @@ def test_of_a_number_it_is_told_how_many_answers_are_beyond_what_is_known(prepar
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[pd.DataFrame]:
     """What the model was asked about, in the order of the entries."""
     frames: list[pd.DataFrame] = []
-    predict = table_model.predict
+    predict = TableModel.predict
 
     def remember(model: Any, dataset: Dataset, rows: Any) -> Any:
         frames.append(dataset.frame)
         return predict(model, dataset, rows)
 
-    monkeypatch.setattr(table_model, "predict", remember)
+    monkeypatch.setattr(TableModel, "predict", remember)
     return frames
 
 
@@ -163,7 +150,7 @@ def test_shuffled_columns_have_the_same_values_in_other_rows(
 
 
 def test_far_outside_nothing_is_what_training_saw(prepared: Any, asked: list[pd.DataFrame]) -> None:
-    config, dataset, split = prepared()
+    config, dataset, split = parts(prepared())
     _measure((config, dataset, split))
     far = asked[2]
     known = dataset.frame.iloc[np.concatenate([split.train, split.validation])]

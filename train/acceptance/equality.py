@@ -1,0 +1,119 @@
+"""Whether what is served equals what was trained: outputs, labels and answers, on every test row."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predict.scoring.predictor import Predictor
+from predict.wording import plural
+from train.errors import ExportError
+from train.evaluation.answered import Answered
+from train.models.family import Outputs, Tolerance
+
+
+def verify(
+    answered: Answered,
+    predictor: Predictor,
+    instances: Sequence[Mapping[str, Any]],
+    tolerance: Tolerance,
+) -> str:
+    """Compare what a predictor serves with what was trained, and say how equal they are.
+
+    Args:
+        answered: The trained model's answers to the test rows.
+        predictor: The exported model, loaded as a server loads it.
+        instances: The test rows, as requests would send them.
+        tolerance: How far apart the two may be.
+
+    Raises:
+        ExportError: They are further apart.
+    """
+    outputs = predictor.scores(instances)
+    difference = check_equal(answered.outputs, outputs, tolerance)
+    answers, labels = answered.decision.answers(outputs), ""
+    if answered.kind != "number":
+        count = check_same_labels(answered.answers, answers, tolerance)
+        labels = (
+            f"; {count:,} {plural(count, 'label')} {plural(count, 'differs')}"
+            if count
+            else "; every label is the same"
+        )
+    check_same_answers(answered.label_names, answers, predictor.predict(instances))
+    return f"served and trained outputs differ by at most {difference:.1e} on the test rows{labels}"
+
+
+def check_equal(trained: Outputs, served: Outputs, tolerance: Tolerance) -> float:
+    """Return the largest difference between two <float64>[num_rows, num_outputs] arrays.
+
+    Raises:
+        ExportError: Some are further apart than allowed.
+    """
+    differences = np.abs(trained - served)
+    allowed = tolerance.relative * np.abs(trained) + tolerance.absolute
+    wrong = ~(differences <= allowed)  # also when it is not a number
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ExportError(
+            f"the exported model differs from the trained one in {wrong.any(axis=1).sum():,} of {len(trained):,} "
+            f"test rows: {float(served[row, column])!r} instead of {float(trained[row, column])!r} in the first. "
+            "No artefact was written. If the pipeline is your own, replace its steps one by one to find out which."
+        )
+    return float(differences.max())
+
+
+def check_same_labels(
+    trained: npt.NDArray[Any], served: npt.NDArray[Any], tolerance: Tolerance
+) -> int:
+    """Count the rows where the exported model gives another label than the trained one.
+
+    Args:
+        trained: What `Decision.answers` makes of the trained model's outputs.
+        served: What it makes of the exported model's outputs.
+        tolerance: Whether any label may differ: outputs in single precision may, where two are nearly equal.
+
+    Raises:
+        ExportError: Some differ, and none may.
+    """
+    differ = (trained != served).reshape(len(trained), -1).any(axis=1)
+    count = int(differ.sum())
+    if count and tolerance.same_labels:
+        raise ExportError(
+            f"the exported model gives another label than the trained one in {count:,} of {len(trained):,} test "
+            "rows. No artefact was written; please report this configuration."
+        )
+    return count
+
+
+def check_same_answers(
+    label_names: Sequence[str],
+    decided: npt.NDArray[Any],
+    predictions: Sequence[Mapping[str, Any]],
+) -> None:
+    """Check that serving gives the labels that were evaluated.
+
+    Args:
+        label_names: Empty for a regression, which has none.
+        decided: What `Decision.answers` makes of the served outputs.
+        predictions: What `Predictor.predict` returns.
+
+    Raises:
+        ExportError: Some differ.
+    """
+    if not label_names:
+        return
+    if decided.ndim == 2:
+        served = [{label["label"] for label in answer["labels"]} for answer in predictions]
+        expected = [{label_names[i] for i in np.flatnonzero(row).tolist()} for row in decided]
+        wrong = sum(a != b for a, b in zip(expected, served, strict=True))
+    else:
+        wrong = sum(
+            label_names[index] != answer["label"]
+            for index, answer in zip(decided.tolist(), predictions, strict=True)
+        )
+    if wrong:
+        raise ExportError(
+            f"the server gives another label than the evaluation did in {wrong:,} of {len(decided):,} test rows. "
+            "No artefact was written; please report this configuration."
+        )

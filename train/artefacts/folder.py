@@ -1,0 +1,140 @@
+"""The folder of artefacts: the names in it, the link `latest`, and how an artefact is found there."""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from predict.wording import closest, listed
+from train.config import TrainConfig
+from train.errors import UserError
+
+DEFAULT_DIR = Path(TrainConfig.model_fields["artefacts_dir"].default)
+LATEST = "latest"
+# What begins with this is no artefact: it is being written, or removed.
+UNFINISHED = ".unfinished-"
+_ABANDONED_AFTER_S = 3600.0
+# The second, and which of the artefacts written in it.
+_NAME = re.compile(r"(\d{4}(?:-\d\d){5})(?:-(\d+))?")
+
+
+class FolderError(UserError):
+    """A folder of artefacts that cannot be used, or an artefact that is not in it."""
+
+
+def prepare(artefacts_dir: Path) -> None:
+    """Make the folder that artefacts go to, show that it can be written, and remove what killed runs left.
+
+    Raises:
+        FolderError: It cannot be written; better known before training than after.
+    """
+    with as_folder_error(artefacts_dir):
+        artefacts_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=artefacts_dir):
+            pass
+        for left in artefacts_dir.glob(f"{UNFINISHED}*"):
+            # A run that is writing now has a fresh folder: only old ones are abandoned.
+            if time.time() - left.lstat().st_mtime > _ABANDONED_AFTER_S:
+                left.unlink() if left.is_symlink() else shutil.rmtree(left)
+
+
+def find(name: str, artefacts_dir: Path = DEFAULT_DIR) -> Path:
+    """Return an artefact directory by its path, or by its name below `artefacts_dir` (`latest` is one).
+
+    Raises:
+        FolderError: There is none.
+    """
+    for path in (Path(name), artefacts_dir / name):
+        if path.is_dir():
+            return path
+    entries = artefacts_dir.iterdir() if artefacts_dir.is_dir() else ()
+    known = sorted((path.name for path in entries if not path.name.startswith(".")), reverse=True)
+    close = closest(name, known)
+    hint = f"Did you mean {close}?" if close else f"There are: {listed(known, 5)}."
+    hint = hint if known else "There are none: run `make train` first."
+    raise FolderError(f"{name}: neither a directory nor an artefact in {artefacts_dir}. {hint}")
+
+
+def free_names(artefacts_dir: Path, created_at: datetime) -> Iterator[Path]:
+    """Yield paths for an artefact of this second that nobody has taken yet; another run may take one before us."""
+    stamp = created_at.strftime("%Y-%m-%d-%H-%M-%S")
+    for attempt in count(1):
+        path = artefacts_dir / (stamp if attempt == 1 else f"{stamp}-{attempt}")
+        if not path.exists():
+            yield path
+
+
+def is_latest(artefact: Path) -> bool:
+    """Return whether `latest` is a link to an artefact."""
+    link = artefact.parent / LATEST
+    return link.is_symlink() and link.readlink() == Path(artefact.name)
+
+
+def point_latest_at(artefact: Path) -> None:
+    """Make `latest` a link to an artefact, unless it leads to a newer one by now.
+
+    Raises:
+        FolderError: The link cannot be written.
+    """
+    link = artefact.parent / LATEST
+    unfinished = artefact.parent / f"{UNFINISHED}{artefact.name}-{LATEST}"
+    with as_folder_error(link), _locked(artefact.parent):
+        if _is_newer(link, artefact.name):
+            return
+        unfinished.unlink(missing_ok=True)
+        unfinished.symlink_to(artefact.name)
+        unfinished.replace(link)
+        sync_directory(artefact.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Wait until the entries of a directory are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def as_folder_error(place: Path) -> Iterator[None]:
+    """Say of a file that cannot be written which it is, and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"{error.filename or place}: cannot be written: {error.strerror or error}. "
+            "Free some space, or set artefacts_dir to a folder that can be written."
+        ) from None
+
+
+def _is_newer(link: Path, name: str) -> bool:
+    """Return whether a link leads to an artefact beside it that was written after the one with that name."""
+    if not (link.is_symlink() and link.exists()):  # where it led to may have been removed
+        return False
+    known = _NAME.fullmatch(str(link.readlink()))  # a person may have made it lead anywhere
+    ours = _NAME.fullmatch(name)
+    return known is not None and ours is not None and _order(known) > _order(ours)
+
+
+def _order(name: re.Match[str]) -> tuple[str, int]:
+    return name[1], int(name[2] or 1)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other run is here; nothing is left of the lock, however a run ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks; then without
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

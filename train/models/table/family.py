@@ -1,0 +1,62 @@
+"""The family of tables: what a run asks of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from predict.contract.artefact import Derived
+from predict.scoring.inputs import TableInputs
+from train.config.sections import DecisionConfig, EvaluationConfig, ModelConfig
+from train.data.schema import describe_inputs
+from train.data.splits import Prepared
+from train.errors import collected
+from train.features.derived import derive
+from train.models.family import Baseline, FittedModel
+from train.models.table import model
+from train.progress import Progress, SilentProgress
+
+
+def problems_of(prepared: Prepared) -> list[str]:
+    """See `Family`. The pipeline is built, and not fitted."""
+    config = prepared.config
+    if config.task == "multilabel":
+        return [
+            f"task: multilabel is for the text model, not for model.pipeline: {config.model.pipeline}."
+        ]
+    problems: list[str] = []
+    derived: list[Derived] = []
+    with collected(problems):
+        derived = derive(prepared.dataset, config.features)
+    with collected(problems):
+        model.build(prepared, derived)
+    return problems
+
+
+def fit(prepared: Prepared, progress: Progress) -> FittedModel:
+    """See `Family`."""
+    return model.fit(prepared, progress)
+
+
+def fit_baselines(prepared: Prepared) -> Sequence[Baseline]:
+    """Fit a linear model of the same columns, unless the model is one itself."""
+    config = prepared.config
+    if config.model.pipeline == "linear":
+        return []
+    plain = {
+        "model": ModelConfig(pipeline="linear"),
+        "decision": DecisionConfig(),
+        "evaluation": EvaluationConfig(),
+        "calibration": "none",
+    }
+    linear = prepared.with_config(config.model_copy(update=plain))
+    name = "logistic regression" if prepared.dataset.label_names else "ridge regression"
+    fitted = model.fit(linear, SilentProgress())
+    return [Baseline(name, outputs=fitted.predict(prepared.dataset, prepared.split.test))]
+
+
+def request_inputs(prepared: Prepared) -> TableInputs:
+    """See `Family`."""
+    dataset = prepared.dataset
+    every_row = np.arange(len(dataset))
+    columns = describe_inputs(dataset.column_types, dataset.frame, every_row, dataset.columns)
+    return TableInputs(columns, [], {})

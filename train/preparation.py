@@ -1,0 +1,126 @@
+"""From a configuration to a checked dataset and its split: what checking, running and reproducing share."""
+
+from train.acceptance import behaviour, gate
+from train.config import ConfigError, TrainConfig
+from train.config.loading import Draft, for_other_dataset
+from train.data.catalogue import complete
+from train.data.cleaning import load_dataset
+from train.data.dataset import Dataset
+from train.data.schema import summarise
+from train.data.sources import UnreachableError
+from train.data.splits import Prepared, split_dataset
+from train.errors import UserError, collected
+from train.evaluation import selection, slices
+from train.models import choice, decision
+from train.progress import Progress
+
+# Each returns what is wrong with one part of a configuration, now that columns, labels and rows are known.
+_CHECKS = (
+    choice.problems_of,
+    decision.problems_of,
+    slices.problems_of,
+    behaviour.problems_of,
+    gate.problems_of,
+    selection.problems_of,
+)
+
+
+def prepare(config: TrainConfig, progress: Progress, place: str = "configuration") -> Prepared:
+    """Load and split the dataset of a configuration, and check that it can be trained on.
+
+    If the dataset cannot be reached, its `offline` dataset is taken, and that is said loudly.
+
+    Args:
+        config: What to train.
+        progress: Hears what the dataset is.
+        place: Where the configuration comes from, for messages.
+
+    Returns:
+        The dataset and its split, with the configuration filled in.
+
+    Raises:
+        DatasetError: The dataset cannot be trained on.
+        ConfigError: The configuration does not fit the dataset; all problems are listed.
+    """
+    prepared = _load_and_split(config, progress)
+    if problems := problems_of(prepared):
+        raise ConfigError(*problems, place=place)
+    return prepared
+
+
+def check(draft: Draft, progress: Progress) -> Prepared:
+    """Say everything that is wrong with a configuration at once, its own problems and those with its dataset.
+
+    Raises:
+        ConfigError: It would not train; all problems are listed.
+    """
+    problems = list(draft.problems)
+    if draft.config is None:
+        raise ConfigError(*problems, place=draft.place)
+    try:
+        prepared = _load_and_split(draft.config, progress)
+        problems += problems_of(prepared)
+    except UserError as error:
+        if not problems:
+            raise
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems, place=draft.place)
+    return prepared
+
+
+def problems_of(prepared: Prepared) -> list[str]:
+    """Return everything that keeps a configuration from being trained on its dataset, or from being judged."""
+    problems: list[str] = []
+    for problems_of_part in _CHECKS:
+        with collected(problems):
+            problems += problems_of_part(prepared)
+    return problems
+
+
+def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
+    with progress.stage("dataset", config.dataset):
+        config = complete(config)
+        try:
+            dataset = _load(config, progress)
+        except UnreachableError as error:
+            if config.offline is None:
+                raise
+            progress.warn(f"{error}")
+            progress.warn(
+                f"training on the dataset {config.offline!r} instead (`offline:` in the configuration)"
+            )
+            config = complete(for_other_dataset(config, config.offline))
+            dataset = _load(config, progress)
+        config = choice.choose_pipeline(config, dataset)
+        prepared = Prepared(config, dataset, split_dataset(dataset, config))
+        _tell(prepared, progress)
+    return prepared
+
+
+def _load(config: TrainConfig, progress: Progress) -> Dataset:
+    if config.dataset == "docstrings":
+        progress.say(
+            "dataset: read from the libraries installed here; the first time takes half a minute"
+        )
+    return load_dataset(config)
+
+
+def _tell(prepared: Prepared, progress: Progress) -> None:
+    dataset, split = prepared.dataset, prepared.split
+    labels = f" {len(dataset.label_names)} labels;" if dataset.label_names else ""
+    progress.say(
+        f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels} "
+        f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
+    )
+    for reason, count in dataset.dropped.items():
+        progress.say(f"dataset: {count:,} rows dropped: {reason}")
+    for line in summarise(dataset.column_types, dataset.ignored):
+        progress.say(f"columns: {line}")
+    if dataset.rare_labels:
+        progress.say(f"dataset: {dataset.rare_labels:,} rare labels taken off their rows")
+    if dataset.conflicts:
+        progress.say(
+            f"dataset: {dataset.conflicts} texts occur under more than one label, such as "
+            f"{dataset.conflict_examples[0][:80]!r}"
+        )
