@@ -1,4 +1,4 @@
-"""Serve a Capstone artefact: the contract, the features, the predictor and its HTTP application.
+"""The inference side: the contract of an artefact, the predictor, and its HTTP application.
 
-Nothing here imports `train`, and the inference image holds this package alone.
+Nothing here imports `train`. The inference image holds this package alone.
 """

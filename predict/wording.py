@@ -34,7 +34,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a sentence that names the closest known name, with a blank before it; nothing if none is close.
 
-    >>> did_you_mean("titel", ["title", "body"])
+    >>> did_you_mean("titles", ["title", "body"])
     ' Did you mean title?'
     """
     found = closest(name, known)

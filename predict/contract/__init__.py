@@ -1,1 +1,1 @@
-"""The contract between training and serving: an artefact's format, and the features that both sides compute."""
+"""The contract between training and serving: the format of an artefact, and the features that both sides compute."""

@@ -40,6 +40,9 @@ REPORT = "report.html"
 # Every artefact must list these. A model that reads text has FEATURES too.
 REQUIRED_FILES = (MODEL, METRICS, CONFIGURATION, REPORT)
 
+DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."
+
+_PROBLEMS_SHOWN = 10
 _NO_CHECKSUM = b"0" * 64
 _CHECKSUM_FIELD = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 
@@ -369,7 +372,7 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise ArtefactError(f"{shown}: not JSON ({error}). {_DAMAGED}") from None
+        raise ArtefactError(f"{shown}: not JSON ({error}). {DAMAGED}") from None
     # The version comes first: a newer format may mean something else by the other fields.
     version = content.get("format_version") if isinstance(content, dict) else None
     if version not in READ_VERSIONS:
@@ -380,17 +383,27 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     field = _CHECKSUM_FIELD.search(raw)
     zeroed = raw if field is None else raw[: field.start(1)] + _NO_CHECKSUM + raw[field.end(1) :]
     if field is None or hashlib.sha256(zeroed).hexdigest().encode() != field[1]:
-        raise ArtefactError(f"{shown}: does not match its own checksum. {_DAMAGED}")
+        raise ArtefactError(f"{shown}: does not match its own checksum. {DAMAGED}")
     try:
         return Metadata.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"])))
-            for p in error.errors()
-        )
-        raise ArtefactError(
-            f"{shown}: {problems}. Train again with this version of Capstone."
-        ) from None
+        raise unreadable(shown, error) from None
+
+
+def unreadable(shown: Path, error: ValidationError) -> ArtefactError:
+    """Return the error that says where the content of a file is not what its schema expects.
+
+    Args:
+        shown: The file, as the message calls it.
+        error: The first ten of its problems are listed.
+    """
+    problems = [
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+        for problem in error.errors()
+    ]
+    more = len(problems) - _PROBLEMS_SHOWN
+    shown_problems = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; {more} more" if more > 0 else "")
+    return ArtefactError(f"{shown}: {shown_problems}. Train again with this version of Capstone.")
 
 
 def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
@@ -408,7 +421,4 @@ def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
                 f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…"
             )
     if problems:
-        raise ArtefactError(f"{shown_as}: {'; '.join(problems)}. {_DAMAGED}")
-
-
-_DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."
+        raise ArtefactError(f"{shown_as}: {'; '.join(problems)}. {DAMAGED}")

@@ -1,1 +1,1 @@
-"""JSON over HTTP."""
+"""The model as JSON over HTTP: the application, and the server around it."""

@@ -1,1 +1,1 @@
-"""From instances to predictions."""
+"""The scoring of instances: what goes into a model, and the predictions that come out."""
