@@ -14,8 +14,9 @@ from rich.table import Table
 from predict.contract.artefact import ArtefactError
 from train.commands import compare, prune, report, reproduce, runs
 from train.config import TrainConfig, load_config
+from train.config.loading import load_draft
 from train.data.catalogue import CATALOGUE
-from train.errors import UserError
+from train.errors import UserError, collected
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
 # Neither a mistake of the user's (1) nor of the command line (2).
@@ -73,7 +74,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     from train.run import run as run_training
 
     progress = TerminalProgress()
-    result = run_training(config, progress)
+    result = run_training(config, progress, str(conf))
     progress.say("done")
     click.echo(_summary(result.metrics))
     click.echo(f"artefact: {result.artefact_dir}")
@@ -90,14 +91,18 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @main.command()
 @_configured
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
-    """Say whether a configuration and its dataset would train, without training."""
-    config = load_config(conf, overrides, dataset)
-    from train.artefacts.writing import prepare_artefacts_dir
+    """Say whether a configuration and its dataset would train, without training; if not, everything that is wrong."""
+    draft = load_draft(conf, overrides, dataset)
+    from train import preparation
+    from train.artefacts import folder, tracking
     from train.progress import TerminalProgress
-    from train.run import prepare
 
-    prepare(config, TerminalProgress())
-    prepare_artefacts_dir(config.artefacts_dir)
+    if draft.config is not None:
+        with collected(draft.problems):
+            tracking.check(draft.config.tracking)
+        with collected(draft.problems):
+            folder.prepare(draft.config.artefacts_dir)
+    preparation.check(draft, TerminalProgress())
     click.echo(f"{conf}: would train.")
 
 

@@ -67,7 +67,7 @@ def compare(
     from train.comparison import report as compare_report
     from train.progress import SilentProgress, TerminalProgress
 
-    first, second = (comparing.find_artefact(name, artefacts_dir) for name in (a, b))
+    first, second = (folder.find(name, artefacts_dir) for name in (a, b))
     found = comparing.compare(
         first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
     )
@@ -86,9 +86,9 @@ def compare(
 @_artefacts_dir
 def report(artefact: str, artefacts_dir: Path) -> None:
     """Open the report of an ARTEFACT, the newest one if none is named, and print where it is."""
-    from train.comparison.compare import find_artefact
+    from train.artefacts import folder
 
-    page = find_artefact(artefact, artefacts_dir).resolve() / REPORT
+    page = folder.find(artefact, artefacts_dir).resolve() / REPORT
     if not page.is_file():
         raise click.ClickException(f"{page}: there is no such report. Run `make train` first.")
     click.echo(page)
@@ -242,12 +242,12 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
     """Train an ARTEFACT's configuration again; say whether the same comes out, and if not, why. Exits with 1 then."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
-    from train.comparison.compare import find_artefact
+    from train.artefacts import folder
     from train.progress import TerminalProgress
     from train.reproduce import reproduce as run_again
     from train.reproduce import table_of, verdict
 
-    reproduction = run_again(find_artefact(artefact, artefacts_dir), TerminalProgress(), keep)
+    reproduction = run_again(folder.find(artefact, artefacts_dir), TerminalProgress(), keep)
     console().print(table_of(reproduction))
     click.echo(verdict(reproduction))
     if reproduction.artefact_dir is not None:
