@@ -16,7 +16,7 @@ def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
     >>> listed([])
     'none'
     """
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
 
 

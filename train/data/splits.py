@@ -39,6 +39,13 @@ class Prepared:
         """The targets of the test rows; see `Dataset.targets`."""
         return self.dataset.targets[self.split.test]
 
+    def sampled(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the rows to train on: without some of frequent labels, if `imbalance.under_sample` says so."""
+        ratio = self.config.imbalance.under_sample
+        if ratio is None:
+            return rows
+        return under_sample(self.dataset, rows, ratio, self.config.split.seed)
+
     def with_config(self, config: TrainConfig) -> "Prepared":
         """Return the same rows under another configuration."""
         return replace(self, config=config)
@@ -94,16 +101,13 @@ def split_rows(
 
 
 def under_sample(
-    dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig
+    dataset: Dataset, rows: npt.NDArray[np.int64], ratio: float, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Leave out rows of frequent labels, by chance, as far as `imbalance.under_sample` says; for training rows."""
-    ratio = config.imbalance.under_sample
-    if ratio is None:
-        return rows
+    """Leave out rows of frequent labels, by chance, down to `ratio` times those of the rarest label."""
     labels = dataset.targets[rows]
     counts = np.bincount(labels)
     most = max(1, int(ratio * counts[counts > 0].min()))
-    random = np.random.default_rng(config.split.seed)
+    random = np.random.default_rng(seed)
     kept = [
         random.permutation(np.flatnonzero(labels == label))[:most] for label in range(len(counts))
     ]

@@ -5,7 +5,7 @@ from typing import cast
 from train.config import TrainConfig
 from train.config.sections import ImbalanceConfig
 from train.data.dataset import Dataset
-from train.data.splits import Prepared, under_sample
+from train.data.splits import Prepared
 from train.models.family import WIDE_AND_DEEP, Family, FittedModel
 from train.models.table import family as table_family
 from train.models.text import family as text_family
@@ -44,8 +44,8 @@ def problems_of(prepared: Prepared) -> list[str]:
 
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
     """Fit what the configuration names, with as few training rows of frequent labels as it says."""
-    split, config = prepared.split, prepared.config
-    train = under_sample(prepared.dataset, split.train, config)
-    if len(train) < len(split.train):
-        progress.say(f"imbalance: {len(train):,} of {len(split.train):,} training rows are used")
-    return family_of(config).fit(prepared.with_training_rows(train), progress)
+    rows = prepared.split.train
+    train = prepared.sampled(rows)
+    if len(train) < len(rows):
+        progress.say(f"imbalance: {len(train):,} of {len(rows):,} training rows are used")
+    return family_of(prepared.config).fit(prepared.with_training_rows(train), progress)

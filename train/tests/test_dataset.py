@@ -21,7 +21,7 @@ from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.sources import DatasetError
-from train.data.splits import split_dataset, under_sample
+from train.data.splits import Prepared, split_dataset, under_sample
 from train.tests.conftest import make_rows, tiny_config, write_csv
 from train.tests.test_sources import write_table
 
@@ -461,32 +461,33 @@ def test_two_rows_are_too_few_for_a_regression(tmp_path: Path, rows: int) -> Non
 
 
 def test_under_sampling_keeps_every_rare_row_and_no_row_that_was_not_given(tmp_path: Path) -> None:
-    dataset, config = _unbalanced(tmp_path, imbalance={"under_sample": 2.5})
+    dataset, config = _unbalanced(tmp_path)
     given = np.arange(400)[::-1]
-    kept = under_sample(dataset, given, config)
+    kept = under_sample(dataset, given, 2.5, config.split.seed)
     assert np.bincount(dataset.targets[kept]).tolist() == [40, 100]
     assert set(kept) <= set(given)
     assert set(given[dataset.targets[given] == 0]) <= set(kept)
     assert len(set(kept)) == len(kept)
-    assert kept.tolist() == under_sample(dataset, given, config).tolist()
+    assert kept.tolist() == under_sample(dataset, given, 2.5, config.split.seed).tolist()
     assert kept.tolist() == [row for row in given if row in set(kept)]  # in the same order
 
 
 def test_under_sampling_is_by_chance_and_the_seed_decides(tmp_path: Path) -> None:
-    dataset, config = _unbalanced(tmp_path, imbalance={"under_sample": 1})
-    kept = under_sample(dataset, np.arange(500), config)
+    dataset, _ = _unbalanced(tmp_path)
+    kept = under_sample(dataset, np.arange(500), 1, 0)
     usual = kept[dataset.targets[kept] == 1]
     assert len(usual) == 50
     assert 150 < usual.mean() < 350
-    other = with_values(config, {"split.seed": 1})
-    assert kept.tolist() != under_sample(dataset, np.arange(500), other).tolist()
+    assert kept.tolist() != under_sample(dataset, np.arange(500), 1, 1).tolist()
 
 
 def test_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
     dataset, config = _unbalanced(tmp_path)
-    assert under_sample(dataset, np.arange(500), config).tolist() == list(range(500))
-    more = with_values(config, {"imbalance.under_sample": 100})
-    assert under_sample(dataset, np.arange(500), more).tolist() == list(range(500))
+    prepared, rows = Prepared(config, dataset, split_dataset(dataset, config)), np.arange(500)
+    assert prepared.sampled(rows).tolist() == list(range(500))
+    for ratio, count in ((100, 500), (1, 100)):
+        asked = prepared.with_config(with_values(config, {"imbalance.under_sample": ratio}))
+        assert len(asked.sampled(rows)) == count
 
 
 # ----------------------------------------------------------------- catalogue

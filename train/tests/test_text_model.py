@@ -13,7 +13,6 @@ import pytest
 
 from predict.contract.artefact import MODEL
 from predict.contract.features import FeatureSettings, TextFeatures
-from train.config.sections import ImbalanceConfig
 from train.data.splits import Prepared, Split
 from train.evaluation.measures import evaluate
 from train.features import feature_table
@@ -224,11 +223,10 @@ def test_balanced_weights_have_a_mean_of_one_and_the_same_sum_for_every_label(
 ) -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2])
     dataset = dataclasses.replace(fitted.dataset, targets=labels)
-    balanced = {"imbalance": ImbalanceConfig(class_weights="balanced")}
-    weights = sample_weights(dataset, np.arange(10), fitted.config.model_copy(update=balanced))
+    weights = sample_weights(dataset, np.arange(10), balanced=True)
     assert weights.mean() == pytest.approx(1)
     assert [weights[labels == label].sum() for label in range(3)] == pytest.approx([10 / 3] * 3)
-    assert (sample_weights(dataset, np.arange(10), fitted.config) == 1).all()
+    assert (sample_weights(dataset, np.arange(10), balanced=False) == 1).all()
 
 
 def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted) -> None:
@@ -282,7 +280,9 @@ def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> N
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
     table = feature_table.build_table(features, ["apple", "pear"])
     shares = np.array([0.5, 0.25, 0.25], np.float32)
-    heads = build_heads(table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config)
+    heads = build_heads(
+        table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config.training
+    )
     vectors = heads.get_layer("deep").table.numpy()
     assert (vectors[1] == 7).all()  # row 1 is the first word
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one

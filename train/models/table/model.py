@@ -23,7 +23,7 @@ from train.config import ConfigError, TrainConfig
 from train.config.sections import ModelConfig
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.splits import Prepared, under_sample
+from train.data.splits import Prepared
 from train.errors import UserError, collected
 from train.features.derived import compute_columns, derive, types_of_all
 from train.models.calibration import SMALLEST_PROBABILITY, fit_temperature, tempered, untempered
@@ -174,7 +174,7 @@ def _rows_to_fit(prepared: Prepared) -> Rows:
     """Return the training rows, and the validation rows as well if nothing is chosen on them."""
     config, dataset, rows = prepared.config, prepared.dataset, prepared.split.train
     if not config.keeps_validation:
-        rows = under_sample(dataset, prepared.known, config)
+        rows = prepared.sampled(prepared.known)
     if dataset.label_names:
         counts = np.bincount(dataset.targets[rows], minlength=len(dataset.label_names))
         lacking = [

@@ -24,7 +24,7 @@ from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import TextFeatures
 from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.splits import Prepared, under_sample
+from train.data.splits import Prepared
 from train.features.embeddings import Embeddings, build_embeddings
 from train.features.feature_table import FeatureTable, build_table, encode_rows
 from train.models.calibration import Calibration, Probabilities, calibrate
@@ -105,12 +105,8 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         TrainingError: The loss is not a number any more, or far above that of knowing nothing.
         EmbeddingError: Pretrained vectors cannot be read.
     """
-    config, dataset, split, known = (
-        prepared.config,
-        prepared.dataset,
-        prepared.split,
-        prepared.known,
-    )
+    config, dataset, split = prepared.config, prepared.dataset, prepared.split
+    training, known = config.training, prepared.known
     known_texts = dataset.texts(known)
     with progress.stage(
         "embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"
@@ -125,14 +121,13 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         rows = encode_rows(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = as_yes_and_no(dataset)
-    weights = sample_weights(dataset, known, config)
-    trainer = Trainer(config, table, embeddings, progress)
-    with progress.stage(
-        "train", f"at most {config.training.epochs} epochs on {len(split.train):,} texts"
-    ):
+    balanced = config.imbalance.class_weights == "balanced"
+    weights = sample_weights(dataset, known, balanced)
+    trainer = Trainer(training, table, embeddings, progress)
+    with progress.stage("train", f"at most {training.epochs} epochs on {len(split.train):,} texts"):
         heads, history = trainer.fit(
-            Batches(rows, targets, weights, split.train, config),
-            Batches(rows, targets, weights, split.validation, config),
+            Batches(rows, targets, weights, split.train, training),
+            Batches(rows, targets, weights, split.validation, training),
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
         margins = score_margins(make_scorer(heads), [rows[i] for i in split.validation])
@@ -142,11 +137,11 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
             f"train: best after epoch {best}; deep share {calibration.deep_share}, "
             f"temperature {calibration.temperature:.3f}"
         )
-    refitted = under_sample(dataset, known, config)
+    refitted = prepared.sampled(known)
     with progress.stage(
         "refit", f"{best} epochs on all {len(refitted):,} training and validation texts"
     ):
-        heads, _ = trainer.fit(Batches(rows, targets, weights, refitted, config), epochs=best)
+        heads, _ = trainer.fit(Batches(rows, targets, weights, refitted, training), epochs=best)
     return TextModel(
         heads=heads,
         scorer=make_scorer(heads),

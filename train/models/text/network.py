@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from predict.contract.features import FIRST_WORD_ID
-from train.config import TrainConfig
+from train.config.sections import TrainingConfig
 from train.features.embeddings import Embeddings
 from train.features.feature_table import SMALLEST_SQUARE, FeatureTable
 from train.models.calibration import Calibration
@@ -29,10 +29,10 @@ def build_heads(
     table: FeatureTable,
     embeddings: Embeddings,
     label_shares: npt.NDArray[np.float32],
-    config: TrainConfig,
+    training: TrainingConfig,
 ) -> keras.Model:
     """Build the network that is trained: rows -> margins of the wide and of the deep head."""
-    training, width = config.training, embeddings.matrix.shape[1]
+    width = embeddings.matrix.shape[1]
     random = np.random.default_rng(training.seed)
     vectors = random.standard_normal((len(table.idf), width)) * (_RANDOM_LENGTH / math.sqrt(width))
     found = embeddings.matrix[FIRST_WORD_ID:]

@@ -6,7 +6,6 @@ A row with exactly one label and one with any number of them differ in nothing b
 import numpy as np
 import numpy.typing as npt
 
-from train.config import TrainConfig
 from train.data.dataset import Dataset
 
 Floats = npt.NDArray[np.float32]
@@ -15,22 +14,21 @@ Floats = npt.NDArray[np.float32]
 def as_yes_and_no(dataset: Dataset) -> Floats:
     """Return 1 for the labels that a row has and 0 for the others, <float32>[num_rows, num_labels]."""
     num_labels = len(dataset.label_names)
-    several = dataset.targets.ndim == 2
     targets: Floats = (
         dataset.targets.astype(np.float32)
-        if several
+        if dataset.kind == "labels"
         else np.eye(num_labels, dtype=np.float32)[dataset.targets]
     )
     return targets
 
 
-def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], config: TrainConfig) -> Floats:
-    """Return <float32>[num_rows], with a mean of 1 over `rows`; all 1 unless `imbalance.class_weights` says more.
+def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], balanced: bool) -> Floats:
+    """Return <float32>[num_rows], with a mean of 1 over `rows`; all 1 unless they are balanced.
 
     Balanced weights are for rows with exactly one label: there, every label weighs the same in sum.
     """
     weights = np.ones(len(dataset.targets), np.float32)
-    if config.imbalance.class_weights == "balanced":
+    if balanced:
         counts = np.bincount(dataset.targets[rows], minlength=len(dataset.label_names))
         weights = (len(rows) / (len(counts) * np.maximum(counts, 1)))[dataset.targets].astype(
             np.float32

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import ops
 
-from train.config import TrainConfig
+from train.config.sections import TrainingConfig
 from train.errors import UserError
 from train.features.embeddings import Embeddings
 from train.features.feature_table import (
@@ -48,13 +48,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
         targets: npt.NDArray[np.float32],
         weights: npt.NDArray[np.float32],
         chosen: npt.NDArray[np.int64],
-        config: TrainConfig,
+        config: TrainingConfig,
     ) -> None:
         super().__init__()
         self._rows, self._targets, self._weights, self._chosen = rows, targets, weights, chosen
         self._lengths = np.array([len(rows[i]) for i in chosen])
-        self._batch_size = config.training.batch_size
-        self._random = np.random.default_rng(config.training.seed)
+        self._batch_size = config.batch_size
+        self._random = np.random.default_rng(config.seed)
         self.on_epoch_end()
 
     def label_shares(self) -> npt.NDArray[np.float32]:
@@ -99,7 +99,11 @@ class Trainer:
     """Builds and fits the two heads, always in the same way."""
 
     def __init__(
-        self, config: TrainConfig, table: FeatureTable, embeddings: Embeddings, progress: Progress
+        self,
+        config: TrainingConfig,
+        table: FeatureTable,
+        embeddings: Embeddings,
+        progress: Progress,
     ) -> None:
         self._config, self._table, self._embeddings, self._progress = (
             config,
@@ -112,7 +116,7 @@ class Trainer:
         self, train: Batches, validation: Batches | None = None, epochs: int | None = None
     ) -> tuple[keras.Model, list[dict[str, float]]]:
         """Fit new heads; with validation batches, stop early and go back to the best epoch."""
-        training = self._config.training
+        training = self._config
         total = epochs or training.epochs
         history: list[dict[str, float]] = []
         callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
@@ -146,7 +150,7 @@ class Trainer:
         return heads, history
 
     def _compiled_heads(self, train: Batches) -> keras.Model:
-        training = self._config.training
+        training = self._config
         keras.utils.set_random_seed(training.seed)
         heads = build_heads(self._table, self._embeddings, train.label_shares(), self._config)
         # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
