@@ -34,11 +34,11 @@ help: ## Show this list
 ## Use
 
 .PHONY: train
-train: $(TRAIN)/ready conf/train-conf.yml ## Train on CONF (DATASET= and SET= override it), write data/artefacts/<timestamp>
+train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SET= override it), write data/artefacts/<timestamp>
 	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' $(SETTINGS)
 
 .PHONY: check
-check: $(TRAIN)/ready conf/train-conf.yml ## Say whether CONF and its dataset would train, without training
+check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CONF and its dataset from training
 	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS)
 
 .PHONY: datasets
@@ -58,11 +58,11 @@ runs: $(TRAIN)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where da
 	@$(TRAIN)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: prune
-prune: $(TRAIN)/ready ## List artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
+prune: $(TRAIN)/ready ## List the artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
 	@$(TRAIN)/bin/python -m train prune --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: reproduce
-reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and say whether the same comes out
+reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and compare metrics and predictions
 	@$(TRAIN)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)
 
 .PHONY: predict-test
@@ -129,7 +129,7 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, train
 	@$(TRAIN)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python
 
 .PHONY: lock
-lock: $(TRAIN)/ready-to-develop ## Pin the newest libraries that fit together in the requirements files
+lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
 	@for part in requirements-dev train/requirements predict/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
