@@ -1,4 +1,4 @@
-"""Words of messages, for both sides: lists of names, suggestions, counts, and what is too long or too precise."""
+"""The wording of messages, for both sides: lists, suggestions, counts, shortened texts and readable numbers."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ _IRREGULAR = {"category": "categories", "is": "are", "has": "have", "differs": "
 
 
 def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
-    """Return names as a sentence lists them; of many the first few.
+    """Join names for a sentence; if there are many, only the first few.
 
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
@@ -21,14 +21,14 @@ def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like another one, whatever their case; None if none is.
+    """Return the known name most like another one, ignoring case; None if none is close.
 
     >>> closest("Acuracy", ["accuracy", "recall"])
     'accuracy'
     """
     by_lower = {key.lower(): key for key in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -37,12 +37,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("titles", ["title", "body"])
     ' Did you mean title?'
     """
-    found = closest(name, known)
-    return "" if found is None else f" Did you mean {found}?"
+    close = closest(name, known)
+    return "" if close is None else f" Did you mean {close}?"
 
 
 def suggestion(name: str, known: Sequence[str], most: int = _MOST_NAMES) -> str:
-    """Return the sentence of `did_you_mean`, or else one that lists what is known.
+    """Return the sentence of `did_you_mean`, or one that lists the known names if none is close.
 
     >>> suggestion("x", ["title", "body"])
     ' Known: title, body.'
@@ -51,7 +51,7 @@ def suggestion(name: str, known: Sequence[str], most: int = _MOST_NAMES) -> str:
 
 
 def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:
-    """Cut a text that somebody sent, for a message.
+    """Cut a text that is too long for a message.
 
     >>> shorten("abcdef", most=3)
     'abc…'
@@ -60,7 +60,7 @@ def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number and its noun, one or several.
+    """Return a number with its noun, in the singular or the plural.
 
     >>> counted(1, "row"), counted(1200, "row"), counted(2, "category")
     ('1 row', '1,200 rows', '2 categories')
@@ -78,7 +78,7 @@ def plural(count: int, word: str) -> str:
 
 
 def readable(value: float) -> str:
-    """Return a number of whatever size as people read it.
+    """Return a number, large or small, as people read it.
 
     >>> readable(12345.678), readable(12.3456), readable(0.00123456)
     ('12,346', '12.35', '0.001235')

@@ -19,7 +19,7 @@ from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
-# Neither a mistake of the user's (1) nor of the command line (2).
+# Neither an error that the user can fix (1) nor a wrong command line (2).
 _STOPPED_BY_GATE = 3
 
 
@@ -36,7 +36,7 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--dataset",
-            help="A catalogue name, a path or a URL; replaces that of the configuration.",
+            help="A catalogue name, a path or a URL, instead of the configuration's dataset.",
         ),
         click.option(
             "--set",
@@ -50,7 +50,7 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Path(path_type=Path),
             default=DEFAULT_CONF,
             show_default=True,
-            help="The configuration.",
+            help="The configuration file.",
         ),
     ):
         command = option(command)
@@ -91,7 +91,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @main.command()
 @_configured
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
-    """Say whether a configuration and its dataset would train, without training; if not, everything that is wrong."""
+    """List everything that would keep a configuration and its dataset from training."""
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
@@ -158,7 +158,7 @@ def _run_as_program() -> None:
     try:
         main(prog_name="python -m train")
     except SystemExit as ended:
-        # By now everything is cleaned up and said. TensorFlow's threads may still be asking Python for a batch,
+        # By now everything is cleaned up and printed. TensorFlow's threads may still be asking Python for a batch,
         # which crashes an interpreter that is being taken down.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The commands about artefacts that are there: compare, read, list, prune, reproduce. They parse, call and print."""
+"""The commands about existing artefacts: compare, prune, report, reproduce, runs. They parse, call and print."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ _artefacts_dir = click.option(
     type=click.Path(path_type=Path),
     default=Path("data/artefacts"),
     show_default=True,
-    help="Where artefacts go by their names.",
+    help="The folder in which artefacts are found by name.",
 )
 
 
@@ -37,20 +37,20 @@ _artefacts_dir = click.option(
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="A labelled file with A's columns; else the test split of what A was trained on.",
+    help="A labelled file with A's columns; by default the test split of A's dataset.",
 )
 @click.option(
     "--page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a page for people there.",
+    help="Write the comparison as an HTML page.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option(
     "--expect-equal",
     type=click.FloatRange(min=0),
     metavar="TOLERANCE",
-    help="Exit with 1 unless outputs differ by no more and every answer is the same.",
+    help="Exit with 1 if any output differs by more than this, or any answer differs.",
 )
 @_artefacts_dir
 def compare(
@@ -63,29 +63,30 @@ def compare(
     artefacts_dir: Path,
 ) -> None:
     """Compare two artefacts (directories, timestamps or `latest`) on the same rows."""
+    from train.artefacts import folder
     from train.comparison import compare as comparing
     from train.comparison import report as compare_report
     from train.progress import SilentProgress, TerminalProgress
 
     first, second = (folder.find(name, artefacts_dir) for name in (a, b))
-    found = comparing.compare(
+    comparison = comparing.compare(
         first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
     )
     if page is not None:
-        _write_page(page, compare_report.render_page(found))
+        _write_page(page, compare_report.render_page(comparison))
     if as_json:
-        click.echo(json.dumps(comparing.as_json(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
     else:
-        console().print(compare_report.show(found))
+        console().print(compare_report.show(comparison))
     if expect_equal is not None:
-        click.echo(comparing.check_equivalent(found, expect_equal), err=as_json)
+        click.echo(comparing.check_equivalent(comparison, expect_equal), err=as_json)
 
 
 @click.command()
 @click.argument("artefact", default="latest")
 @_artefacts_dir
 def report(artefact: str, artefacts_dir: Path) -> None:
-    """Open the report of an ARTEFACT, the newest one if none is named, and print where it is."""
+    """Open the report of ARTEFACT, by default the newest, and print its path."""
     from train.artefacts import folder
 
     page = folder.find(artefact, artefacts_dir).resolve() / REPORT
@@ -110,7 +111,7 @@ def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
             "--where",
             multiple=True,
             metavar="CONDITION",
-            help="Only those that meet it: dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
+            help="Only artefacts that meet it: dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
         ),
         click.option(
             "--artefacts-dir",
@@ -122,7 +123,7 @@ def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Path(path_type=Path),
             default=DEFAULT_CONF,
             show_default=True,
-            help="Its artefacts_dir is the folder; the default one if there is no such file.",
+            help="The configuration that names the folder (artefacts_dir), if it exists.",
         ),
     ):
         command = option(command)
@@ -144,16 +145,18 @@ def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
     default="-time",
     show_default=True,
     metavar="KEY",
-    help="time, name, dataset, task, model, gate, size or a metric; -KEY: from large to small.",
+    help="time, name, dataset, task, model, gate, size or a metric; -KEY sorts from large to small.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.option(
     "--page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a page with the table, and a metric over time.",
 )
-@click.option("--metric", help="Which one the page draws; by default one that most runs have.")
+@click.option(
+    "--metric", help="The metric that the page draws; by default one that most runs have."
+)
 @click.option(
     "--verify", is_flag=True, help="Compare every byte of every artefact with its checksum."
 )
@@ -167,7 +170,7 @@ def runs(
     metric: str | None,
     verify: bool,
 ) -> None:
-    """List all artefacts: when, what on, how good, how large."""
+    """List all artefacts: when each was trained, on what, how good and how large it is."""
     from train.artefacts import listing
 
     everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
@@ -186,9 +189,11 @@ def runs(
 @click.command()
 @_which_artefacts
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N.")
-@click.option("--older-than", metavar="AGE", help="Only what is older, such as 12h, 30d or 8w.")
-@click.option("--failed", is_flag=True, help="Only what failed its gate.")
-@click.option("--yes", is_flag=True, help="Remove it, instead of listing it.")
+@click.option(
+    "--older-than", metavar="AGE", help="Only artefacts older than this, such as 12h, 30d or 8w."
+)
+@click.option("--failed", is_flag=True, help="Only artefacts that failed their gate.")
+@click.option("--yes", is_flag=True, help="Remove the artefacts instead of listing them.")
 def prune(
     conf: Path,
     artefacts_dir: Path | None,
@@ -198,10 +203,10 @@ def prune(
     failed: bool,
     yes: bool,
 ) -> None:
-    """List artefacts that may go, by rules that must all be met; remove them with --yes.
+    """List the artefacts that may go; with --yes, remove them.
 
-    At least one of --keep, --older-than and --failed is needed. What is served, what a link points to and what
-    somebody added a file to stays in any case.
+    At least one of --keep, --older-than and --failed is needed; an artefact must meet all that are given. One that
+    is served, that a link points to or that somebody added a file to always stays.
     """
     from train.artefacts import listing, pruning
 
@@ -236,10 +241,10 @@ def _sum_of(chosen: "Sequence[Run]") -> str:
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Keep the new artefact in this folder, which must have none.",
+    help="Keep the new artefact in this folder, which must have no other.",
 )
 def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
-    """Train an ARTEFACT's configuration again; say whether the same comes out, and if not, why. Exits with 1 then."""
+    """Train the configuration of ARTEFACT again and compare; exit with 1 if metrics or predictions differ."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
     from train.artefacts import folder

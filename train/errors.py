@@ -1,11 +1,11 @@
-"""The errors that a user can mend."""
+"""The errors that a user can fix: their base class, and how several become one list."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something that the user can mend. The command line shows the message alone and exits with 1."""
+    """Something that the user can fix. The command line shows the message alone and exits with 1."""
 
     @property
     def problems(self) -> list[str]:
@@ -19,7 +19,14 @@ class ExportError(UserError):
 
 @contextmanager
 def collected(problems: list[str]) -> Iterator[None]:
-    """Add the problems of an error to a list instead of raising it, so that a later check can add its own."""
+    """Add the problems of an error to a list instead of raising it, so that a later check can add its own.
+
+    >>> problems: list[str] = []
+    >>> with collected(problems):
+    ...     raise UserError("split.test: missing.")
+    >>> problems
+    ['split.test: missing.']
+    """
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""From a configuration to a checked dataset and its split: what checking, running and reproducing share."""
+"""The preparation of a run: from a configuration to a checked dataset and its split."""
 
 from train.acceptance import behaviour, gate
 from train.config import ConfigError, TrainConfig
@@ -28,11 +28,11 @@ _CHECKS = (
 def prepare(config: TrainConfig, progress: Progress, place: str = "configuration") -> Prepared:
     """Load and split the dataset of a configuration, and check that it can be trained on.
 
-    If the dataset cannot be reached, its `offline` dataset is taken, and that is said loudly.
+    If the dataset cannot be reached, the `offline` dataset replaces it, with a warning.
 
     Args:
         config: What to train.
-        progress: Hears what the dataset is.
+        progress: Is told what the dataset is.
         place: Where the configuration comes from, for messages.
 
     Returns:
@@ -49,7 +49,7 @@ def prepare(config: TrainConfig, progress: Progress, place: str = "configuration
 
 
 def check(draft: Draft, progress: Progress) -> Prepared:
-    """Say everything that is wrong with a configuration at once, its own problems and those with its dataset.
+    """List everything that is wrong with a configuration: its own problems, and those with its dataset.
 
     Raises:
         ConfigError: It would not train; all problems are listed.
@@ -70,7 +70,7 @@ def check(draft: Draft, progress: Progress) -> Prepared:
 
 
 def problems_of(prepared: Prepared) -> list[str]:
-    """Return everything that keeps a configuration from being trained on its dataset, or from being judged."""
+    """Return everything that keeps a configuration from being trained on its dataset, or evaluated."""
     problems: list[str] = []
     for problems_of_part in _CHECKS:
         with collected(problems):
@@ -100,9 +100,7 @@ def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
 
 def _load(config: TrainConfig, progress: Progress) -> Dataset:
     if config.dataset == "docstrings":
-        progress.say(
-            "dataset: read from the libraries installed here; the first time takes half a minute"
-        )
+        progress.say("dataset: reading the installed libraries; the first time takes half a minute")
     return load_dataset(config)
 
 
@@ -118,9 +116,9 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
     for line in summarise(dataset.column_types, dataset.ignored):
         progress.say(f"columns: {line}")
     if dataset.rare_labels:
-        progress.say(f"dataset: {dataset.rare_labels:,} rare labels taken off their rows")
+        progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")
     if dataset.conflicts:
         progress.say(
-            f"dataset: {dataset.conflicts} texts occur under more than one label, such as "
+            f"dataset: {dataset.conflicts} texts occur with more than one label, such as "
             f"{dataset.conflict_examples[0][:80]!r}"
         )

@@ -1,4 +1,4 @@
-"""What a person who waits hears of a run: stages, lines, warnings and bars."""
+"""The progress of a run as a waiting person sees it: stages, lines, warnings and bars."""
 
 import sys
 import time
@@ -13,13 +13,13 @@ from rich.progress import Progress as RichProgress
 
 
 class Progress(Protocol):
-    """Whoever is told how a run goes."""
+    """The listener to a run: it is told how the run goes."""
 
     def say(self, text: str) -> None:
-        """Tell one line."""
+        """Show one line."""
 
     def warn(self, text: str) -> None:
-        """Tell one line that must not be overlooked."""
+        """Show one line that must not be overlooked."""
 
     def stage(self, name: str, about: str) -> AbstractContextManager[None]:
         """Announce a stage, which ends with the context."""
@@ -31,7 +31,7 @@ class Progress(Protocol):
 
 
 class SilentProgress:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def say(self, text: str) -> None:
         """See `Progress`."""
@@ -91,7 +91,7 @@ class TerminalProgress:
 
 
 class Stopwatch:
-    """Hands everything on to another progress, and measures how long each stage takes.
+    """Passes everything on to another progress, and measures how long each stage takes.
 
     Attributes:
         durations_s: Stage -> seconds, of the stages that have ended.

@@ -1,4 +1,4 @@
-"""Train an artefact's configuration again, and say whether the same comes out; if not, what was different."""
+"""The reproduction of a run: train an artefact's configuration again, compare, and say what may cause differences."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ from train.preparation import prepare
 from train.progress import Progress, SilentProgress
 from train.run import run
 
-# Of probabilities and metrics; of larger numbers, as a share of them. Threads may add in another order.
+# Absolute for probabilities and metrics, relative for numbers above 1. Threads may add in another order.
 TOLERANCE = 1e-6
-# What a run measures of itself, of its search, or against what else is in its folder.
+# What a run measures about itself, its search, or the other artefacts in its folder.
 _NOT_REPEATED = frozenset(("search", "gate", "seconds"))
 _SHOWN = 3
-_OUTCOMES = {True: "same", False: "other", None: "unknown"}
+_OUTCOMES = {True: "same", False: "differs", None: "unknown"}
 
 
 class ReproductionError(UserError):
@@ -54,9 +54,9 @@ class Reproduction:
     """What came out of a run that was repeated.
 
     Attributes:
-        results: Metrics and predictions: whether they are the same is the question.
+        results: Metrics and predictions, which must be the same.
         files: Whether the files have the same bytes.
-        causes: Data, code, versions and seeds: what may be the reason if they are not.
+        causes: Data, code, versions and seeds, which may be the reason if results differ.
         artefact_dir: The new artefact, if it was kept.
     """
 
@@ -74,12 +74,11 @@ class Reproduction:
 def reproduce(artefact: Path, progress: Progress, keep: Path | None = None) -> Reproduction:
     """Run the configuration of an artefact again, and compare.
 
-    The repetition is measured by itself alone: it has no gate and is not tracked, and takes no other dataset
-    if its own cannot be reached.
+    The repetition has no gate, is not tracked, and has no `offline` dataset.
 
     Args:
         artefact: A directory that a training run wrote.
-        progress: Tells a person how the run goes.
+        progress: Is told how the run goes.
         keep: The folder that the new artefact stays in; without it, nothing stays.
 
     Raises:
@@ -113,11 +112,11 @@ def verdict(reproduction: Reproduction) -> str:
     """Return the outcome in a sentence or two, with what may be the reason."""
     if reproduction.reproduced:
         return "reproduced: metrics and predictions are the same."
-    wrong = "; ".join(f"other {line.what}" for line in reproduction.results if not line.same)
+    wrong = "; ".join(f"{line.what} differ" for line in reproduction.results if not line.same)
     causes = [line.what for line in reproduction.causes if line.same is False]
     causes += [f"{line.what} (perhaps)" for line in reproduction.causes if line.same is None]
     why = (
-        f"What else is different: {', '.join(causes)}."
+        f"What else differs: {', '.join(causes)}."
         if causes
         else (
             "Data, code, versions and seeds are the same: something in this run is left to chance."
@@ -180,14 +179,14 @@ def _compare_metrics(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Lin
 
 
 def _pairs_of(stored: object, again: object, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:
-    """Yield the path of every value that both have, with the two of them; of lists, also those that only one has."""
+    """Yield the path and the two values of all that both have; in lists, also of what only one has."""
     if isinstance(stored, Mapping) and isinstance(again, Mapping):
         for key in stored:
             if key in again and key not in _NOT_REPEATED:
                 yield from _pairs_of(stored[key], again[key], (*path, str(key)))
     elif isinstance(stored, list) and isinstance(again, list):
-        for place, (old, new) in enumerate(zip_longest(stored, again)):
-            yield from _pairs_of(old, new, (*path, str(place)))
+        for index, (old, new) in enumerate(zip_longest(stored, again)):
+            yield from _pairs_of(old, new, (*path, str(index)))
     else:
         yield path, (stored, again)
 
@@ -208,7 +207,7 @@ def _shown(value: object) -> str:
 
 
 def _compare_examples(stored: Metadata, after: Predictor) -> Line:
-    """Ask the new model the examples of the stored one: they are answered as was stored, to the last digit kept."""
+    """Ask the new model the golden examples of the stored one, and compare with the stored answers."""
     instances = [example.instance for example in stored.examples]
     what = f"answers to {len(instances)} golden examples"
 
@@ -228,14 +227,14 @@ def _compare_predictions(
     def compare() -> Line:
         before.check(instances)
         answers = [_answers(predictor, instances) for predictor in (before, after)]
-        others = sum(a != b for a, b in zip(*answers, strict=True))
-        return _difference_line(what, before.scores(instances), after.scores(instances), others)
+        different = sum(a != b for a, b in zip(*answers, strict=True))
+        return _difference_line(what, before.scores(instances), after.scores(instances), different)
 
     return _unless_refused(what, compare)
 
 
 def _answers(predictor: Predictor, instances: list[dict[str, Any]]) -> list[Any]:
-    """Return what is decided on, without the numbers: those may differ by a little."""
+    """Return the decisions without their numbers, which may differ by a little."""
     answers = predictor.predict(instances)
     if predictor.metadata.task == "multilabel":
         return [{label["label"] for label in answer["labels"]} for answer in answers]
@@ -249,14 +248,14 @@ def _unless_refused(what: str, compare: Callable[[], Line]) -> Line:
         return Line(what, "", f"the rows do not fit the model: {error}", False)
 
 
-def _difference_line(what: str, stored: Any, again: Any, others: int) -> Line:
+def _difference_line(what: str, stored: Any, again: Any, different: int) -> Line:
     if stored.shape != again.shape:
         return Line(what, f"{stored.shape[1]} outputs", f"{again.shape[1]} outputs", False)
     allowed = TOLERANCE * max(1.0, float(np.abs(stored).max(initial=0.0)))
     largest = float(np.abs(stored - again).max(initial=0.0))
-    same = largest <= allowed and not others
+    same = largest <= allowed and not different
     shown = f"differ by at most {largest:.1e}" if largest else "to the last bit"
-    return Line(what, "", shown + (f"; {others:,} decide otherwise" if others else ""), same)
+    return Line(what, "", shown + (f"; {different:,} decisions differ" if different else ""), same)
 
 
 # --------------------------------------------------------------------- files
@@ -294,9 +293,9 @@ def _compare_causes(stored: Metadata, again: Metadata) -> list[Line]:
     versions = [
         _line(name, stored.versions.get(name, "-"), again.versions.get(name, "-")) for name in names
     ]
-    other = [line for line in versions if not line.same]
+    different = [line for line in versions if not line.same]
     shown = f"Python, platform and {len(versions) - 2} libraries"
-    return lines + (other or [Line("versions", shown, shown, True)])
+    return lines + (different or [Line("versions", shown, shown, True)])
 
 
 def _line(what: str, stored: str, again: str) -> Line:
@@ -305,7 +304,7 @@ def _line(what: str, stored: str, again: str) -> Line:
 
 def _compare_commits(stored: Metadata, again: Metadata) -> Line:
     old, new = _commit(stored), _commit(again)
-    # With changes that were not committed, the same commit may be other code.
+    # With uncommitted changes, the same commit may be different code.
     certain = all(
         both.git is not None and both.git.get("dirty") is False for both in (stored, again)
     )
@@ -322,7 +321,7 @@ def _split(dataset: Mapping[str, Any]) -> str:
 
 
 def _held_out(metadata: Metadata) -> str:
-    """Sum up the golden examples, which are rows of the test split: other ones, another split."""
+    """Sum up the golden examples. They are rows of the test split: if they differ, the split does."""
     rows = [[example.instance, example.truth] for example in metadata.examples]
     digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
     return f"{len(rows)} rows, SHA-256 {digest[:12]}…"
@@ -336,5 +335,5 @@ def _commit(metadata: Metadata) -> str:
     git = metadata.git
     if git is None:
         return "unknown"
-    dirty = {True: ", with changes that were not committed", None: ", changes unknown"}
+    dirty = {True: ", with uncommitted changes", None: ", changes unknown"}
     return f"{str(git.get('commit'))[:12]}{dirty.get(git.get('dirty'), '')}"

@@ -1,4 +1,4 @@
-"""The whole story of a training run on one screen."""
+"""The story of a training run, from a configuration to an artefact, on one screen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,9 +36,9 @@ class RunResult:
 
     artefact_dir: Path
     metrics: dict[str, Any]
-    # Whether its input is one text, which can be asked about as it is.
+    # Whether a plain text is a request to it.
     reads_one_text: bool
-    # The conditions of the gate that are not met.
+    # The conditions of the gate that it does not meet.
     failed: list[str] = field(default_factory=list)
 
 
@@ -47,11 +47,11 @@ def run(config: TrainConfig, progress: Progress, place: str = "configuration") -
 
     Args:
         config: What to train.
-        progress: Hears how it goes.
+        progress: Is told how it goes.
         place: Where the configuration comes from, for messages.
 
     Raises:
-        UserError: The error of whichever room it comes from; no artefact is left then.
+        UserError: Something that the user can fix; no artefact is left then.
     """
     folder.prepare(config.artefacts_dir)
     tracking.check(config.tracking)
@@ -80,7 +80,7 @@ def run(config: TrainConfig, progress: Progress, place: str = "configuration") -
         files = {METRICS: as_json(metrics), REPORT: page}
         artefact_dir = artefact.finish(metadata, files, latest=gate.passes(verdicts))
     if gate.passes(verdicts) and not folder.is_latest(artefact_dir):
-        progress.warn("export: `latest` stays where it is: a newer run has finished meanwhile")
+        progress.warn("export: `latest` does not move: a newer run has finished meanwhile")
     tracking.track(artefact_dir, prepared.config.tracking, progress)
     failed = [verdict["check"] for verdict in verdicts if not verdict["passed"]]
     return RunResult(artefact_dir, metrics, predictor.text_field is not None, failed)
@@ -89,7 +89,7 @@ def run(config: TrainConfig, progress: Progress, place: str = "configuration") -
 def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, Any] | None]:
     if prepared.config.search is None:
         return prepared, None
-    with progress.stage("search", "which parameters are best on rows not trained on"):
+    with progress.stage("search", "which parameters are best on held-out rows"):
         return search(prepared, progress)
 
 
@@ -98,10 +98,10 @@ def _decide(prepared: Prepared, model: FittedModel, progress: Progress) -> Decis
     if decision.half_width is not None:
         progress.say(
             f"decision: the true value lies within ± {readable(decision.half_width)} "
-            f"for {decision.coverage:.4g} of such rows"
+            f"for {100 * decision.coverage:.4g} % of such rows"
         )
     for label, threshold in list(decision.thresholds.items())[:_LABELS_SHOWN]:
-        progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
+        progress.say(f"decision: {label} at a probability of {threshold:.4g} or more")
     if decision.unsure_below is not None:
         progress.say(f"decision: unsure below a score of {decision.unsure_below:.4g}")
     if decision.unsure_missed:
@@ -111,7 +111,7 @@ def _decide(prepared: Prepared, model: FittedModel, progress: Progress) -> Decis
         )
     if decision.missed:
         labels = listed(decision.missed, _LABELS_SHOWN)
-        progress.warn(f"decision.aim: the validation rows do not reach it for {labels}")
+        progress.warn(f"decision.aim: not reached on the validation rows for {labels}")
     return decision
 
 
@@ -148,7 +148,7 @@ def _accept(
     predictor: Predictor,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Return how the model behaves, and what the gate says of everything; nothing where nothing is declared."""
+    """Return the results of the behavioural tests and of the gate, as far as any are declared."""
     accepted: dict[str, Any] = {}
     if prepared.config.behaviour is not None:
         accepted["behaviour"] = behaviour.measure(prepared, predictor)

@@ -1,4 +1,4 @@
-"""What the commands share: where they read by default, how they print, and what TensorFlow is told beforehand."""
+"""What the commands share: the default configuration file, the console, and TensorFlow's settings."""
 
 import ctypes
 import os
@@ -16,8 +16,8 @@ def console() -> Console:
 
 
 def settle_tensorflow() -> None:
-    """Set what TensorFlow reads when it is imported."""
-    # Its notes on CPU features are not news to anybody.
+    """Set the environment variables that TensorFlow reads when it is imported."""
+    # Nobody needs its notes on CPU features.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # oneDNN rounds differently from machine to machine, and is no faster for lookups and sums.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

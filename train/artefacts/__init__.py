@@ -1,1 +1,1 @@
-"""The folder of artefacts: written, described, listed, tracked."""
+"""The folder of artefacts: written, described, listed, pruned, tracked."""

@@ -1,4 +1,4 @@
-"""The configuration of a training run: its sections, how it is loaded, and what is said of one that is wrong."""
+"""The configuration of a training run: its sections, how it is loaded, and how its problems are worded."""
 
 from train.config.loading import load_config
 from train.config.problems import ConfigError

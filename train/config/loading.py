@@ -1,4 +1,4 @@
-"""A configuration from its file: YAML, overrides, the problems of all keys at once. The only importer of yaml."""
+"""The loading of a configuration: YAML, overrides, the problems of all keys at once. The only importer of yaml."""
 
 import copy
 import re
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from train.config.problems import ConfigError, describe
 from train.config.sections import TrainConfig
 
-# What a file says of the dataset that it names, and of no other.
+# Keys that are about the dataset that a file names, and about no other.
 _OF_THE_DATASET = (
     *("task", "columns", "where", "sha256", "encoding"),
     *("imbalance", "decision", "behaviour", "model", "features", "search"),
@@ -31,7 +31,7 @@ _SEARCHED = (
 )
 
 
-# What is left of a section after a wrong key was left out may be wrong by itself, and is then left out too.
+# A section may be wrong only once a wrong key is left out of it; then it is left out too.
 _MOST_ROUNDS = 4
 
 
@@ -41,7 +41,7 @@ class Draft:
 
     Attributes:
         place: Where it comes from, for messages.
-        config: What can be made of it, keys with a problem being left out; None if that is nothing.
+        config: The configuration without the keys that have a problem; None if there is none.
         problems: What is wrong with it.
     """
 
@@ -64,7 +64,7 @@ def load_config(
     Args:
         file: A YAML file.
         overrides: `section.key=value` strings, the value being YAML; they win over the file.
-        dataset: Replaces the dataset, and with it what the file says of that dataset's rows.
+        dataset: Replaces the dataset, and drops what the file says about the rows of the old one.
 
     Raises:
         ConfigError: Not readable, not YAML, or with problems, all of which are listed.
@@ -87,7 +87,13 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
-    """Return a configuration for another dataset, without what it says of the rows of its own."""
+    """Return a configuration for another dataset, without what it says about the rows of its own.
+
+    >>> config = TrainConfig(dataset="titanic", where={"Pclass": 1})
+    >>> other = for_other_dataset(config, "iris")
+    >>> other.dataset, other.where
+    ('iris', {})
+    """
     return TrainConfig.model_validate(_for_dataset(config.model_dump(), dataset))
 
 
@@ -96,6 +102,9 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
     Raises:
         ConfigError: A key is unknown, or does not take its value.
+
+    >>> with_values(TrainConfig(dataset="iris"), {"training.epochs": 3}).training.epochs
+    3
     """
     content = config.model_dump()
     for path, value in values.items():
@@ -170,7 +179,7 @@ def _search_problems(config: TrainConfig) -> list[str]:
 
 
 def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Leave out what a configuration says of the rows of its dataset, and name another one."""
+    """Leave out what a configuration says about the rows of its dataset, and name another one."""
     rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
     if isinstance(evaluation := rest.get("evaluation"), dict):
         rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}

@@ -1,4 +1,4 @@
-"""What is said of a configuration that cannot be used: every problem, with its place and what was expected."""
+"""The wording of a configuration's problems: each with its place, what was expected and what was given."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -14,7 +14,13 @@ class ConfigError(UserError):
     """A configuration that cannot be used. The message lists every problem."""
 
     def __init__(self, *problems: str, place: str | None = None) -> None:
-        """Gather problems in one message; with `place`, below a heading that counts them."""
+        """Gather problems in one message; with `place`, below a heading that counts them.
+
+        >>> print(ConfigError("split.test: missing.", "dataset: missing.", place="conf/my.yml"))
+        conf/my.yml: 2 problems
+          split.test: missing.
+          dataset: missing.
+        """
         self._problems = list(dict.fromkeys(problems))
         heading = [] if place is None else [f"{place}: {counted(len(self._problems), 'problem')}"]
         super().__init__("\n  ".join([*heading, *self._problems]))
@@ -26,7 +32,13 @@ class ConfigError(UserError):
 
 
 def describe(problem: Mapping[str, Any]) -> str:
-    """Return one problem that pydantic found in a configuration as people read it."""
+    """Word one of pydantic's problems with a configuration for people.
+
+    >>> describe({"type": "extra_forbidden", "loc": ("training", "epoch"), "input": 3})
+    'training.epoch: unknown key. Did you mean epochs?'
+    >>> describe({"type": "int_type", "loc": ("training", "epochs"), "input": "many", "msg": ""})
+    "training.epochs: expected a whole number of at least 1, got 'many'."
+    """
     location, got = problem["loc"], problem["input"]
     place = ".".join(map(str, location)).replace("search.parameters.", "search.", 1)
     place = place or "configuration"
@@ -63,14 +75,14 @@ def _quoted(value: object) -> str:
 
 
 def _known_keys(key: str, known: Sequence[str]) -> str:
-    elsewhere = _sections_with(key)
-    if elsewhere and closest(key, known) is None:
-        return f" Did you mean {elsewhere[0]}?"
+    in_sections = _sections_with(key)
+    if in_sections and closest(key, known) is None:
+        return f" Did you mean {in_sections[0]}?"
     return suggestion(key, known, most=len(known))
 
 
 def _sections_with(key: str) -> list[str]:
-    """Return the sections that have a key, with the key."""
+    """Return where the sections have a key, such as `training.epochs`."""
     return [
         f"{section}.{key}" for section in TrainConfig.model_fields if key in _keys_at((section,))
     ]

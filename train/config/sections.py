@@ -1,4 +1,4 @@
-"""What `train-conf.yml` may say, section by section: types, limits and defaults."""
+"""The sections of `train-conf.yml`: their keys, types, limits and defaults."""
 
 import re
 from collections.abc import Callable
@@ -36,8 +36,8 @@ class _Section(BaseModel):
 def _flattened(path: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         return {path: value}
-    inner = [_flattened(f"{path}.{key}", found) for key, found in value.items()]
-    return {key: found for part in inner for key, found in part.items()}
+    sections = [_flattened(f"{path}.{key}", inner) for key, inner in value.items()]
+    return {key: inner for section in sections for key, inner in section.items()}
 
 
 def _as_list(value: object) -> object:
@@ -67,7 +67,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class ColumnConfig(_Section):
-    """What is declared of one column of a table; training data is checked against it."""
+    """What is declared for one column of a table; training data is checked against it."""
 
     type: Literal["number", "category", "text", "date", "ignore"] | None = None
     minimum: float | None = None
@@ -77,7 +77,11 @@ class ColumnConfig(_Section):
 
     @property
     def kind(self) -> str | None:
-        """Its type, as far as it is declared: limits are those of a number, categories those of a category."""
+        """The declared type; limits alone imply a number, categories alone a category.
+
+        >>> ColumnConfig(minimum=0).kind
+        'number'
+        """
         if self.type is None and (self.minimum, self.maximum) != (None, None):
             return "number"
         return "category" if self.type is None and self.categories else self.type
@@ -105,7 +109,7 @@ class Columns(_Section):
     """Which columns of the dataset are what."""
 
     label: str = "label"
-    # Several labels in one cell stand between these.
+    # What separates the labels in one cell.
     separator: Annotated[str, Field(min_length=1)] = ","
     text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     inputs: dict[Name, Annotated[ColumnConfig, BeforeValidator(_as_column)]] = {}
@@ -122,7 +126,7 @@ class Columns(_Section):
 
 
 class ModelConfig(_Section):
-    """Which model; whatever else is said here are parameters of the function that makes its pipeline."""
+    """The model: its pipeline, and every other key as a parameter of the function that makes the pipeline."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Any] = Field(init=False)
@@ -148,10 +152,10 @@ class FeatureConfig(_Section):
     @model_validator(mode="after")
     def _is_one_kind(self) -> "FeatureConfig":
         kinds = ("ratio", "cross", "bins", "date")
-        given = [kind for kind in kinds if getattr(self, kind) is not None]
-        if len(given) != 1:
+        declared = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(declared) != 1:
             raise ValueError(
-                f"expected exactly one of {', '.join(kinds)}, got {' and '.join(given) or 'none'}"
+                f"expected exactly one of {', '.join(kinds)}, got {' and '.join(declared) or 'none'}"
             )
         if (self.bins is None) != (self.edges is None):
             raise ValueError("bins and edges belong together, such as {bins: age, edges: [18, 65]}")
@@ -163,15 +167,15 @@ class FeatureConfig(_Section):
 
 
 class ImbalanceConfig(_Section):
-    """What is done, to the training rows only, when some labels are rare."""
+    """What is done about rare labels, to the training rows only."""
 
     class_weights: Literal["none", "balanced"] = "none"
-    # Rows of any label are cut to so many times those of the rarest.
+    # A label keeps at most this many times the rows of the rarest one.
     under_sample: Annotated[float, Field(ge=1)] | None = None
 
 
 class Cost(_Section):
-    """What a mistake costs: a false alarm, and a positive that is missed."""
+    """What a mistake costs: a false alarm, and a missed positive."""
 
     fp: Annotated[float, Field(ge=0)]
     fn: Annotated[float, Field(ge=0)]
@@ -184,7 +188,7 @@ class CostAim(_Section):
 
 
 class AccuracyAim(_Section):
-    """The lowest score above which so many answers are right."""
+    """The lowest score above which this share of the answers is right."""
 
     accuracy: Share
 
@@ -192,10 +196,10 @@ class AccuracyAim(_Section):
 class DecisionConfig(_Section):
     """How probabilities become an answer; thresholds are chosen on the validation rows."""
 
-    # None: f1 for several labels at once, none otherwise.
+    # None: f1 for multilabel, none otherwise.
     aim: str | CostAim | None = None
     positive: Annotated[str, BeforeValidator(_as_text)] | None = None
-    # An answer with a lower score is marked as unsure; or that which leaves the others so accurate.
+    # Answers with a lower score are unsure: a score, or the accuracy that the other answers must have.
     unsure_below: Share | AccuracyAim | None = None
 
     @field_validator("unsure_below", mode="wrap")
@@ -227,16 +231,15 @@ class DecisionConfig(_Section):
 
 
 class EvaluationConfig(_Section):
-    """What is measured beside the test split."""
+    """What is measured, beyond the test metrics, and what a run must reach."""
 
-    # Cross-validation on the rows that are not for the test; 0 for none.
+    # Cross-validation on the rows outside the test split; 0 for none.
     folds: Annotated[int, Field(ge=0, le=100)] = 0
-    # How often a regression's prediction interval shall hold the truth.
+    # How often a regression's prediction interval should hold the true value.
     interval: Share | None = None
-
     # What a run must reach to become `latest`, such as {accuracy: ">=0.9"}.
     gate: dict[str, str] = {}
-    # Columns by whose values the test rows are measured apart; none: chosen by their types.
+    # Columns whose values group the test rows for measuring; empty: chosen by their types.
     slices: list[str] = []
 
     @model_validator(mode="after")
@@ -292,7 +295,7 @@ class BehaviourConfig(_Section):
 
 
 class TrackingConfig(_Section):
-    """Who else is told of a run, for people who have it."""
+    """Optional trackers that are told of every run."""
 
     # An address, sqlite:///mlflow.db or a folder.
     mlflow: Annotated[str, Field(min_length=1)] | None = None
@@ -303,7 +306,7 @@ class SearchConfig(_Section):
     """Which values of which keys are tried. A key with a dot in it is a parameter: `model.C: [0.1, 1]`."""
 
     method: Literal["grid", "random"] = "grid"
-    # Of a random search.
+    # For a random search.
     trials: Count = 10
     # Each trial is cross-validated; 1 for the validation rows alone.
     folds: Annotated[int, Field(ge=1, le=20)] = 3
@@ -361,7 +364,7 @@ class TrainingConfig(_Section):
 
     epochs: Count = 6
     batch_size: Count = 128
-    # Of Adam, for the deep part; and of SGD, for the wide one.
+    # Adam's rate for the deep part, SGD's for the wide part.
     learning_rate: Positive = 0.004
     wide_learning_rate: Positive = 10.0
     hidden_size: Count = 128
@@ -375,7 +378,7 @@ class TrainingConfig(_Section):
 class TrainConfig(_Section):
     """The whole of `train-conf.yml`, defaults filled in."""
 
-    # None: what the dataset is for, by the catalogue; classification for a file.
+    # None: what the catalogue says for the dataset; classification for a file.
     task: Task | None = None
     dataset: Annotated[str, Field(min_length=1)]
     offline: str | None = None
@@ -390,12 +393,12 @@ class TrainConfig(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     behaviour: BehaviourConfig | None = None
     search: SearchConfig | None = None
-    # Of models of tables.
+    # For tables.
     model: ModelConfig = ModelConfig()
-    # Whether their probabilities are scaled to be right as often as they say, by rows held out of further fits.
+    # temperature: scale the probabilities to be right as often as they say, by rows held out of further fits.
     calibration: Literal["none", "temperature"] = "temperature"
     features: dict[Name, FeatureConfig] = {}
-    # Of the text model.
+    # For the text model.
     text_features: FeatureSettings = FeatureSettings()
     embeddings: EmbeddingConfig = EmbeddingConfig()
     training: TrainingConfig = TrainingConfig()

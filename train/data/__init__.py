@@ -1,1 +1,1 @@
-"""The data layer: a named dataset, a file or an address becomes typed, clean, split rows."""
+"""From the name, the path or the URL of a dataset to typed, clean, split rows."""

@@ -1,6 +1,6 @@
-"""The named datasets: where they are, what proves that a download is whole, whose they are, how they are read.
+"""The catalogue of datasets: each one's name, address, checksum, licence and reader.
 
-The command line lists them, so pandas and scikit-learn are imported where something is read, and not before.
+The command line lists it, so pandas and scikit-learn are imported only where something is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -182,7 +182,7 @@ _ENTRIES = (
     ),
     CatalogueEntry(
         name="docstrings",
-        rows="about 20,000",
+        rows="about 18,500",
         about="first paragraphs of docstrings of installed Python libraries: which library is it (embedded)",
         licence="the libraries' own (BSD, MIT, Apache, LGPL); read from the installed files, not redistributed",
         columns=Columns(text=["paragraph"], label="library"),
@@ -301,7 +301,7 @@ _ENTRIES = (
     CatalogueEntry(
         name="diabetes",
         rows="442",
-        about="10 measurements of patients: how far the disease was a year later",
+        about="10 measurements of patients: how far the disease had progressed a year later",
         licence=_SCIKIT_LEARN + "Efron et al., Annals of Statistics 2004",
         columns=Columns(label="progression", inputs=_types(sex="category")),
         files=(),
@@ -314,20 +314,24 @@ CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
 def complete(config: TrainConfig) -> TrainConfig:
-    """Fill in what the catalogue knows of the dataset, its task and its columns; what is configured wins."""
+    """Fill in the task and the columns that the catalogue has for the dataset; what is configured wins.
+
+    >>> complete(TrainConfig(dataset="housing")).task
+    'regression'
+    """
     entry = CATALOGUE.get(config.dataset)
     task = config.task or (entry.task if entry else "classification")
     columns = _merged(entry.columns, config.columns) if entry else config.columns
     return config.model_copy(update={"task": task, "columns": columns})
 
 
-def _merged(known: Columns, given: Columns | None) -> Columns:
-    """Return what is known of columns, but for what is given."""
-    if given is None:
+def _merged(known: Columns, declared: Columns | None) -> Columns:
+    """Return the known columns, overridden by the declared ones."""
+    if declared is None:
         return known
     merged = known.model_copy(
-        update={name: getattr(given, name) for name in given.model_fields_set}
+        update={name: getattr(declared, name) for name in declared.model_fields_set}
     )
-    taken = {merged.label, *(merged.text or ()), *given.inputs}
+    taken = {merged.label, *(merged.text or ()), *declared.inputs}
     rest = {name: column for name, column in known.inputs.items() if name not in taken}
-    return merged.model_copy(update={"inputs": rest | given.inputs})
+    return merged.model_copy(update={"inputs": rest | declared.inputs})

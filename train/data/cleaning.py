@@ -1,4 +1,4 @@
-"""A table as it was read becomes a dataset: rows that cannot be learned from are dropped, columns are typed."""
+"""The cleaning of a table: rows that cannot be learned from are dropped, and columns get their types."""
 
 import difflib
 from collections import Counter
@@ -27,7 +27,7 @@ from train.data.schema import (
 from train.data.sources import DatasetError, RawTable, fetch
 
 _CONFLICTS_SHOWN = 5
-# A label that is a number with more values than this, and few rows for each, is a quantity and no class.
+# A label that is a number with more values than this, and few rows for each, is a quantity, not a class.
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
 
@@ -46,7 +46,7 @@ def load_dataset(config: TrainConfig) -> Dataset:
 
 
 class _Rows:
-    """The rows that are left of a table, and why the others are not."""
+    """The rows that are left of a table, and why rows were dropped."""
 
     def __init__(self, table: RawTable, label: str) -> None:
         self.frame = table.frame
@@ -111,7 +111,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
 
 
 def _equal(column: "pd.Series[Any]", value: str | float) -> "pd.Series[bool]":
-    """Return where a column is what a configuration says: 3 is 3.0 and "3", true is "True"; a text is itself."""
+    """Return where a column equals a configured value: 3 equals 3.0 and "3", true equals "True"."""
     texts = as_text(column)
     if isinstance(value, bool):
         return texts.str.strip().str.lower() == str(value).lower()
@@ -123,7 +123,7 @@ def _equal(column: "pd.Series[Any]", value: str | float) -> "pd.Series[bool]":
 def _read_labels(
     table: RawTable, column: "pd.Series[Any]", columns: Columns, config: TrainConfig
 ) -> "pd.Series[Any]":
-    """Return the labels of the rows: a text each, empty where it is missing; several are a sorted tuple."""
+    """Return the label of each row, empty where it is missing; for multilabel a sorted tuple of labels."""
     if config.task == "multilabel":
         cells = [_labels_in(cell, columns.separator) for cell in column.tolist()]
         return pd.Series(cells, column.index, dtype=object)
@@ -169,7 +169,7 @@ def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainCon
 
 
 def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Columns) -> None:
-    """Raise DatasetError if the labels are numbers that somebody measured rather than names of classes."""
+    """Raise DatasetError if the labels are measured numbers rather than names of classes."""
     different = labels.nunique()
     if different <= max(_MOST_NUMBERED_LABELS, len(labels) // _ROWS_PER_NUMBERED_LABEL):
         return
@@ -181,7 +181,7 @@ def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Colum
 
 
 def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
-    """Return what is said of the columns; of a file of which nothing is said, `text` is the input."""
+    """Return the declared columns; where nothing is declared, a column `text` is the input."""
     if config.columns is not None:
         return config.columns
     return Columns(text=["text"]) if "text" in table.frame else Columns()
@@ -192,7 +192,7 @@ def _is_blank(values: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _conflicts(texts: pd.DataFrame) -> pd.DataFrame:
-    """Return texts that stand in more than one row, each once."""
+    """Return the texts that occur in more than one row, each once."""
     return texts[texts.duplicated(keep=False)].drop_duplicates()
 
 
@@ -203,10 +203,10 @@ def _numbers(
     values, _ = as_numbers(labels)
     wrong = ~np.isfinite(values)
     if wrong.any():
-        found = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))
+        examples = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))
         raise DatasetError(
             f"{table.name}: {columns.label}: a regression needs numbers; {int(wrong.sum()):,} of {len(labels):,} rows "
-            f"have none, such as {found}. Mend them, leave them out with `where`, or set task: classification."
+            f"have none, such as {examples}. Fix them, leave them out with `where`, or set task: classification."
         )
     if values.nunique() < 2:
         raise DatasetError(
@@ -224,14 +224,14 @@ def _label_sets(
     names = sorted(name for name, count in counts.items() if count >= config.min_samples_per_label)
     if not names:
         raise DatasetError(
-            f"{table.name}: no label in {columns.label} stands in {config.min_samples_per_label} rows or more "
+            f"{table.name}: no label in {columns.label} occurs in at least {config.min_samples_per_label} rows "
             f"(min_samples_per_label). Are the labels of a row separated by {columns.separator!r} (columns.separator)?"
         )
-    places = {name: place for place, name in enumerate(names)}
-    given = np.zeros((len(sets), len(names)), dtype=bool)
+    indices = {name: index for index, name in enumerate(names)}
+    has_label = np.zeros((len(sets), len(names)), dtype=bool)
     for row, labels in enumerate(sets):
-        given[row, [places[label] for label in labels if label in places]] = True
-    return _Targets(given, names, counts.total() - int(given.sum()))
+        has_label[row, [indices[label] for label in labels if label in indices]] = True
+    return _Targets(has_label, names, counts.total() - int(has_label.sum()))
 
 
 def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Typed:
@@ -248,10 +248,10 @@ def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Type
     return typed
 
 
-def _require_columns(table: RawTable, wanted: Sequence[str]) -> None:
+def _require_columns(table: RawTable, required: Sequence[str]) -> None:
     known = list(table.frame.columns)
     problems = []
-    for column in dict.fromkeys(wanted):
+    for column in dict.fromkeys(required):
         if column not in known:
             close = difflib.get_close_matches(column, known, n=1)
             problems.append(
@@ -274,13 +274,13 @@ def _require_rows(table: RawTable, rows: _Rows) -> None:
 def _require_labels(table: RawTable, rows: _Rows, of_numbers: bool) -> None:
     if rows.labels.nunique() >= 2:
         return
-    found = ", ".join(map(repr, rows.labels.unique())) or "none"
+    labels = ", ".join(map(repr, rows.labels.unique())) or "none"
     hint = ""
     if any(reason.startswith("label with fewer") for reason in rows.dropped):
         hint = " Lower min_samples_per_label to keep rare labels."
         hint += " To predict a number, set task: regression." if of_numbers else ""
     raise DatasetError(
-        f"{table.name}: expected at least two labels, found {found} in {len(rows.labels)} of {len(table.frame)} rows"
+        f"{table.name}: expected at least two labels, found {labels} in {len(rows.labels)} of {len(table.frame)} rows"
         f"{_why(rows)}.{hint}"
     )
 

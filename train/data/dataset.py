@@ -1,4 +1,4 @@
-"""Clean, labelled rows: typed columns and what is to be predicted."""
+"""The dataset: clean, labelled rows with typed columns. How rows get clean is in `cleaning`."""
 
 from dataclasses import dataclass, field
 from math import isnan
@@ -11,7 +11,7 @@ import pandas as pd
 from predict.contract.artefact import Kind, reads_only_texts
 from train.config.sections import Columns
 
-# Larger whole numbers are not told apart by doubles.
+# Doubles cannot tell larger whole numbers apart.
 _WHOLE = 2**53
 
 
@@ -23,14 +23,14 @@ class Dataset:
         frame: The inputs, a column each: numbers as float64, anything else as str.
         column_types: Input -> number, category, text or date, in the order of the columns.
         targets: What is to be predicted. Classification: <int64>[num_rows], indices into `label_names`;
-            several labels at once: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
+            multilabel: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
         label_names: In alphabetical order; empty for a regression.
         own_test: <bool>[num_rows] of the dataset's own test split, or None.
         dropped: Reason -> rows dropped for it.
-        duplicates: Rows that are there already, label and all; of texts they are dropped.
-        rare_labels: Labels taken off rows that have several, for being too rare.
+        duplicates: Rows that repeat an earlier one, label included; texts drop them.
+        rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
-        conflicts: Texts that stand under more than one label: how many, and a few of them.
+        conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Dataset:
 
     @property
     def reads_only_texts(self) -> bool:
-        """Whether its rows are texts, and not rows of a table."""
+        """Whether its rows are texts rather than rows of a table."""
         return reads_only_texts(self.column_types)
 
     def texts(self, rows: npt.NDArray[np.int64] | None = None) -> list[str]:

@@ -95,10 +95,10 @@ def _sources(name: str) -> Iterator[Path]:
 
 
 def first_paragraphs(file: Path) -> Iterator[str]:
-    """Yield the first paragraph, on one line, of every docstring in a file; none of a file that is no Python."""
+    """Yield the first paragraph, on one line, of every docstring in a file; none for a file that is not Python."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # others' invalid escapes
+            warnings.simplefilter("ignore")  # invalid escapes in other people's code
             tree = ast.parse(file.read_bytes())
     except SyntaxError:  # a template, or a source for another Python
         return

@@ -1,7 +1,7 @@
-"""The data layer: what the columns of a table are. Inferred or declared, checked, and described for serving."""
+"""The schema of a table: the types of its columns, inferred or declared, checked, and described for serving."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,23 +12,25 @@ import pandas as pd
 import pyarrow
 
 from predict.contract.artefact import Input
+from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns
 
-# What stands for a missing number or date in files of others. In a column of texts they may be words.
+# What files have in place of a missing number or date. In a column of texts these may be words.
 _MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))
-# Up to so many different texts are categories whatever the number of rows, up to so many at most.
+# How many different values a column of categories may have: in a small table, and at most.
 _FEW_CATEGORIES, _MOST_CATEGORIES = 20, 1000
-# A column of categories repeats each of them so often, on average.
+# Rows for each category, on average, in a larger table.
 _ROWS_PER_CATEGORY = 10
 _WORDS_OF_A_TEXT = 3.0
 _SHOWN, _LONGEST = 3, 80
+_NAMES_SHOWN = 12
 
 Kind = str
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The inputs of a table: their types, and their values as such.
+    """The inputs of a table: their types, and their values converted to these.
 
     Attributes:
         column_types: Column -> number, category, text or date, in the order of the table.
@@ -45,7 +47,7 @@ def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str
     """Give every column but the label a type, declared or inferred, and its values that type.
 
     Returns:
-        The typed columns; and what is wrong with them by what was declared, a sentence each.
+        The typed columns; and every violation of what was declared, a sentence each.
     """
     column_types: dict[str, Kind] = {}
     values: dict[str, Any] = {}
@@ -79,7 +81,7 @@ def describe_inputs(
     training_rows: npt.NDArray[np.int64],
     columns: Columns,
 ) -> list[Input]:
-    """Describe the inputs for whoever asks the model: what was declared, or else what training saw."""
+    """Describe the inputs for clients of the model: what was declared, or else what training saw."""
     return [
         _describe(name, kind, frame[name], training_rows, columns.inputs.get(name, ColumnConfig()))
         for name, kind in column_types.items()
@@ -87,17 +89,29 @@ def describe_inputs(
 
 
 def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
-    """Return which values of a typed column are missing; a text of blanks is."""
+    """Return which values of a typed column are missing; a text of blanks is.
+
+    >>> is_missing(pd.Series(["red", " "], dtype=object)).tolist()
+    [False, True]
+    """
     return values.isna() if values.dtype == float else values.str.strip() == ""
 
 
 def is_missing_token(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    """Return which texts stand for a missing number or date, such as n/a."""
+    """Return which texts mean a missing number or date.
+
+    >>> is_missing_token(pd.Series(["3.5", "N/A", "?"])).tolist()
+    [False, True, True]
+    """
     return texts.str.lower().isin(_MISSING)
 
 
 def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return a column as strings; what is missing becomes the empty string, and 3.0 is 3."""
+    """Return a column as strings, as a request would send the values.
+
+    >>> as_text(pd.Series([3.0, True, None, "x"], dtype=object)).tolist()
+    ['3', 'true', '', 'x']
+    """
     if isinstance(column.dtype, pd.StringDtype):  # of pyarrow, in a fraction of the time
         return column.fillna("")
     known = column.notna().tolist()
@@ -110,7 +124,11 @@ def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[
     """Read numbers as Python and JSON do, to the last bit.
 
     Returns:
-        The numbers, NaN where one is missing; and where there is something that is no number.
+        The numbers, NaN where one is missing; and where something is not a number.
+
+    >>> numbers, wrong = as_numbers(pd.Series(["1e3", "n/a", "many"]))
+    >>> numbers.tolist(), wrong.tolist()
+    ([1000.0, nan, nan], [False, False, True])
     """
     try:
         return _cast(texts), pd.Series(False, texts.index)
@@ -126,7 +144,11 @@ def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[
 
 
 def find_nested(column: "pd.Series[Any]") -> list[str]:
-    """Say which values of a column are lists, objects or bytes, which no column of a table may hold."""
+    """Say which values of a column are lists, objects or bytes, which a table may not hold.
+
+    >>> find_nested(pd.Series(["red", [1, 2]], dtype=object))
+    ["1 row is a list, an object or bytes, the first is row 2: '[1, 2]'"]
+    """
     if column.dtype != object:
         return []
     wrong = column.map(lambda value: isinstance(value, (list, tuple, dict, np.ndarray, bytes)))
@@ -230,7 +252,7 @@ def _is_date(text: str) -> bool:
 
 
 def _convert(column: "pd.Series[Any]", kind: Kind) -> tuple["pd.Series[Any]", list[str]]:
-    """Return the values of a column as its type, and what could not be read as such."""
+    """Convert the values of a column to its type; also return what could not be converted."""
     if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
         return _finite(column.astype(float))
     texts = as_text(column)
@@ -254,7 +276,7 @@ def _finite(numbers: "pd.Series[float]") -> tuple["pd.Series[float]", list[str]]
 
 
 def _check(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str]:
-    """Compare the values of a column with what was declared of them."""
+    """Compare the values of a column with what was declared."""
     problems = []
     if values.dtype == float:
         if declared.minimum is not None:
@@ -279,11 +301,11 @@ def _check_missing(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str
 def _rows(values: "pd.Series[Any]", wrong: "pd.Series[bool]", what: str) -> list[str]:
     if not wrong.any():
         return []
-    found = ", ".join(map(_shown, values[wrong].unique().tolist()[:_SHOWN]))
+    examples = ", ".join(map(_shown, values[wrong].unique().tolist()[:_SHOWN]))
     first = int(values.index[wrong.to_numpy()][0]) + 1
     count = int(wrong.sum())
     rows = "1 row is" if count == 1 else f"{count:,} rows are"
-    return [f"{rows} {what}, the first is row {first}: {found}"]
+    return [f"{rows} {what}, the first is row {first}: {examples}"]
 
 
 def _shown(value: object) -> str:
@@ -316,17 +338,15 @@ def _describe(
 
 
 def summarise(column_types: Mapping[str, Kind], ignored: Mapping[str, str]) -> list[str]:
-    """Say in a line or two what the columns are taken for."""
+    """Say which column has which type, and why a column is ignored.
+
+    >>> summarise({"age": "number", "sex": "category"}, {"id": "it numbers the rows"})
+    ['1 number: age', '1 category: sex', 'ignored: id (it numbers the rows)']
+    """
     lines = []
     for kind in ("number", "category", "text", "date"):
-        names = [name for name, found in column_types.items() if found == kind]
+        names = [name for name, column_type in column_types.items() if column_type == kind]
         if names:
-            plural = {"category": "categories"}.get(kind, f"{kind}s") if len(names) > 1 else kind
-            lines.append(f"{len(names)} {plural}: {_listed(names)}")
+            lines.append(f"{counted(len(names), kind)}: {listed(names, _NAMES_SHOWN)}")
     lines += [f"ignored: {name} ({reason})" for name, reason in ignored.items()]
     return lines
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""The data layer: where a dataset comes from. Downloads it or finds the file, and reads it into a table."""
+"""The source of a dataset: a download or a file, checked against its SHA-256 and read into a table."""
 
 import contextlib
 import csv
@@ -36,7 +36,7 @@ _RETRIES = 2
 
 
 class DatasetError(UserError):
-    """A dataset that cannot be trained on. The message says what, where and how to mend it."""
+    """A dataset that cannot be trained on. The message says what, where and how to fix it."""
 
 
 class UnreachableError(DatasetError):
@@ -45,7 +45,7 @@ class UnreachableError(DatasetError):
 
 @dataclass(frozen=True)
 class RawTable:
-    """A dataset as it was read, before any row was dropped; the columns have names of their own, all texts."""
+    """A dataset as it was read, before any row was dropped; the names of its columns are distinct texts."""
 
     name: str
     source: str
@@ -62,23 +62,23 @@ def fetch(config: TrainConfig) -> RawTable:
     """Download or find the dataset of a configuration, and read it.
 
     Raises:
-        UnreachableError: It is to be downloaded, and its host does not answer.
-        DatasetError: It is not there, is another than expected, or cannot be read.
+        UnreachableError: It must be downloaded, and its host does not answer.
+        DatasetError: It is missing, has another checksum than expected, or cannot be read.
     """
-    wanted = config.dataset
-    entry = CATALOGUE.get(wanted)
+    name = config.dataset
+    entry = CATALOGUE.get(name)
     if entry is not None:
         return _fetch_entry(entry, config)
     try:
-        scheme = urlsplit(wanted).scheme
+        scheme = urlsplit(name).scheme
     except ValueError as error:
-        raise DatasetError(f"dataset: {wanted!r} is not an address ({error}).") from None
+        raise DatasetError(f"dataset: {name!r} is not an address ({error}).") from None
     if scheme in ("http", "https"):
-        remote = [(wanted, config.sha256, _cache_name(wanted))]
+        remote = [(name, config.sha256, _cache_name(name))]
         path = _download(remote, config.data_dir)[0]
     else:
-        path = _existing_file(wanted, config.sha256)
-    return RawTable(wanted, wanted, _sha256_of([path]), read_table(path, config.encoding))
+        path = _existing_file(name, config.sha256)
+    return RawTable(name, name, _sha256_of([path]), read_table(path, config.encoding))
 
 
 def _fetch_entry(entry: CatalogueEntry, config: TrainConfig) -> RawTable:
@@ -88,7 +88,7 @@ def _fetch_entry(entry: CatalogueEntry, config: TrainConfig) -> RawTable:
         except OSError as error:
             place = error.filename or config.data_dir
             raise DatasetError(
-                f"{place}: cannot be made: {error.strerror}. Set data_dir."
+                f"{place}: cannot be created: {error.strerror}. Set data_dir."
             ) from None
         digest = hashlib.sha256(
             frame.to_csv(index=False).encode("utf-8", "surrogatepass")
@@ -115,23 +115,23 @@ def _name_of(file: RemoteFile) -> str:
 
 
 def _cache_name(url: str) -> str:
-    """Return a file name of its own for a URL, with the ending that says its format."""
+    """Return a file name for a URL that no other URL has, with the ending that says its format."""
     return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{Path(urlsplit(url).path).name or 'download'}"
 
 
 def _mirrored(url: str) -> str:
-    """Re-root a URL on DATASET_MIRROR, if that is set: scheme and host are replaced, the path is kept."""
+    """Move a URL to DATASET_MIRROR, if that is set: scheme and host are replaced, the path is kept."""
     mirror = os.environ.get("DATASET_MIRROR", "").rstrip("/")
     return mirror + urlsplit(url).path if mirror else url
 
 
 def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> list[Path]:
-    """Download (url, sha256 or None, file name) triples into a folder, or find them there whole."""
+    """Download (url, sha256 or None, file name) triples into a folder, unless they are there."""
     pooch.get_logger().setLevel("WARNING")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot be made: {error.strerror}. Set data_dir.") from None
+        raise DatasetError(f"{folder}: cannot be created: {error.strerror}. Set data_dir.") from None
     cache = pooch.create(
         path=folder,
         base_url="",
@@ -173,17 +173,17 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
         ) from None
 
 
-def _existing_file(wanted: str, sha256: str | None) -> Path:
-    path = Path(os.path.expanduser(wanted))
+def _existing_file(name: str, sha256: str | None) -> Path:
+    path = Path(os.path.expanduser(name))
     if not os.path.isfile(path):  # not path.is_file(): that raises for a name that is too long
         what = (
             "is a directory, not a file"
             if os.path.isdir(path)
             else "is neither a dataset's name nor a file"
         )
-        close = difflib.get_close_matches(wanted, CATALOGUE, n=1)
+        close = difflib.get_close_matches(name, CATALOGUE, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
-        raise DatasetError(f"dataset: {wanted!r} {what}. {hint}")
+        raise DatasetError(f"dataset: {name!r} {what}. {hint}")
     if not os.access(path, os.R_OK):
         raise DatasetError(f"{path}: cannot be read: permission denied.")
     if sha256 is not None and _sha256_of([path]) != sha256:
@@ -207,17 +207,17 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     """Read CSV, TSV, JSON Lines or Parquet, gzipped or not.
 
     Returns:
-        One row after the other, numbered from 0: of CSV and TSV as strings, of the others as they are.
+        The rows, numbered from 0; values are strings from CSV and TSV, and keep their types from other formats.
 
     Raises:
-        DatasetError: It is not what its name says, has undecodable bytes, a row of another length, or columns
-            without a name of their own.
+        DatasetError: It is not what its name says, has undecodable bytes, rows of different lengths, or columns
+            without a distinct name.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
     if kind not in FORMATS:
         raise DatasetError(
-            f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz behind it)."
+            f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."
         )
     try:
         raw = gzip.decompress(path.read_bytes()) if suffixes[-1] == ".gz" else path.read_bytes()
@@ -227,7 +227,7 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{path}: not a Parquet file ({error}).") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"{path}: not a whole gzip file ({error}).") from None
+        raise DatasetError(f"{path}: not a complete gzip file ({error}).") from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DatasetError(
@@ -235,7 +235,7 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             "Save the file as UTF-8, or set `encoding:` (such as latin-1)."
         ) from None
     except (LookupError, UnicodeError):  # UnicodeError: of codecs that are not for files
-        raise DatasetError(f"encoding: Python knows no {encoding!r}.") from None
+        raise DatasetError(f"encoding: Python does not know {encoding!r}.") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
     _refuse_other_formats(path, text)
@@ -279,7 +279,7 @@ def _refuse_other_formats(path: Path, text: str) -> None:
 
 def _parse_parquet(raw: bytes) -> pd.DataFrame:
     frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas()
-    # What pandas wrote as an index is a column if it has a name, and else the number of the row.
+    # What pandas wrote as an index is a column if it has a name, else just the row number.
     has_name = any(name is not None for name in frame.index.names)
     return frame.reset_index(drop=not has_name)
 
@@ -290,8 +290,8 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
     _refuse_equal_names(path, header)
     if len(header) == 1 and (other := next((char for char in ";\t,|" if char in header[0]), "")):
         raise DatasetError(
-            f"{path}: the header has no {separator!r}, but {other!r}. Write the fields with {separator!r} between "
-            "them; a file with tabs may be called .tsv instead."
+            f"{path}: the header has no {separator!r}, but {other!r}. Separate the fields with {separator!r}; "
+            "give a file with tabs the ending .tsv."
         )
     try:
         with warnings.catch_warnings():
@@ -306,14 +306,14 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: ragged or broken rows: {str(error).strip()}") from None
-    # pandas takes a field that is not there for an empty one.
+    # pandas reads a missing field as an empty one.
     if (frame.iloc[:, -1] == "").any():
         _refuse_short_rows(path, _rows_of(text, separator), frame.shape[1])
     return frame
 
 
 def _rows_of(text: str, separator: str) -> Iterator[list[str]]:
-    """Yield the rows, the header being the first, without blank ones."""
+    """Yield the rows, header first, without blank ones."""
     for row in csv.reader(StringIO(text, newline=""), delimiter=separator):
         if len(row) > 1 or "".join(row).strip():
             yield row

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test; and a dataset with its configuration and split, ready to be fitted on."""
+"""The split into training, validation and test rows; and `Prepared`, a dataset with its configuration and split."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model is fitted on: a dataset, the configuration that was filled in for it, and which rows are for what."""
+    """What a model is fitted on: a dataset, its completed configuration, and its split."""
 
     config: TrainConfig
     dataset: Dataset
@@ -31,7 +31,7 @@ class Prepared:
 
     @property
     def known(self) -> npt.NDArray[np.int64]:
-        """The rows that are not for the test, <int64>[num_known]: those to train on, then those to validate on."""
+        """The rows outside the test split, <int64>[num_known]: training rows, then validation rows."""
         return np.concatenate([self.split.train, self.split.validation])
 
     @property
@@ -40,7 +40,7 @@ class Prepared:
         return self.dataset.targets[self.split.test]
 
     def sampled(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the rows to train on: without some of frequent labels, if `imbalance.under_sample` says so."""
+        """Return the rows to train on, under-sampled if `imbalance.under_sample` says so."""
         ratio = self.config.imbalance.under_sample
         if ratio is None:
             return rows
@@ -55,7 +55,7 @@ class Prepared:
         return self.with_split(replace(self.split, train=rows))
 
     def with_split(self, split: Split) -> "Prepared":
-        """Return the same dataset, split otherwise."""
+        """Return the same dataset with another split."""
         return replace(self, split=split)
 
 
@@ -88,28 +88,28 @@ def split_rows(
     targets = dataset.targets[rows]
     labels = targets if dataset.kind == "label" else None
     try:
-        kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
+        first, second = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
     except ValueError as error:
         labelled = f" with {len(dataset.label_names)} labels" if dataset.label_names else ""
         every = " with every label in it" if labels is not None else ""
         raise DatasetError(
             f"{dataset.name}: too few rows to split: {len(rows)} rows{labelled} "
             f"cannot give {share:.0%} to {part}{every} ({error}) "
-            f"Give more rows, a larger split.{part}, or raise min_samples_per_label."
+            f"Add rows, raise split.{part}, or raise min_samples_per_label."
         ) from None
-    return kept, taken
+    return first, second
 
 
 def under_sample(
     dataset: Dataset, rows: npt.NDArray[np.int64], ratio: float, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Leave out rows of frequent labels, by chance, down to `ratio` times those of the rarest label."""
+    """Leave out random rows of frequent labels: each keeps at most `ratio` times the rows of the rarest label."""
     labels = dataset.targets[rows]
     counts = np.bincount(labels)
     most = max(1, int(ratio * counts[counts > 0].min()))
     random = np.random.default_rng(seed)
-    kept = [
+    by_label = [
         random.permutation(np.flatnonzero(labels == label))[:most] for label in range(len(counts))
     ]
-    left: npt.NDArray[np.int64] = rows[np.sort(np.concatenate(kept))]
-    return left
+    sampled: npt.NDArray[np.int64] = rows[np.sort(np.concatenate(by_label))]
+    return sampled

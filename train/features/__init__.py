@@ -1,1 +1,1 @@
-"""The feature layer: texts and columns become what a model is fitted on."""
+"""From texts and columns to what a model is fitted on."""

@@ -1,4 +1,4 @@
-"""The columns that are computed from others: those declared under `features`, and the parts of dates."""
+"""The computed columns: those declared under `features`, and the parts of dates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,16 +14,16 @@ from train.config import ConfigError
 from train.config.sections import FeatureConfig
 from train.data.dataset import Dataset
 
-# What a column of dates becomes when nothing is said of it.
+# What a column of dates becomes when no feature uses it.
 _DATE_PARTS = ("year", "month", "day", "weekday")
 _TIME_PARTS = ("hour",)
 
 
 def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Derived]:
-    """Return the columns to compute: those declared, and the parts of dates of which nothing is declared.
+    """Return the columns to compute: those declared, and the parts of dates that no declared one uses.
 
     Raises:
-        ConfigError: A feature is not made of columns that are there, of the right type.
+        ConfigError: A feature needs a column that is not there, or one of another type.
     """
     derived = [_derived(name, feature) for name, feature in features.items()]
     used = {column for made in derived for column in made.of}
@@ -79,7 +79,7 @@ def _derived(name: str, feature: FeatureConfig) -> Derived:
 
 
 def _unknown_columns(dataset: Dataset, derived: Sequence[Derived]) -> Iterator[str]:
-    """Say of each column that a feature is made of, and that is not there, what it may be."""
+    """Name every column that a feature needs and that is not there, with a hint."""
     known = list(dataset.column_types)
     for made in derived:
         for column in made.of:

@@ -34,7 +34,7 @@ class Embeddings:
     Attributes:
         vocabulary: Words by falling frequency; word i has id `FIRST_WORD_ID + i`.
         matrix: <float32>[FIRST_WORD_ID + num_words, vector_size]; the rows of padding, of unknown
-            words and of words without a vector are zero, and the others are scaled so that their mean length is 1.
+            words and of words without a vector are zero; the mean length of all other rows is 1.
         metadata: What the artefact keeps about them.
     """
 
@@ -52,7 +52,7 @@ def build_embeddings(
         corpus: Texts as lists of tokens.
         config: Algorithm and sizes; `pretrained` names a file in word2vec or GloVe text format, or in
             word2vec binary format (ending in .bin), also gzipped.
-        seed: With one worker, what makes the vectors the same again.
+        seed: Makes the vectors reproducible; one worker trains them.
 
     Raises:
         EmbeddingError: The pretrained file cannot be read.
@@ -60,8 +60,8 @@ def build_embeddings(
     counts = Counter(token for tokens in corpus for token in tokens)
     if config.pretrained is None and max(counts.values(), default=0) < config.min_count:
         raise EmbeddingError(
-            f"embeddings: no word stands in the texts {config.min_count} times or more "
-            "(embeddings.min_count). Lower it, or look at the text column of the dataset."
+            f"embeddings: no word occurs at least {config.min_count} times in the texts "
+            "(embeddings.min_count). Lower it, or check the text column of the dataset."
         )
     # By falling count, then alphabetically: the order does not depend on that of the rows.
     vocabulary = sorted(
@@ -70,15 +70,15 @@ def build_embeddings(
     vectors = (
         _read_pretrained(config.pretrained) if config.pretrained else _train(corpus, config, seed)
     )
-    found = [word for word in vocabulary if word in vectors]
+    with_vector = [word for word in vocabulary if word in vectors]
     matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.vector_size), np.float32)
     for index, word in enumerate(vocabulary, FIRST_WORD_ID):
         if word in vectors:
             matrix[index] = vectors[word]
     if matrix.any():  # else there is no length to scale
-        matrix /= np.linalg.norm(matrix, axis=1).sum() / len(found)
+        matrix /= np.linalg.norm(matrix, axis=1).sum() / len(with_vector)
     return Embeddings(
-        vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, found, matrix)
+        vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, with_vector, matrix)
     )
 
 
@@ -128,7 +128,7 @@ def _describe(
     vectors: KeyedVectors,
     corpus: Sequence[Sequence[str]],
     vocabulary: Sequence[str],
-    found: Sequence[str],
+    with_vector: Sequence[str],
     matrix: Matrix,
 ) -> dict[str, Any]:
     trained = config.pretrained is None
@@ -142,7 +142,7 @@ def _describe(
         "min_count": config.min_count,
         "vocabulary_size": len(vocabulary),
         "corpus_tokens": sum(map(len, corpus)),
-        "vector_hits": len(found),
-        "vector_misses": len(vocabulary) - len(found),
+        "vector_hits": len(with_vector),
+        "vector_misses": len(vocabulary) - len(with_vector),
         "vectors_sha256": hashlib.sha256(matrix.tobytes()).hexdigest(),
     }

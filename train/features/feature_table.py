@@ -1,4 +1,4 @@
-"""The rows of a text model's table: which features have one, how they weigh, and texts as rows. No Keras here."""
+"""The feature table of a text model: which features have a row, their weights, and texts as rows. No Keras here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Rows = npt.NDArray[np.int32]
 ENCODED_AT_ONCE = 256
 # Added before a root, for texts without features.
 SMALLEST_SQUARE = 1e-9
-# A hashed feature that only one text has teaches nothing; words are kept, for gensim knows more of them.
+# A hashed feature that only one text has teaches nothing. Words are kept: gensim knows more about them.
 _MIN_TEXTS_PER_HASHED_FEATURE = 2
 _POWER_ITERATIONS = 20
 
@@ -49,19 +49,23 @@ def build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
     )
     token_kept = token_counts >= needed
     ngram_kept = ngram_counts >= _MIN_TEXTS_PER_HASHED_FEATURE
-    # Padding, and a word that is unknown, say nothing.
+    # Padding and unknown words say nothing.
     token_kept[: UNKNOWN_ID + 1] = ngram_kept[0] = False
     token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
     ngram_rows = np.where(ngram_kept, token_kept.sum() + np.cumsum(ngram_kept), 0)
     idf = np.zeros((1 + token_kept.sum() + ngram_kept.sum(), 2), np.float32)
-    # As scikit-learn's TfidfTransformer(smooth_idf=True) has it.
+    # As in scikit-learn's TfidfTransformer(smooth_idf=True).
     idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + token_counts[token_kept])) + 1
     idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngram_counts[ngram_kept])) + 1
     return FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
 
 
 def document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int64]:
-    """Return in how many rows of <int32>[num_texts, length] every id stands."""
+    """Count the rows of <int32>[num_texts, length] in which every id occurs, <int64>[size].
+
+    >>> document_frequencies(np.array([[1, 1, 2], [2, 3, 3]], np.int32), size=4).tolist()
+    [0, 1, 2, 1]
+    """
     ordered = np.sort(ids, axis=1)
     first = np.diff(ordered, axis=1, prepend=-1) != 0
     return np.bincount(ordered[first], minlength=size)
@@ -74,15 +78,19 @@ def encode_rows(
     rows: list[npt.NDArray[np.int32]] = []
     for start in range(0, len(texts), ENCODED_AT_ONCE):
         encoded = features.encode(texts[start : start + ENCODED_AT_ONCE])
-        found = np.concatenate(
+        padded = np.concatenate(
             [table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]]], axis=1
         )
-        rows += [row[row > 0] for row in found]
+        rows += [row[row > 0] for row in padded]
     return rows
 
 
 def pad_rows(rows: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
-    """Return <int32>[num_texts, longest], padded with 0."""
+    """Return <int32>[num_texts, longest], padded with 0.
+
+    >>> pad_rows([np.array([5, 6], np.int32), np.array([7], np.int32)]).tolist()
+    [[5, 6], [7, 0]]
+    """
     padded = np.zeros((len(rows), max(1, *map(len, rows)) if rows else 1), np.int32)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
@@ -98,7 +106,7 @@ def largest_eigenvalue(
     1 for tokens and for n-grams: near 0 for texts that have little in common, near 2 for copies of one text.
 
     Args:
-        table: What weighs the rows.
+        table: The weights of the rows.
         rows: One array of rows a text.
         weights: <float32>[num_texts], how much each text counts.
     """

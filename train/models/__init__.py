@@ -1,1 +1,1 @@
-"""The scoring layer: the families of models, what they have in common, and how outputs become answers."""
+"""The families of models, what they have in common, and how outputs become answers."""

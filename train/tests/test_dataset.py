@@ -277,7 +277,7 @@ def test_rows_without_a_target_are_dropped_from_a_regression(tmp_path: Path) -> 
     ("labels", "complaint"),
     [
         (XY, "a regression needs numbers; 40 of 40 rows have none, such as 'x', 'y'."),
-        ([*NUMBERS[1:], "12 EUR"], "1 of 40 rows have none, such as '12 EUR'. Mend them,"),
+        ([*NUMBERS[1:], "12 EUR"], "1 of 40 rows have none, such as '12 EUR'. Fix them,"),
         ([*NUMBERS[1:], float("inf")], "1 of 40 rows have none, such as 'inf'."),
         ([*NUMBERS[1:], 10**400], "1 of 40 rows have none"),
         ([7, 7.0] * 20, "label is the same in all 40 rows: there is nothing to learn"),

@@ -165,10 +165,10 @@ def test_a_missing_file_of_vectors_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", ["fasttext", "word2vec"])
 def test_a_minimum_count_that_no_word_reaches_is_named(algorithm: str) -> None:
-    with pytest.raises(EmbeddingError, match=r"no word stands in the texts 10 times .*min_count"):
+    with pytest.raises(EmbeddingError, match=r"no word occurs at least 10 times .*min_count"):
         build(min_count=10, algorithm=algorithm)
 
 
 def test_texts_without_any_word_are_refused() -> None:
-    with pytest.raises(EmbeddingError, match="no word stands in the texts 1 times or more"):
+    with pytest.raises(EmbeddingError, match="no word occurs at least 1 times in the texts"):
         build_embeddings([[], []], EmbeddingConfig(vector_size=4), 0)

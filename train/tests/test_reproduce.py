@@ -109,9 +109,7 @@ def test_other_data_are_found_to_be_the_reason(artefact: Path) -> None:
     same = outcomes(reproduction)
     assert not reproduction.reproduced
     assert (same["dataset"], same["seeds"], same["versions"]) == (False, True, True)
-    assert re.search(
-        "not reproduced: other .*What else is different: dataset", verdict(reproduction)
-    )
+    assert re.search("not reproduced: .* differ.*What else differs: dataset", verdict(reproduction))
 
 
 def test_rows_that_do_not_fit_the_stored_model_are_no_traceback(artefact: Path) -> None:
@@ -149,7 +147,7 @@ def test_other_metrics_are_shown_with_both_values(artefact: Path) -> None:
     assert not line.same
     assert line.stored == f"accuracy {metrics['accuracy']:.8g}"
     assert line.again == f"accuracy {metrics['accuracy'] - 0.001:.8g}"
-    assert re.search(r"other \d+ metrics\. What else is different: .*commit", verdict(reproduction))
+    assert re.search(r"\d+ metrics differ\. What else differs: .*commit", verdict(reproduction))
 
 
 def test_what_only_one_version_measures_is_not_compared_nor_what_is_not_repeated() -> None:
@@ -198,10 +196,10 @@ def test_changes_that_were_not_committed_leave_it_open(artefact: Path) -> None:
     metadata = of(artefact, git=CLEAN | {"dirty": True})
     line = _compare_commits(metadata, metadata)
     assert line.same is None
-    assert line.stored == "aaaaaaaaaaaa, with changes that were not committed"
+    assert line.stored == "aaaaaaaaaaaa, with uncommitted changes"
     reproduction = Reproduction([Line("5 metrics", "", "", False)], [], [line], None)
     assert verdict(reproduction) == (
-        "not reproduced: other 5 metrics. What else is different: commit (perhaps)."
+        "not reproduced: 5 metrics differ. What else differs: commit (perhaps)."
     )
     assert "unknown" in shown(reproduction)
 

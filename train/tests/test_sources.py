@@ -166,15 +166,15 @@ def _flipped(raw: bytes, position: int) -> bytes:
         ("a.jsonl", b'{"a": ' + b"[" * 100_000, "line 1: not JSON ("),
         ("a.jsonl", b'{"text": "a", "lable": "b"}', "no column 'label'. Did you mean 'lable'? Columns: text, lable."),
         ("a.csv", GOOD.replace(b"label", b"tag"), "no column 'label'. Columns: text, tag. Name them in"),
-        ("a.csv", b"Text;Label\na;b\n", "the header has no ',', but ';'. Write the fields with ','"),
-        ("a.csv.gz", GOOD, "not a whole gzip file (Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(GOOD)[:-12], "not a whole gzip file (Compressed file ended"),
-        ("a.csv.gz", _flipped(gzip.compress(GOOD), 20), "not a whole gzip file ("),
-        ("a.csv.gz", _flipped(gzip.compress(GOOD), -6), "not a whole gzip file (CRC check failed"),
+        ("a.csv", b"Text;Label\na;b\n", "the header has no ',', but ';'. Separate the fields with ','"),
+        ("a.csv.gz", GOOD, "not a complete gzip file (Not a gzipped file"),
+        ("a.csv.gz", gzip.compress(GOOD)[:-12], "not a complete gzip file (Compressed file ended"),
+        ("a.csv.gz", _flipped(gzip.compress(GOOD), 20), "not a complete gzip file ("),
+        ("a.csv.gz", _flipped(gzip.compress(GOOD), -6), "not a complete gzip file (CRC check failed"),
         ("a.parquet", GOOD, "not a Parquet file ("),
         ("a.parquet", b"", "not a Parquet file ("),
         ("a.parquet.gz", gzip.compress(GOOD), "not a Parquet file ("),
-        ("a.xlsx", GOOD, "expected a file ending in .csv, .tsv, .jsonl, .parquet (or with .gz behind it)"),
+        ("a.xlsx", GOOD, "expected a file ending in .csv, .tsv, .jsonl, .parquet (or with .gz after it)"),
         ("a", GOOD, "expected a file ending in .csv"),
         ("a.gz", GOOD, "expected a file ending in .csv"),
         ("a.csv", b"text,label\n" + b"t,x\nu,x\n" * 20, "found 'x' in 2 of 40 rows (38 dropped: exact duplicate)"),
@@ -218,7 +218,7 @@ def test_a_dataset_that_is_not_there_says_what_there_is(
 @pytest.mark.parametrize("encoding", ["utf-9", "base64", "undefined"])
 def test_an_encoding_that_python_does_not_know_is_named(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes(GOOD)
-    with pytest.raises(DatasetError, match=f"^encoding: Python knows no '{encoding}'"):
+    with pytest.raises(DatasetError, match=f"^encoding: Python does not know '{encoding}'"):
         load_dataset(tiny_config(tmp_path, tmp_path / "a.csv", encoding=encoding))
 
 
@@ -367,7 +367,7 @@ def test_a_host_that_does_not_answer_names_what_can_be_set(tmp_path: Path, close
 @pytest.mark.parametrize("name", ["docstrings", "http://127.0.0.1:9/d.csv"])
 def test_a_data_folder_that_cannot_be_made_says_so(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DatasetError, match=r"file: cannot be made: .*\. Set data_dir"):
+    with pytest.raises(DatasetError, match=r"file: cannot be created: .*\. Set data_dir"):
         load_dataset(tiny_config(tmp_path, name, data_dir=tmp_path / "file"))
 
 
