@@ -5,31 +5,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predict.contract.artefact import CONFIGURATION, KIND_OF_TASK, METRICS, REPORT
+from predict.contract.artefact import CONFIGURATION, METRICS, REPORT
 from predict.scoring.predictor import Predictor
+from predict.wording import readable
 from train.acceptance import behaviour, gate
 from train.artefacts import tracking
 from train.artefacts import writing as export
 from train.artefacts.provenance import describe_commit, describe_dataset, describe_versions
-from train.comparison import compare
-from train.config import TrainConfig
+from train.comparison import latest as newest
+from train.config import ConfigError, TrainConfig
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
-from train.data.splits import Split, split_dataset
-from train.evaluation import evidence, reliability
+from train.data.splits import Prepared, Split, split_dataset
+from train.evaluation import evidence, reliability, slices
 from train.evaluation import out_of_distribution as elsewhere
+from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.selection import check_selection, cross_validate, search
 from train.evaluation.significance import confidence_intervals
-from train.evaluation.slices import check_slices
 from train.models import choice as families
-from train.models.decision import Decision, choose_decision, even_odds
+from train.models.decision import Decision, choose_decision, default_decision
 from train.models.family import Family, Fitted, Outputs
 from train.progress import Progress
-from train.reporting.report import render_report, show_value
+from train.reporting.report import render_report
 
 _GOLDEN_EXAMPLES = 5
 _GOLDEN_LENGTH = 500
@@ -121,7 +122,8 @@ def prepare(config: TrainConfig, progress: Progress) -> tuple[TrainConfig, Datas
         split = split_dataset(dataset, config)
         _tell(dataset, split, progress)
         families.check(dataset, split, config)
-        check_slices(dataset, config)
+        if problems := slices.problems_of(Prepared(config, dataset, split)):
+            raise ConfigError("\n  ".join(problems))
         behaviour.check(config, dataset)
         gate.check(config, dataset)
         check_selection(dataset, split, config)
@@ -178,10 +180,11 @@ def _decide(
     validation_outputs: Outputs | None,
     progress: Progress,
 ) -> Decision:
-    decision = choose_decision(dataset, split, config, validation_outputs)
+    decision = choose_decision(Prepared(config, dataset, split), validation_outputs)
     if decision.half_width is not None:
         progress.say(
-            f"decision: ± {show_value(decision.half_width)} holds the truth of {decision.coverage:.4g} of such rows"
+            f"decision: the true value lies within ± {readable(decision.half_width)} "
+            f"for {100 * (decision.coverage or 0):.4g} % of such rows"
         )
     for label, threshold in list(decision.thresholds.items())[:_NAMES_SHOWN]:
         progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
@@ -189,8 +192,8 @@ def _decide(
         progress.say(f"decision: unsure below a score of {decision.unsure_below:.4g}")
     if decision.unsure_missed:
         progress.warn(
-            "decision.unsure_below: above no score are the validation answers so accurate; "
-            "taken is the one above which they are most accurate"
+            "decision.unsure_below: no score makes the validation answers that accurate; "
+            "using the score where they are most accurate"
         )
     if decision.missed:
         more = f" and {len(decision.missed) - _NAMES_SHOWN} more" * (
@@ -206,13 +209,13 @@ def _decide(
 def _measure(
     dataset: Dataset, split: Split, config: TrainConfig, outputs: Outputs, decision: Decision
 ) -> dict[str, Any]:
-    """Measure the model on the test rows; at even odds as well, if a threshold was chosen; and the baselines."""
-    truth, even = dataset.targets[split.test], even_odds(dataset, config, split.train)
-    metrics = evaluate(truth, outputs, decision)
-    if decision.thresholds != even.thresholds:
-        metrics["at_even_odds"] = headline(evaluate(truth, outputs, even))
+    """Measure the model on the test rows, also at the default threshold if another was chosen; and the baselines."""
+    truth, default = dataset.targets[split.test], default_decision(Prepared(config, dataset, split))
+    metrics = evaluate(Answered(truth, outputs, decision))
+    if decision.thresholds != default.thresholds:
+        metrics["at_even_odds"] = headline(evaluate(Answered(truth, outputs, default)))
     family = families.family_of(config)
-    metrics["baselines"] = family.evaluate_baselines(dataset, split, config, even)
+    metrics["baselines"] = family.evaluate_baselines(dataset, split, config, default)
     return metrics
 
 
@@ -225,13 +228,12 @@ def _gather(
     decision: Decision,
 ) -> dict[str, Any]:
     """Gather the evidence beside the metrics: how sure they are, where they are lower, what is wrong with the rows."""
-    truth, family = dataset.targets[split.test], families.family_of(config)
+    prepared, family = Prepared(config, dataset, split), families.family_of(config)
+    answered = Answered(prepared.test_targets, outputs, decision)
     return {
-        "confidence": confidence_intervals(truth, outputs, decision),
-        **reliability.assess(truth, outputs, decision, model.uncalibrated(outputs)),
-        **evidence.gather(
-            dataset, split, config, outputs, decision, model.unknown_share(dataset, split.test)
-        ),
+        "confidence": confidence_intervals(answered),
+        **reliability.assess(answered, model.uncalibrated(outputs)),
+        **evidence.gather(prepared, answered, model.unknown_share(dataset, split.test)),
         "elsewhere": elsewhere.measure(family, model, dataset, split, decision),
     }
 
@@ -292,14 +294,12 @@ def _judge(
 
 def _against_latest(trained: _Trained, described: dict[str, Any]) -> gate.AgainstLatest | None:
     """Return what compares the model with the newest good one of the same rows; None if there is none yet."""
-    instances, decision = trained.instances, trained.decision
-    latest = compare.newest_comparable(trained.config.artefacts_dir, instances, decision, described)
+    instances, targets = trained.instances, trained.dataset.targets[trained.split.test]
+    answered = Answered(targets, trained.outputs, trained.decision)
+    latest = newest.newest_comparable(trained.config.artefacts_dir, answered, instances, described)
     if latest is None:
         return None
-    targets = trained.dataset.targets[trained.split.test]
-    return lambda: compare.against_latest(
-        latest, instances, targets, trained.outputs, decision, described
-    )
+    return lambda: newest.against_latest(latest, answered, instances, described)
 
 
 def _verify(trained: _Trained, predictor: Predictor, progress: Progress) -> None:
@@ -323,15 +323,9 @@ def _describe(trained: _Trained, requested: str) -> dict[str, Any]:
     """Return the metadata, but for what is known only when it is written."""
     config, dataset, split = trained.config, trained.dataset, trained.split
     golden = _golden(trained.instances)
-    output = {
-        "name": dataset.columns.label,
-        "type": KIND_OF_TASK[str(config.task)],
-        "labels": dataset.label_names,
-        **trained.decision.describe(),
-    }
     return {
         "task": config.task,
-        "outputs": [output],
+        "outputs": [trained.decision.describe(dataset.columns.label)],
         "examples": export.golden_examples(
             [trained.instances[i] for i in golden],
             trained.outputs[golden],

@@ -12,7 +12,7 @@ from predict.scoring.inputs import InstanceError
 from train.config import ConfigError, TrainConfig
 from train.data.dataset import Dataset
 from train.errors import UserError
-from train.evaluation.measures import metric_names
+from train.evaluation.metrics import describe_metric, headline_keys, keys_of
 
 # passed, why, and how much better than `latest` the model is.
 AgainstLatest = Callable[[], tuple[bool, str, float]]
@@ -25,12 +25,6 @@ NOT_WORSE = "not significantly worse"
 _IN_FOLDS = " in folds"
 _PER_LABEL = "per_label."
 _OF_A_LABEL = ("precision", "recall", "f1")
-_OF_INTERVALS = ("interval_coverage", "interval_width")
-_OF_UNSURE = ("unsure_share", "accuracy_when_sure")
-# Their values may lie above 1; of all others, none does.
-_UNBOUNDED = frozenset(("log_loss", "rmse", "mae", "median_absolute_error", "interval_width"))
-# Below 0 for a model that is worse than the mean.
-_BELOW_ZERO = frozenset(("r2",))
 
 _CONDITION = re.compile(r"(>=|<=|>|<) *(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -151,14 +145,14 @@ def _value(name: str, metrics: Mapping[str, Any]) -> float | None:
 def _known(config: TrainConfig, dataset: Dataset) -> list[str]:
     """Return what a run of this configuration measures, as the gate calls it."""
     names = dataset.label_names
-    headline = metric_names(names, config.task == "multilabel")
+    headline = headline_keys(dataset.kind, len(names))
     known = [*headline]
     if names:
         known += [f"{_PER_LABEL}{name}.{metric}" for name in names for metric in _OF_A_LABEL]
     if names and config.decision.unsure_below is not None:
-        known += _OF_UNSURE
+        known += keys_of("unsure")
     if config.evaluation.interval is not None:
-        known += _OF_INTERVALS
+        known += keys_of("interval")
     if config.evaluation.folds:
         known += [f"{metric}{_IN_FOLDS}" for metric in headline]
     if config.behaviour is not None:
@@ -171,11 +165,11 @@ def _unknown(name: str, known: Sequence[str], config: TrainConfig, dataset: Data
         return "there are no behavioural tests; declare some in the section behaviour."
     if name.endswith(_IN_FOLDS) and not config.evaluation.folds:
         return "there is no cross-validation; set evaluation.folds, such as 5."
-    if name in _OF_INTERVALS and not dataset.label_names:
+    if name in keys_of("interval") and not dataset.label_names:
         return "there are no intervals; set evaluation.interval, such as 0.9."
-    if name in _OF_UNSURE and dataset.label_names:
+    if name in keys_of("unsure") and dataset.label_names:
         return "no answer is unsure; set decision.unsure_below, such as 0.6."
-    if name in metric_names(("", ""), several=False) and config.task == "classification":
+    if name in keys_of("two labels") and dataset.kind == "label":
         return f"is for two labels; the dataset has {len(dataset.label_names)}."
     close = difflib.get_close_matches(name, known, n=1)
     if close:
@@ -195,10 +189,10 @@ def _condition_problem(name: str, condition: str) -> str | None:
         return f'expected one of >=, <=, > and < and a number, such as ">=0.9", got {condition!r}.'
     sign, number = _parse(condition)
     limit = float(number)
-    metric = name.removesuffix(_IN_FOLDS)
-    if metric not in _UNBOUNDED and limit > 1:
+    least, most = describe_metric(name.removesuffix(_IN_FOLDS)).bounds
+    if limit > most == 1:
         return f'no value is above 1, got {condition!r}; for 90 % write "{sign}0.9".'
-    if metric not in _BELOW_ZERO and limit < 0:
+    if limit < least:
         return f"no value is below 0, got {condition!r}."
     return None
 

@@ -25,8 +25,8 @@ from predict.contract.artefact import (
 )
 from predict.settings import SettingsError, load_settings
 from train.errors import UserError
+from train.evaluation.metrics import METRIC_NAMES, show_metric
 from train.reporting import pages
-from train.reporting.report import METRIC_NAMES, show_metric
 
 LATEST = "latest"
 # What every training run clears away when it is old; see `train.artefacts.writing.prepare_artefacts_dir`.

@@ -17,9 +17,8 @@ from train.evaluation.measures import (
     measure_label_sets,
     measure_labels,
     measure_ranking,
-    positive_of,
 )
-from train.models.decision import Decision
+from train.models.decision import Decision, positive_label
 
 MAJORITY = "majority label"
 LINEAR = "TF-IDF + linear SVM"
@@ -44,17 +43,18 @@ def evaluate_text_baselines(
             ngram_range=(1, 2),
             sublinear_tf=True,
         ),
-        OneVsRestClassifier(svm) if decision.several else svm,
+        OneVsRestClassifier(svm) if decision.kind == "labels" else svm,
     ).fit(dataset.texts(fitted_on), known.astype(np.int64))
     texts = dataset.texts(split.test)
     answers = {
         MAJORITY: _majority(known, truth),
         LINEAR: linear.predict(texts).astype(known.dtype),
     }
-    measure = measure_label_sets if decision.several else measure_labels
+    measure = measure_label_sets if decision.kind == "labels" else measure_labels
     scores = {name: measure(truth, said) for name, said in answers.items()}
-    if len(dataset.label_names) == 2 and not decision.several and len(np.unique(truth)) == 2:
-        positive = positive_of(truth, decision)
+    names = dataset.label_names
+    if len(names) == 2 and decision.kind == "label" and len(np.unique(truth)) == 2:
+        positive = names.index(positive_label(names, truth, decision.positive))
         margins = linear.decision_function(texts) * (1 if positive == 1 else -1)
         for name, ranks in ((MAJORITY, np.zeros(len(truth))), (LINEAR, margins)):
             scores[name] |= measure_ranking(truth == positive, ranks)

@@ -107,10 +107,10 @@ def _ask(
 def _describe(
     outputs: Outputs, unknown: npt.NDArray[np.bool_], decision: Decision, known: Outputs
 ) -> dict[str, float]:
-    if not decision.label_names:
+    if decision.kind == "number":
         outside = (outputs < known.min()) | (outputs > known.max())
         return {"mean_value": float(outputs.mean()), "outside_share": float(outside.mean())}
-    if decision.several:
+    if decision.kind == "labels":
         is_empty = ~decision.answers(outputs).any(axis=1)
         return {
             "mean_score": float(outputs.max(axis=1).mean()),

@@ -12,8 +12,10 @@ from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler, Stra
 from train.config import ConfigError, SearchConfig, TrainConfig
 from train.data.dataset import Dataset
 from train.data.sources import DatasetError
-from train.data.splits import Split, split_rows
-from train.evaluation.measures import ERRORS, evaluate, headline, metric_names
+from train.data.splits import Prepared, Split, split_rows
+from train.evaluation.answered import Answered
+from train.evaluation.measures import evaluate, headline
+from train.evaluation.metrics import METRICS, headline_keys
 from train.models import choice as families
 from train.models.decision import choose_decision
 from train.models.family import Rows
@@ -53,7 +55,7 @@ def check_selection(dataset: Dataset, split: Split, config: TrainConfig) -> None
     if settings is None:
         return
     _check_folds(dataset, split, settings.folds)
-    metrics = metric_names(dataset.label_names, several=config.task == "multilabel")
+    metrics = headline_keys(dataset.kind, len(dataset.label_names))
     if settings.metric is not None and settings.metric not in metrics:
         close = difflib.get_close_matches(settings.metric, metrics, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -88,7 +90,7 @@ def search(
         progress.say(
             f"search: {number}/{len(candidates)}: {_shown(parameters)}: {metric} {tried['mean']:.4g}"
         )
-    trials.sort(key=lambda trial: trial["mean"] * (1 if metric in ERRORS else -1))
+    trials.sort(key=lambda trial: trial["mean"] * -METRICS[metric].sign)
     best = _with(config, trials[0]["parameters"])
     return best, {"metric": metric, "folds": settings.folds, "trials": trials}
 
@@ -167,9 +169,9 @@ def _fold(dataset: Dataset, known: Rows, held: Rows, config: TrainConfig) -> Spl
 
 def _measure(dataset: Dataset, split: Split, config: TrainConfig) -> dict[str, float]:
     model = families.fit(dataset, split, config, Progress(silent=True))
-    decision = choose_decision(dataset, split, config, model.validation_outputs)
+    decision = choose_decision(Prepared(config, dataset, split), model.validation_outputs)
     outputs = families.family_of(config).predict(model, dataset, split.test)
-    return headline(evaluate(dataset.targets[split.test], outputs, decision))
+    return headline(evaluate(Answered(dataset.targets[split.test], outputs, decision)))
 
 
 def _mean_and_std(results: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:

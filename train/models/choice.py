@@ -6,8 +6,8 @@ from typing import cast
 
 from train.config import ConfigError, ImbalanceConfig, TrainConfig
 from train.data.dataset import Dataset
-from train.data.splits import Split, under_sample
-from train.models.decision import check_decision
+from train.data.splits import Prepared, Split, under_sample
+from train.models.decision import problems_of
 from train.models.family import Family, Fitted
 from train.models.table.pipelines import WIDE_AND_DEEP
 from train.progress import Progress
@@ -52,7 +52,8 @@ def check(dataset: Dataset, split: Split, config: TrainConfig) -> None:
         ConfigError: The model, the decision or the handling of imbalance does not fit the dataset.
         UnsupportedStepError: A step of the pipeline cannot be exported.
     """
-    check_decision(dataset, split, config)
+    if problems := problems_of(Prepared(config, dataset, split)):
+        raise ConfigError("\n  ".join(problems))
     if config.task != "classification" and config.imbalance != ImbalanceConfig():
         raise ConfigError(f"imbalance: only for task: classification, not for {config.task}.")
     if config.model.pipeline == WIDE_AND_DEEP:

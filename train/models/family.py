@@ -78,4 +78,4 @@ class Family(Protocol):
     def evaluate_baselines(
         self, dataset: Dataset, split: Split, config: TrainConfig, decision: Decision
     ) -> dict[str, dict[str, float]]:
-        """Fit and measure what any model has to beat, name -> metrics; the decision is that of even odds."""
+        """Fit and measure what any model has to beat, name -> metrics; the decision is the default one."""

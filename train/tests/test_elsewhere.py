@@ -11,10 +11,10 @@ import pytest
 
 from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared, Split
 from train.evaluation import out_of_distribution as elsewhere
 from train.models import choice as families
-from train.models.decision import Decision, even_odds
+from train.models.decision import Decision, default_decision
 from train.models.table import model as table_model
 from train.progress import Progress
 from train.run import prepare
@@ -35,7 +35,8 @@ def _measure(
 ) -> dict[str, dict[str, Any]]:
     config, dataset, split = prepared
     model = families.fit(dataset, split, config, SILENT)
-    decision = dataclasses.replace(even_odds(dataset, config, split.train), **changes)
+    default = default_decision(Prepared(config, dataset, split))
+    decision = dataclasses.replace(default, **changes)
     found = elsewhere.measure(families.family_of(config), model, dataset, split, decision)
     return {each.pop("name"): each for each in found}
 
@@ -47,7 +48,7 @@ def _measure(
 def of_texts(fitted: Fitted) -> list[dict[str, Any]]:
     from train.models.text import model as text_model
 
-    decision = Decision(fitted.dataset.label_names, unsure_below=0.5)
+    decision = Decision("label", fitted.dataset.label_names, unsure_below=0.5)
     return elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
 
 
@@ -70,7 +71,7 @@ def test_texts_of_unknown_words_alone_are_unsure_whatever_their_score(
 
     [random_words] = [each for each in of_texts if each["name"] == "random words"]
     assert random_words["unsure_share"] == 1.0  # the vocabulary has none of them
-    never = Decision(fitted.dataset.label_names, unsure_below=0.0)
+    never = Decision("label", fitted.dataset.label_names, unsure_below=0.0)
     found = elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, never)
     shares = {each["name"]: each["unsure_share"] for each in found}
     assert (shares["random words"], shares["test rows"]) == (1.0, 0.0)
@@ -79,7 +80,7 @@ def test_texts_of_unknown_words_alone_are_unsure_whatever_their_score(
 def test_where_nothing_is_ever_unsure_no_share_is_told(fitted: Fitted) -> None:
     from train.models.text import model as text_model
 
-    decision = Decision(fitted.dataset.label_names)
+    decision = Decision("label", fitted.dataset.label_names)
     found = elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
     assert all(set(each) == {"name", "cases", "mean_score"} for each in found)
 
@@ -87,7 +88,7 @@ def test_where_nothing_is_ever_unsure_no_share_is_told(fitted: Fitted) -> None:
 def test_the_same_seed_gives_the_same_cases_and_another_one_others(fitted: Fitted) -> None:
     from train.models.text import model as text_model
 
-    decision = Decision(fitted.dataset.label_names)
+    decision = Decision("label", fitted.dataset.label_names)
     rest = (text_model, fitted.model, fitted.dataset, fitted.split, decision)
     assert elsewhere.measure(*rest, seed=1) == elsewhere.measure(*rest, seed=1)
     assert elsewhere.measure(*rest, seed=1) != elsewhere.measure(*rest, seed=2)
@@ -96,7 +97,7 @@ def test_the_same_seed_gives_the_same_cases_and_another_one_others(fitted: Fitte
 def test_it_takes_no_time_to_speak_of(fitted: Fitted) -> None:
     from train.models.text import model as text_model
 
-    decision = Decision(fitted.dataset.label_names)
+    decision = Decision("label", fitted.dataset.label_names)
     started = time.process_time()
     elsewhere.measure(text_model, fitted.model, fitted.dataset, fitted.split, decision)
     assert time.process_time() - started < 4  # about one when nobody else is at work

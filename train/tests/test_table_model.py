@@ -15,11 +15,13 @@ from sklearn.dummy import DummyClassifier
 from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
+from train.data import splits
 from train.data.dataset import Dataset
 from train.data.splits import Split
+from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.models import choice as families
-from train.models.decision import Decision, even_odds
+from train.models.decision import Decision, default_decision
 from train.models.table import model as table_model
 from train.models.table.model import FitError, TableModel
 from train.onnx_export import UnsupportedStepError
@@ -289,7 +291,8 @@ def test_probabilities_of_new_rows_are_better_than_without(tmp_path: Path) -> No
         changes = {"model": model, "calibration": calibration}
         config, dataset, split = prepare(table_config(tmp_path, file, **changes), SILENT)
         outputs = table_model.predict(_fit((config, dataset, split)), dataset, split.test)
-        metrics = evaluate(dataset.targets[split.test], outputs, Decision(dataset.label_names))
+        decision = Decision("label", dataset.label_names)
+        metrics = evaluate(Answered(dataset.targets[split.test], outputs, decision))
         losses[calibration] = metrics["log_loss"]
     assert losses["temperature"] < losses["none"] - 0.01
 
@@ -553,8 +556,8 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
     config, dataset, split = prepared(model=model, decision={"aim": "f1"})
-    even = even_odds(dataset, config, split.train)
-    baselines = table_model.evaluate_baselines(dataset, split, config, even)
+    default = default_decision(splits.Prepared(config, dataset, split))
+    baselines = table_model.evaluate_baselines(dataset, split, config, default)
     assert list(baselines) == ["majority label", "logistic regression"]
     known = np.concatenate([split.train, split.validation])
     share = dataset.targets[known].mean()
@@ -565,7 +568,11 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
     linear = prepared(calibration="none")
     outputs = table_model.predict(_fit(linear), dataset, split.test)
     assert baselines["logistic regression"] == pytest.approx(
-        {k: v for k, v in evaluate(truth, outputs, even).items() if isinstance(v, float)}
+        {
+            k: v
+            for k, v in evaluate(Answered(truth, outputs, default)).items()
+            if isinstance(v, float)
+        }
     )
 
 
@@ -574,7 +581,7 @@ def test_the_baselines_of_a_number_are_the_mean_and_a_linear_model(
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
     config, dataset, split = prepared(**(of_spent() | {"model": model}))
-    baselines = table_model.evaluate_baselines(dataset, split, config, Decision([]))
+    baselines = table_model.evaluate_baselines(dataset, split, config, Decision("number"))
     assert list(baselines) == ["mean", "ridge regression"]
     known = dataset.targets[np.concatenate([split.train, split.validation])]
     mistakes = np.abs(dataset.targets[split.test] - known.mean())
@@ -587,8 +594,8 @@ def test_a_linear_model_is_not_its_own_baseline(
 ) -> None:
     config, dataset, split = prepared()
     monkeypatch.setattr(table_model, "fit", lambda *_: pytest.fail("fitted"))
-    even = even_odds(dataset, config, split.train)
-    baselines = table_model.evaluate_baselines(dataset, split, config, even)
+    default = default_decision(splits.Prepared(config, dataset, split))
+    baselines = table_model.evaluate_baselines(dataset, split, config, default)
     assert list(baselines) == ["majority label"]
 
 

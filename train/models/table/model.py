@@ -32,6 +32,7 @@ from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.splits import Split, under_sample
 from train.errors import UserError
+from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.models.calibration import fit_temperature, tempered, untempered
 from train.models.decision import Decision
@@ -185,7 +186,8 @@ def evaluate_baselines(
         name = "logistic regression" if dataset.label_names else "ridge regression"
         outputs[name] = predict(model, dataset, split.test)
     truth = dataset.targets[split.test]
-    return {name: headline(evaluate(truth, values, decision)) for name, values in outputs.items()}
+    answered = {name: Answered(truth, values, decision) for name, values in outputs.items()}
+    return {name: headline(evaluate(each)) for name, each in answered.items()}
 
 
 # ------------------------------------------------------------------ features
