@@ -63,6 +63,7 @@ def compare(
     artefacts_dir: Path,
 ) -> None:
     """Compare two artefacts (directories, timestamps or `latest`) on the same rows."""
+    from train.artefacts import folder
     from train.comparison import compare as comparing
     from train.comparison import report as compare_report
     from train.progress import SilentProgress, TerminalProgress

@@ -23,7 +23,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model is fitted on: a dataset, the configuration that was filled in for it, and which rows are for what."""
+    """What a model is fitted on: a dataset, its configuration with all defaults, and which rows are for what."""
 
     config: TrainConfig
     dataset: Dataset
