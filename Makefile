@@ -181,7 +181,7 @@ define make-environment
 	@touch $@
 endef
 
-# Whoever made the environment adds to it, even if conda has come or gone since.
+# Only an environment that conda made is conda's to add to; it may have been installed since.
 define grow-environment
 	$(announce)
 	@if [ -n "$(CONDA)" ] && [ -d $(@D)/conda-meta ]; then \

@@ -119,11 +119,15 @@ def datasets() -> None:
 
 def _summary(metrics: dict[str, Any]) -> str:
     """Return the test metrics beside the baselines, as a table."""
-    from train.reporting.report import METRIC_NAMES, show_metric
+    from train.evaluation.metrics import METRIC_NAMES, show_metric
 
     columns = {"this model": metrics, **metrics["baselines"]}
     if "at_even_odds" in metrics:
-        columns = {"this model": metrics, "at even odds": metrics["at_even_odds"], **columns}
+        columns = {
+            "this model": metrics,
+            "at the default threshold": metrics["at_even_odds"],
+            **columns,
+        }
     table = Table(box=None, pad_edge=False)
     table.add_column("on the test split")
     for column in columns:

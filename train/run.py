@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from predict.contract.artefact import CONFIGURATION, METRICS, REPORT
 from predict.scoring.predictor import Predictor
-from predict.wording import listed, readable
 from train.acceptance import behaviour, equality, gate
 from train.artefacts import folder, tracking
 from train.artefacts.description import describe
@@ -21,13 +21,11 @@ from train.evaluation.answered import Answered
 from train.evaluation.measures import headline
 from train.evaluation.selection import cross_validate, search
 from train.models import choice
-from train.models.decision import Decision, choose_decision
+from train.models.decision import choose_decision
 from train.models.family import FittedModel
 from train.preparation import prepare
 from train.progress import Progress, Stopwatch
 from train.reporting.report import render_report
-
-_LABELS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ def run(config: TrainConfig, progress: Progress, place: str = "configuration") -
     watch = Stopwatch(progress)
     prepared, searched = _search(prepare(config, watch, place), watch)
     model = choice.fit(prepared, watch)
-    decision = _decide(prepared, model, watch)
-    answered, metrics = _evaluate(prepared, model, decision, watch)
+    answered, metrics = _evaluate(prepared, model, watch)
     metrics["search"] = searched
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
@@ -70,7 +67,8 @@ def run(config: TrainConfig, progress: Progress, place: str = "configuration") -
         configuration = to_yaml(prepared.config)
         (artefact.path / CONFIGURATION).write_text(configuration, encoding="utf-8")
         predictor = artefact.load(metadata)
-        _verify(prepared, model, answered, predictor, watch)
+        instances = prepared.dataset.instances(prepared.split.test)
+        watch.say(f"export: {equality.verify(answered, predictor, instances, model.tolerance)}")
         metrics |= _accept(prepared, answered, metrics, metadata["dataset"], predictor, watch)
         verdicts = metrics.get("gate", [])
         metadata["durations_s"] = dict(watch.durations_s)
@@ -93,32 +91,12 @@ def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str,
         return search(prepared, progress)
 
 
-def _decide(prepared: Prepared, model: FittedModel, progress: Progress) -> Decision:
-    decision = choose_decision(prepared, model.validation_outputs)
-    if decision.half_width is not None:
-        progress.say(
-            f"decision: the true value lies within ± {readable(decision.half_width)} "
-            f"for {100 * decision.coverage:.4g} % of such rows"
-        )
-    for label, threshold in list(decision.thresholds.items())[:_LABELS_SHOWN]:
-        progress.say(f"decision: {label} at a probability of {threshold:.4g} or more")
-    if decision.unsure_below is not None:
-        progress.say(f"decision: unsure below a score of {decision.unsure_below:.4g}")
-    if decision.unsure_missed:
-        progress.warn(
-            "decision.unsure_below: no score makes the validation answers that accurate; "
-            "using the score where they are most accurate"
-        )
-    if decision.missed:
-        labels = listed(decision.missed, _LABELS_SHOWN)
-        progress.warn(f"decision.aim: not reached on the validation rows for {labels}")
-    return decision
-
-
 def _evaluate(
-    prepared: Prepared, model: FittedModel, decision: Decision, progress: Progress
+    prepared: Prepared, model: FittedModel, progress: Progress
 ) -> tuple[Answered, dict[str, Any]]:
     test, folds = prepared.split.test, prepared.config.evaluation.folds
+    decision = choose_decision(prepared, model.validation_outputs)
+    decision.tell(progress)
     with progress.stage("evaluate", f"{len(test):,} test rows, and the baselines"):
         outputs = model.predict(prepared.dataset, test)
         answered = Answered(prepared.test_targets, outputs, decision)
@@ -127,17 +105,6 @@ def _evaluate(
         with progress.stage("cross-validation", f"{folds} folds"):
             metrics["cross_validation"] = cross_validate(prepared, progress)
     return answered, metrics
-
-
-def _verify(
-    prepared: Prepared,
-    model: FittedModel,
-    answered: Answered,
-    predictor: Predictor,
-    progress: Progress,
-) -> None:
-    instances = prepared.dataset.instances(prepared.split.test)
-    progress.say(f"export: {equality.verify(answered, predictor, instances, model.tolerance)}")
 
 
 def _accept(
@@ -156,7 +123,7 @@ def _accept(
             count = f"{check['passed']:,} of {check['cases']:,}"
             progress.say(f"behaviour: {check['name']}: {count} passed")
     if conditions := prepared.config.evaluation.gate:
-        newest = against_newest(prepared, answered, described)
+        newest = partial(against_newest, prepared, answered, described)
         accepted["gate"] = gate.judge(conditions, {**metrics, **accepted}, newest)
         for verdict in accepted["gate"]:
             tell = progress.say if verdict["passed"] else progress.warn

@@ -22,8 +22,8 @@ from predict.wording import counted
 from train.acceptance.conditions import Condition
 from train.artefacts.folder import LATEST
 from train.errors import UserError
+from train.evaluation.metrics import METRIC_NAMES, show_metric
 from train.reporting import pages
-from train.reporting.report import METRIC_NAMES, show_metric
 
 # The metrics of a task that the table has room for.
 _MAIN_METRICS = {

@@ -1,4 +1,4 @@
-"""The evaluation layer: a comparison for people, on the terminal and as a page."""
+"""A comparison for people, on the terminal and as a page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from train.comparison.compare import Change, Comparison, LabelDifference, shown_range, sign, signed
+from predict.wording import counted, readable, shorten
+from train.comparison.compare import Change, Comparison, LabelDifference
+from train.evaluation.metrics import (
+    describe_metric,
+    in_order,
+    show_difference,
+    show_metric,
+    show_name,
+    show_range,
+)
 from train.evaluation.significance import Difference
 from train.reporting import pages
-from train.reporting.report import METRIC_NAMES, show_metric, show_value
 
-# More of it is neither better nor worse.
-_NEITHER = frozenset(("interval_coverage",))
 _LABELS_SHOWN = 10
-# Characters of an instance.
-_LONGEST = 160
+# What is shown of an instance.
+_MOST_CHARACTERS = 160
 
 
 def show(comparison: Comparison) -> Group:
@@ -27,9 +33,9 @@ def show(comparison: Comparison) -> Group:
     parts += [Text(line) for line in summarise(comparison)]
     if labels := _labels_to_show(comparison):
         parts += [Text(), _label_table(comparison, labels)]
-    for kind, changes in comparison.changed.items():
+    for group, changes in comparison.changed.items():
         if changes:
-            parts += [Text(), Text(f"{kind}, such as", style="bold"), _change_table(changes)]
+            parts += [Text(), Text(f"{group}, such as", style="bold"), _change_table(changes)]
     return Group(*parts)
 
 
@@ -38,10 +44,11 @@ def render_page(comparison: Comparison) -> str:
     return pages.render_page(
         "compare.html",
         comparison=comparison,
-        names=METRIC_NAMES,
         metrics=_in_order(comparison.metrics),
+        show_name=show_name,
         show_metric=show_metric,
-        signed=signed,
+        show_difference=show_difference,
+        show_range=show_range,
         verdict=verdict,
         bar=_bar,
         lines=summarise(comparison),
@@ -54,20 +61,21 @@ def verdict(metric: str, difference: Difference) -> str:
     """Return which model is better by a metric, as far as that is more than chance."""
     if not difference.significant:
         return "within chance"
-    if metric in _NEITHER:
+    sign = describe_metric(metric).sign
+    if not sign:
         return "differs"
-    return "B is better" if sign(metric) * difference.difference > 0 else "A is better"
+    return "B is better" if sign * difference.difference > 0 else "A is better"
 
 
 def summarise(comparison: Comparison) -> list[str]:
     """Say in a few lines what the metrics do not."""
-    counts = ", ".join(f"{kind} {count:,}" for kind, count in comparison.tally.items())
+    counts = ", ".join(f"{group} {count:,}" for group, count in comparison.tally.items())
     lines = [f"rows: {counts}"]
     if comparison.agreement is not None and comparison.p_value is not None:
         chance = "more than chance" if comparison.p_value < 0.05 else "within chance"
         lines.append(
             f"the answers agree in {comparison.agreement:.2%} of the rows; "
-            f"McNemar's test: p = {_shown_p(comparison.p_value)}, {chance}"
+            f"McNemar's exact test: p = {_shown_p(comparison.p_value)}, {chance}"
         )
     lines.append(f"outputs differ by at most {comparison.largest_difference:.3g}")
     return lines
@@ -82,7 +90,7 @@ def _heading(comparison: Comparison) -> list[str]:
         f"{name}: {side.path} ({side.dataset}, {side.model}, {side.created_at[:16].replace('T', ' ')})"
         for name, side in (("A", comparison.a), ("B", comparison.b))
     ]
-    return [*lines, f"on: {comparison.data}, {comparison.rows:,} rows"]
+    return [*lines, f"on: {comparison.data}, {counted(comparison.rows, 'row')}"]
 
 
 def _metric_table(comparison: Comparison) -> Table:
@@ -90,15 +98,13 @@ def _metric_table(comparison: Comparison) -> Table:
     for name in ("", "A", "B", "B - A", "95 % interval"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     table.add_column("")
-    for metric, found in _in_order(comparison.metrics):
-        table.add_row(metric, *_cells(metric, found), verdict(metric, found))
+    for metric, difference in _in_order(comparison.metrics):
+        table.add_row(metric, *_cells(metric, difference), verdict(metric, difference))
     return table
 
 
 def _in_order(metrics: Mapping[str, Difference]) -> list[tuple[str, Difference]]:
-    """Return metrics as people want to see them, those that have no name for people last."""
-    names = [*METRIC_NAMES, *(name for name in metrics if name not in METRIC_NAMES)]
-    return [(name, metrics[name]) for name in names if name in metrics]
+    return [(name, metrics[name]) for name in in_order(metrics)]
 
 
 def _label_table(comparison: Comparison, labels: list[LabelDifference]) -> Table:
@@ -108,28 +114,28 @@ def _label_table(comparison: Comparison, labels: list[LabelDifference]) -> Table
     for name in ("rows", "A", "B", "B - A", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
-    for found in labels:
-        cells = _cells("f1", found.f1)
-        table.add_row(Text(found.label), f"{found.support:,}", *cells, verdict("f1", found.f1))
+    for label in labels:
+        cells = _cells("f1", label.f1)
+        table.add_row(Text(label.label), f"{label.support:,}", *cells, verdict("f1", label.f1))
     return table
 
 
 def _labels_to_show(comparison: Comparison) -> list[LabelDifference]:
-    return [found for found in comparison.labels if found.f1.difference][:_LABELS_SHOWN]
+    return [label for label in comparison.labels if label.f1.difference][:_LABELS_SHOWN]
 
 
-def _cells(metric: str, found: Difference) -> list[str]:
+def _cells(metric: str, difference: Difference) -> list[str]:
     return [
-        show_metric(metric, found.first),
-        show_metric(metric, found.second),
-        signed(metric, found.difference),
-        shown_range(metric, found),
+        show_metric(metric, difference.first),
+        show_metric(metric, difference.second),
+        show_difference(metric, difference.difference),
+        show_range(metric, difference.low, difference.high),
     ]
 
 
 def _change_table(changes: list[Change]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("row", "truth", "A", "B", "of"):
+    for name in ("row", "truth", "A", "B", "instance"):
         table.add_column(name, overflow="fold", justify="right" if name == "row" else "left")
     for change in changes:
         answers = (_shown_answer(answer) for answer in (change.truth, change.a, change.b))
@@ -142,7 +148,7 @@ def _shown_answer(answer: Any) -> str:
         return f"{answer['label']} ({answer['score']:.3f})"
     if isinstance(answer, list):
         return ", ".join(answer) or "none"
-    return show_value(answer) if isinstance(answer, float) else str(answer)
+    return readable(answer) if isinstance(answer, float) else str(answer)
 
 
 def _shown(instance: Mapping[str, Any]) -> str:
@@ -151,13 +157,14 @@ def _shown(instance: Mapping[str, Any]) -> str:
         text = values[0]
     else:
         text = ", ".join(f"{name} {value}" for name, value in instance.items() if value is not None)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shorten(text, _MOST_CHARACTERS)
 
 
-def _bar(found: Difference) -> dict[str, float]:
+def _bar(difference: Difference) -> dict[str, float]:
     """Return where an interval lies in a picture from 0 to 100, with no difference at 50."""
-    reach = max(abs(found.low), abs(found.high)) or 1.0
+    reach = max(abs(difference.low), abs(difference.high)) or 1.0
     low, high, middle = (
-        50 + 48 * value / reach for value in (found.low, found.high, found.difference)
+        50 + 48 * value / reach
+        for value in (difference.low, difference.high, difference.difference)
     )
     return {"low": round(low, 2), "width": round(max(high - low, 1), 2), "middle": round(middle, 2)}

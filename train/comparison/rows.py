@@ -1,32 +1,33 @@
-"""The data layer: the same labelled rows for two artefacts, as either takes them."""
+"""The same labelled rows for two artefacts, as either takes them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from predict.contract.artefact import CONFIGURATION, Metadata, Output
+from predict.contract.artefact import CONFIGURATION, Metadata, Output, text_column
 from predict.scoring.predictor import Predictor
+from predict.wording import listed
 from train.config import ConfigError, TrainConfig, load_config
 from train.config.sections import ColumnConfig, Columns
 from train.data.catalogue import complete
 from train.data.cleaning import clean
 from train.data.dataset import Dataset
 from train.data.sources import RawTable, fetch
-from train.data.splits import split_dataset
+from train.data.splits import Prepared, split_dataset
 from train.errors import UserError
+from train.models.decision import Decision
 
-# What a configuration says of how a model is fitted: no matter here, and an older version wrote other keys there.
+# The sections on how a model is fitted: they do not matter here, and older versions wrote other keys there.
 _NOT_OF_THE_ROWS = (
     *("model={}", "features={}", "text_features={}", "embeddings={}", "training={}"),
     *("imbalance={}", "decision={}", "evaluation={}", "behaviour=null", "search=null"),
 )
 # What decides which rows are left of a table, and in which order.
 _OF_THE_ROWS = ("task", "columns", "where", "min_samples_per_label")
-_NAMES_SHOWN = 10
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,27 +54,42 @@ class Model:
         """What it answers."""
         return self.metadata.outputs[0]
 
+    @cached_property
+    def decision(self) -> Decision:
+        """How it turns outputs into answers."""
+        return Decision.of_output(self.output)
+
 
 @dataclass(frozen=True)
 class CommonRows:
     """The same rows, as either model takes them.
 
     Attributes:
-        places: Their numbers in the cleaned dataset.
+        numbers: Their numbers in the cleaned dataset.
         truths: As an answer would give them.
+        first: As the first model takes them.
+        second: As the second one takes them.
+        notes: What to know about them.
     """
 
     about: str
-    places: Rows
+    numbers: Rows
     truths: list[Any]
     first: list[dict[str, Any]]
     second: list[dict[str, Any]]
     notes: list[str]
 
+    def part(self, rows: list[int]) -> "CommonRows":
+        """Return some of the rows."""
+        truths, first, second = (
+            [column[row] for row in rows] for column in (self.truths, self.first, self.second)
+        )
+        return replace(self, numbers=self.numbers[rows], truths=truths, first=first, second=second)
+
 
 @dataclass(frozen=True)
 class _Source:
-    """The table that rows are taken from, and whether it is one to compare on or that of a training run."""
+    """The table that rows are taken from; `given` by somebody to compare on, or else that of a training run."""
 
     table: RawTable
     given: bool
@@ -90,30 +106,30 @@ def gather(first: Model, second: Model, data: Path | None) -> CommonRows:
     try:
         source = _Source(fetch(config), data is not None)
         dataset = _read(source, first, config)
-        places = np.arange(len(dataset)) if source.given else split_dataset(dataset, config).test
+        numbers = np.arange(len(dataset)) if source.given else split_dataset(dataset, config).test
     except UserError as error:
         if data is not None:
             raise
         raise CompareError(
-            f"{error}\n  This is what {first.path} was trained on. Other rows can be given with --data FILE."
+            f"{error}\n  This is what {first.path} was trained on. Give other rows with --data FILE."
         ) from None
     notes = [f"rows left out, {why}: {count:,}" for why, count in dataset.dropped.items()]
     view = _view_of(second, source, config, dataset)
     return CommonRows(
         about=f"{dataset.name}, {'all rows' if source.given else 'test split'}",
-        places=places,
-        truths=[dataset.truth(place) for place in places],
-        first=_instances_for(first, dataset, places, first),
-        second=_instances_for(second, dataset, places, first, view),
+        numbers=numbers,
+        truths=[dataset.truth(number) for number in numbers],
+        first=_instances_for(first, dataset, numbers, first),
+        second=_instances_for(second, dataset, numbers, first, view),
         notes=[
             *(notes if source.given else []),
-            *_knowledge((first, second), source, view, places),
+            *_knowledge((first, second), source, view, numbers),
         ],
     )
 
 
 def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
-    """Return what says how the rows of a model, or of a file for it, are read."""
+    """Return the configuration that says how the rows of a model, or of a file for it, are read."""
     file = model.path / CONFIGURATION
     if data is None:
         return complete(load_config(file, _NOT_OF_THE_ROWS))
@@ -141,10 +157,10 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
 
 def _read(source: _Source, model: Model, config: TrainConfig) -> Dataset:
     table = source.table
-    if source.given:  # other columns are none of a model's business
-        wanted = [*(field.name for field in model.metadata.inputs), str(_label_of(config))]
-        kept = [name for name in table.frame.columns if name in wanted]
-        table = replace(table, frame=table.frame[kept])
+    if source.given:  # the model has no use for other columns
+        read = [*(field.name for field in model.metadata.inputs), str(_label_of(config))]
+        names = [name for name in table.frame.columns if name in read]
+        table = replace(table, frame=table.frame[names])
     return clean(table, config)
 
 
@@ -173,28 +189,28 @@ def _view_of(
 
 
 def _instances_for(
-    model: Model, dataset: Dataset, places: Rows, of: Model, view: Dataset | None = None
+    model: Model, dataset: Dataset, numbers: Rows, of: Model, view: Dataset | None = None
 ) -> list[dict[str, Any]]:
     """Return rows as a model takes them: from the columns of A, or else as the model itself reads the same rows."""
-    wanted = {field.name: field.type for field in model.metadata.inputs}
-    instances = dataset.instances(places)
-    if all(dataset.column_types.get(name) == kind for name, kind in wanted.items()):
+    inputs = {field.name: field.type for field in model.metadata.inputs}
+    instances, types = dataset.instances(numbers), dataset.column_types
+    if all(types.get(name) == type_ for name, type_ in inputs.items()):
         return project(instances, model)
-    if list(wanted.values()) == list(dataset.column_types.values()) == ["text"]:
-        [field], [known] = wanted, dataset.column_types
-        return [{field: instance[known]} for instance in instances]
+    ours, theirs = text_column(types), text_column(inputs)
+    if ours is not None and theirs is not None:
+        return [{theirs: instance[ours]} for instance in instances]
     if view is not None and all(
-        view.column_types.get(name) == kind for name, kind in wanted.items()
+        view.column_types.get(name) == type_ for name, type_ in inputs.items()
     ):
-        return project(view.instances(places), model)
-    lacking = [name for name in wanted if name not in dataset.column_types]
-    others = [
-        f"{name} ({kind} for {model.name}, {dataset.column_types[name]} for {of.name})"
-        for name, kind in wanted.items()
-        if name in dataset.column_types and dataset.column_types[name] != kind
+        return project(view.instances(numbers), model)
+    lacking = [name for name in inputs if name not in types]
+    differing = [
+        f"{name} ({type_} for {model.name}, {types[name]} for {of.name})"
+        for name, type_ in inputs.items()
+        if name in types and types[name] != type_
     ]
     what = [f"{model.name} also reads {listed(lacking)}"] if lacking else []
-    what += [f"columns are of other types: {listed(others)}"] if others else []
+    what += [f"columns have other types: {listed(differing)}"] if differing else []
     raise CompareError(
         f"the inputs of {of.path} (A) and {model.path} (B) do not fit: {'; '.join(what)}. "
         "Give rows that have the columns of both with --data FILE."
@@ -202,13 +218,13 @@ def _instances_for(
 
 
 def project(instances: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
-    """Return of each instance what a model reads; KeyError if that is not there."""
+    """Return the part of each instance that a model reads; KeyError if it is not there."""
     fields = [field.name for field in model.metadata.inputs]
     return [{name: instance[name] for name in fields} for instance in instances]
 
 
 def _knowledge(
-    models: tuple[Model, Model], source: _Source, view: Dataset | None, places: Rows
+    models: tuple[Model, Model], source: _Source, view: Dataset | None, numbers: Rows
 ) -> list[str]:
     """Say which model may have been trained on some of the rows."""
     now = source.table.sha256
@@ -222,34 +238,27 @@ def _knowledge(
     notes = []
     if then[0] not in (None, now):
         notes.append(
-            f"the data are not those that A was trained on (SHA-256 {now[:12]}…, then {then[0][:12]}…): "
+            f"the data have changed since A was trained on them (SHA-256 {now[:12]}…, then {then[0][:12]}…): "
             "it may know some of these rows"
         )
     if then[1] != now:
         name = models[1].metadata.dataset.get("name", "unknown")
-        notes.append(
-            f"B was trained on other data ({name}): whether it knows some of these rows cannot be told"
-        )
+        notes.append(f"B was trained on other data ({name}): it may know some of these rows")
     else:
-        notes += _overlap(models[1], view, places)
+        notes += _overlap(models[1], view, numbers)
     return notes
 
 
-def _overlap(second: Model, view: Dataset | None, places: Rows) -> list[str]:
-    """Say how many of A's test rows B was trained on, for its split is another one."""
+def _overlap(second: Model, view: Dataset | None, numbers: Rows) -> list[str]:
+    """Say how many of A's test rows B was trained on, because its split is another one."""
     if view is None:
         return ["B was trained on other rows of the same data: it may know some of these"]
-    split = split_dataset(view, _config_of(second))
-    count = int(np.isin(places, np.concatenate([split.train, split.validation])).sum())
+    config = _config_of(second)
+    known = Prepared(config, view, split_dataset(view, config)).known
+    count = int(np.isin(numbers, known).sum())
     if not count:
         return []
     return [
-        f"B was trained on {count:,} of these {len(places):,} rows, for its split is another one: "
+        f"B was trained on {count:,} of these {len(numbers):,} rows because its split is another one: "
         "it looks better than it is"
     ]
-
-
-def listed(names: Sequence[str], most: int = _NAMES_SHOWN) -> str:
-    """Return names as a sentence lists them."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more

@@ -78,7 +78,10 @@ class Dataset:
             _as_json(self.frame[name].iloc[rows].tolist(), kind)
             for name, kind in self.column_types.items()
         ]
-        return [dict(zip(self.column_types, values, strict=True)) for values in zip(*columns, strict=True)]
+        return [
+            dict(zip(self.column_types, values, strict=True))
+            for values in zip(*columns, strict=True)
+        ]
 
     def truth(self, row: int) -> Any:
         """Return the target of a row as an answer would give it."""

@@ -26,8 +26,8 @@ import pyarrow
 import pyarrow.parquet
 import requests
 
-from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
 from train.config import TrainConfig
+from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
 from train.errors import UserError
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")

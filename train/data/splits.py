@@ -23,7 +23,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model is fitted on: a dataset, its completed configuration, and its split."""
+    """What a model is fitted on: a dataset, its configuration with all defaults, and its split."""
 
     config: TrainConfig
     dataset: Dataset

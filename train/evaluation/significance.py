@@ -1,11 +1,10 @@
-"""The evaluation layer: how far a metric may be off by chance, and whether two models differ by more than that.
+"""Confidence intervals of metrics, and whether two models differ by more than chance.
 
 Everything is the percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993): rows are drawn
-anew, with replacement, and each metric of `evaluation` is worked out again from how often every row was drawn. That
+anew, with replacement, and each metric of `measures` is worked out again from how often every row was drawn. That
 needs no copy of the rows and no sorting: what has to be sorted is sorted once.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
+from scipy.stats import binomtest
 
-from train.evaluation.measures import positive_of
+from train.evaluation.answered import Answered
 from train.evaluation.reliability import BINS
-from train.models.decision import DIGITS, Decision
+from train.models.decision import Flags, Values
 
-Values = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 # How often each row was drawn, <float64>[num_resamples, num_rows]; and what a metric is then, [num_resamples].
 _Draws = Values
 _Measure = Callable[[_Draws], dict[str, Values]]
@@ -31,28 +29,6 @@ _RESAMPLES = ((20_000, 2000), (200_000, 1000))
 _FEWEST_RESAMPLES = 200
 # Draws at once, times rows: what stays in the processor's cache. Twenty times as many take four times as long.
 _BLOCK = 100_000
-# Discordant pairs from which on chi-squared is close enough to the binomial distribution.
-_MANY_PAIRS = 25
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a model says of rows.
-
-    Attributes:
-        outputs: Probabilities <float64>[num_rows, num_labels], or values <float64>[num_rows, 1].
-        answers: What the outputs became; see `Decision.answers`.
-        decision: How, and which labels there are.
-    """
-
-    outputs: Values
-    answers: npt.NDArray[Any]
-    decision: Decision
-
-    @classmethod
-    def of(cls, outputs: Values, decision: Decision) -> "Scored":
-        """Let a decision turn outputs into answers."""
-        return cls(outputs, decision.answers(outputs), decision)
 
 
 @dataclass(frozen=True)
@@ -60,12 +36,12 @@ class Difference:
     """A metric of two models on the same rows.
 
     Attributes:
-        first: Of the first model.
-        second: Of the second one.
-        difference: The second less the first.
+        first: Its value for the first model.
+        second: Its value for the second one.
+        difference: The second value minus the first.
         low: The lower end of the 95 % interval of the difference.
-        high: The upper one.
-        significant: Whether zero lies outside of it.
+        high: The upper end.
+        significant: Whether zero lies outside of the interval.
     """
 
     first: float
@@ -81,32 +57,26 @@ def num_resamples(num_rows: int) -> int:
     return next((count for most, count in _RESAMPLES if num_rows <= most), _FEWEST_RESAMPLES)
 
 
-def confidence_intervals(
-    targets: npt.NDArray[Any], outputs: Values, decision: Decision, seed: int = 0
-) -> dict[str, list[float]]:
-    """Return the 95 % intervals of the headline metrics of `evaluation.evaluate`.
+def confidence_intervals(answered: Answered, seed: int = 0) -> dict[str, list[float]]:
+    """Return the 95 % intervals of the headline metrics of `measures.evaluate`.
 
-    A resample in which a metric does not exist (ROC AUC without a positive row) is left out of it, and the
+    A resample in which a metric does not exist (ROC AUC without a positive row) does not count for it, and the
     positive label stays that of all rows. An interval always holds the metric itself, to which it is stretched
     where resampling is biased, as with the macro F1 of labels with a row or two. The width of prediction
-    intervals is no matter of chance and has none.
+    intervals is no matter of chance and has no interval.
 
     Args:
-        targets: As for `evaluate`.
-        outputs: As for `evaluate`.
-        decision: How outputs become answers.
-        seed: Of the resampling; the same seed gives the same intervals.
+        answered: The rows.
+        seed: The same seed gives the same intervals.
 
     Returns:
         Metric -> [low, high].
     """
-    values = _resample(targets, [Scored.of(outputs, decision)], seed)[0]
-    return {name: list(_interval(found)) for name, found in values.items()}
+    [resampled] = _resample([answered], seed)
+    return {name: list(_interval(values)) for name, values in resampled.items()}
 
 
-def paired_differences(
-    targets: npt.NDArray[Any], first: Scored, second: Scored, seed: int = 0
-) -> dict[str, Difference]:
+def paired_differences(first: Answered, second: Answered, seed: int = 0) -> dict[str, Difference]:
     """Compare two models on the same rows, metric by metric.
 
     Both are measured on the same resamples, so what makes rows easy or hard for both cancels out: two models
@@ -115,7 +85,7 @@ def paired_differences(
     Returns:
         Metric -> how they differ, for every metric that both have.
     """
-    ours, theirs = _resample(targets, [first, second], seed)
+    ours, theirs = _resample([first, second], seed)
     return {
         name: _difference(ours[name], theirs[name], _interval(theirs[name] - ours[name]))
         for name in ours
@@ -123,20 +93,15 @@ def paired_differences(
     }
 
 
-def label_differences(
-    targets: npt.NDArray[Any], first: Scored, second: Scored, seed: int = 0
-) -> list[Difference]:
-    """Compare the F1 of two models label by label, in the order of the labels.
+def label_differences(first: Answered, second: Answered, seed: int = 0) -> list[Difference]:
+    """Compare the F1 of two models on the same rows label by label, in the order of the labels.
 
     Each interval holds with 95 %: of a hundred labels about five seem to differ when none does.
     """
-    width = len(first.decision.label_names)
-    counters = [
-        _counter(_as_matrix(targets, width), _as_matrix(model.answers, width))
-        for model in (first, second)
-    ]
+    width = len(first.label_names)
+    counters = [_counter(*_as_matrices(model)) for model in (first, second)]
     ours, theirs = (
-        np.concatenate([_f1(*counter(draws)) for draws in _draw(len(targets), seed)])
+        np.concatenate([_f1(*counter(draws)) for draws in _draw(len(first.truth), seed)])
         for counter in counters
     )
     return [
@@ -146,51 +111,42 @@ def label_differences(
 
 
 def mcnemar(first_right: Flags, second_right: Flags) -> float:
-    """Return the p-value of McNemar's test: how likely so uneven a split is, if both models are as good.
+    """Return the p-value of McNemar's exact test: how likely so uneven a split is if both models are equally good.
 
-    Only rows that one of them gets right and the other one does not say anything. Exact (binomial) below 25 of
-    those, above it chi-squared with the continuity correction (Edwards, Psychometrika 1948).
+    Only the rows that one model gets right and the other one does not say anything: each is a toss of a fair coin.
 
     Args:
-        first_right: Whether the first model is right, <bool>[num_rows].
-        second_right: And the second one.
+        first_right: Which rows the first model gets right, <bool>[num_rows].
+        second_right: Which rows the second one gets right, <bool>[num_rows].
     """
-    only_first = int(np.count_nonzero(first_right & ~second_right))
-    only_second = int(np.count_nonzero(second_right & ~first_right))
-    pairs, fewer = only_first + only_second, min(only_first, only_second)
-    if pairs < _MANY_PAIRS:
-        tail: float = sum(math.comb(pairs, hits) for hits in range(fewer + 1)) / 2**pairs
-        return min(1.0, 2 * tail)
-    statistic = max(0, abs(only_first - only_second) - 1) ** 2 / pairs
-    return math.erfc(
-        math.sqrt(statistic / 2)
-    )  # the upper tail of chi-squared, one degree of freedom
+    only_one = first_right != second_right
+    if not only_one.any():
+        return 1.0
+    return float(binomtest(int(first_right[only_one].sum()), int(only_one.sum())).pvalue)
 
 
 # ---------------------------------------------------------------- resampling
 
 
-def _resample(
-    targets: npt.NDArray[Any], models: list[Scored], seed: int
-) -> list[dict[str, Values]]:
-    """Measure models on the same resamples.
+def _resample(models: list[Answered], seed: int) -> list[dict[str, Values]]:
+    """Measure models on the same resamples of the same rows.
 
     Returns:
-        Of each model metric -> <float64>[1 + num_resamples], the first being that of the rows as they are.
+        For each model metric -> <float64>[1 + num_resamples], the first value being that of the rows as they are.
         A metric that has no value there is left out; NaN where a resample has none.
     """
-    measures = [_measures(targets, model) for model in models]
+    measures = [_measures(model) for model in models]
     blocks: list[list[dict[str, Values]]] = [[] for _ in models]
-    for draws in _draw(len(targets), seed):
-        for found, own in zip(blocks, measures, strict=True):
-            found.append({name: of for measure in own for name, of in measure(draws).items()})
+    for draws in _draw(len(models[0].truth), seed):
+        for measured, own in zip(blocks, measures, strict=True):
+            measured.append({name: of for measure in own for name, of in measure(draws).items()})
     joined = [
-        {name: np.concatenate([block[name] for block in found]) for name in found[0]}
-        for found in blocks
+        {name: np.concatenate([block[name] for block in measured]) for name in measured[0]}
+        for measured in blocks
     ]
     return [
-        {name: values for name, values in found.items() if np.isfinite(values[0])}
-        for found in joined
+        {name: values for name, values in measured.items() if np.isfinite(values[0])}
+        for measured in joined
     ]
 
 
@@ -208,7 +164,7 @@ def _draw(num_rows: int, seed: int) -> Iterator[_Draws]:
 
 
 def _interval(values: Values) -> tuple[float, float]:
-    """Return the interval of what `_resample` found; it holds the first value."""
+    """Return the interval of the values of a metric in resamples; it holds the first value."""
     low, high = np.quantile(values[np.isfinite(values)], _COVERED).tolist()
     return min(low, float(values[0])), max(high, float(values[0]))
 
@@ -222,55 +178,45 @@ def _difference(ours: Values, theirs: Values, interval: tuple[float, float]) -> 
 # ------------------------------------------------------------------ measures
 
 
-def _measures(targets: npt.NDArray[Any], model: Scored) -> list[_Measure]:
+def _measures(model: Answered) -> list[_Measure]:
     """Return what works out the metrics of one model; each sorts what it has to once and for all."""
-    decision = model.decision
-    if not decision.label_names:
-        return _of_values(targets, model.answers, decision)
-    if decision.several:
-        return _of_label_sets(targets, model)
-    return _of_labels(targets, model)
+    if model.kind == "number":
+        return _of_numbers(model)
+    return _of_label_sets(model) if model.kind == "labels" else _of_labels(model)
 
 
-def _of_labels(targets: npt.NDArray[np.int64], model: Scored) -> list[_Measure]:
-    answers, width = model.answers, len(model.decision.label_names)
-    right = answers == targets
+def _of_labels(model: Answered) -> list[_Measure]:
+    truth, answers, right = model.truth, model.answers, model.right()
     measures = [
-        _means({"accuracy": right, "log_loss": _surprise(targets, model.outputs)}),
-        _macro_f1(_as_matrix(targets, width), _as_matrix(answers, width)),
-        _calibration(*_claims(targets, model)),
+        _means({"accuracy": right, "log_loss": _surprise(truth, model.outputs)}),
+        _macro_f1(*_as_matrices(model)),
+        _calibration(*model.claims()),
     ]
     if model.decision.unsure_below is not None:
-        measures.append(_sureness(right, _scores(model) >= model.decision.unsure_below))
-    if width == 2 and len(np.unique(targets)) == 2:
-        positive = positive_of(targets, model.decision)
+        measures.append(_sureness(right, model.scores() >= model.decision.unsure_below))
+    positive = model.positive
+    if positive is not None and len(np.unique(truth)) == 2:
         scores = model.outputs[:, positive] / model.outputs.sum(axis=1)
-        measures.append(_hits(targets == positive, answers == positive))
-        measures.append(_ranking(targets == positive, scores))
+        measures.append(_hits(truth == positive, answers == positive))
+        measures.append(_ranking(truth == positive, scores))
     return measures
 
 
-def _of_label_sets(truth: Flags, model: Scored) -> list[_Measure]:
-    wrong = truth != model.answers
+def _of_label_sets(model: Answered) -> list[_Measure]:
     means = {
-        "subset_accuracy": ~wrong.any(axis=1),
-        "hamming_loss": wrong.mean(axis=1),
-        "ranking_precision": ranking_precisions(truth, model.outputs),
+        "subset_accuracy": model.right(),
+        "hamming_loss": model.losses(),
+        "ranking_precision": ranking_precisions(model.truth, model.outputs),
     }
-    width = truth.shape[1]
-    return [
-        _means(means),
-        _f1_of_sets(_as_matrix(truth, width), _as_matrix(model.answers, width)),
-        _calibration(model.outputs, truth),
-    ]
+    return [_means(means), _f1_of_sets(*_as_matrices(model)), _calibration(*model.claims())]
 
 
-def _of_values(truth: Values, values: Values, decision: Decision) -> list[_Measure]:
-    errors = np.abs(truth - values)
+def _of_numbers(model: Answered) -> list[_Measure]:
+    errors, half_width = model.losses(), model.decision.half_width
     means: dict[str, npt.NDArray[Any]] = {"mae": errors}
-    if decision.half_width is not None:
-        means["interval_coverage"] = errors <= decision.half_width
-    return [_means(means), _squares(truth, errors), _median(errors)]
+    if half_width is not None:
+        means["interval_coverage"] = errors <= half_width
+    return [_means(means), _squares(model.truth, errors), _median(errors)]
 
 
 def _means(of_rows: dict[str, npt.NDArray[Any]]) -> _Measure:
@@ -291,8 +237,13 @@ def _surprise(targets: npt.NDArray[np.int64], probabilities: Values) -> Values:
     return surprise
 
 
+def _as_matrices(model: Answered) -> tuple[Any, Any]:
+    """Return truth and answers as sparse matrices of rows and labels, 1 where a row has a label."""
+    width = len(model.label_names)
+    return _as_matrix(model.truth, width), _as_matrix(model.answers, width)
+
+
 def _as_matrix(labels: npt.NDArray[Any], width: int) -> Any:
-    """Return labels as a sparse matrix of rows and labels, 1 where a row has a label."""
     if labels.ndim == 2:
         return scipy.sparse.csr_matrix(labels, dtype=np.float64)
     rows = np.arange(len(labels))
@@ -303,8 +254,8 @@ def _counter(truth: Any, answers: Any) -> Callable[[_Draws], tuple[Values, Value
     """Return what counts hits, and answers and truths together, both <float64>[num_resamples, num_labels].
 
     Args:
-        truth: What `_as_matrix` makes of the right labels.
-        answers: And of the answers.
+        truth: The first matrix of `_as_matrices`.
+        answers: The second one.
     """
     hits, either = truth.multiply(answers).tocsc(), (truth + answers).tocsc()
     return lambda draws: (draws @ hits, draws @ either)
@@ -315,7 +266,7 @@ def _f1(hits: Values, either: Values) -> Values:
 
 
 def _macro_f1(truth: Any, answers: Any) -> _Measure:
-    """Measure the macro F1 as scikit-learn does of one label a row: over the labels that are there."""
+    """Measure the macro F1 of one label a row as scikit-learn does: over the labels that are there."""
     count = _counter(truth, answers)
 
     def measure(draws: _Draws) -> dict[str, Values]:
@@ -336,22 +287,6 @@ def _f1_of_sets(truth: Any, answers: Any) -> _Measure:
         }
 
     return measure
-
-
-def _claims(targets: npt.NDArray[np.int64], model: Scored) -> tuple[Values, Flags]:
-    """Return the probabilities that `reliability.calibration` is about, and whether each came true, one a row."""
-    names = list(model.decision.label_names)
-    if len(names) == 2:
-        positive = names.index(model.decision.positive) if model.decision.positive else 1
-        return model.outputs[:, [positive]], targets[:, np.newaxis] == positive
-    came_true = model.answers == targets
-    return _scores(model)[:, np.newaxis], came_true[:, np.newaxis]
-
-
-def _scores(model: Scored) -> Values:
-    """Return the probability of each answer, as `Decision.scores` does of answers of its own."""
-    scores: Values = model.outputs[np.arange(len(model.answers)), model.answers]
-    return scores.round(DIGITS)
 
 
 def _calibration(said: Values, came_true: Flags) -> _Measure:
@@ -386,12 +321,12 @@ def _hits(is_positive: Flags, said_positive: Flags) -> _Measure:
     numbers = columns.astype(np.float64)
 
     def measure(draws: _Draws) -> dict[str, Values]:
-        hits, said, given = (draws @ numbers).T
-        lacking = (given == 0) | (given == len(numbers))
+        hits, said, positives = (draws @ numbers).T
+        lacking = (positives == 0) | (positives == len(numbers))
         return {
             "precision": np.where(lacking, np.nan, hits / np.maximum(said, 1)),
-            "recall": np.where(lacking, np.nan, hits / np.maximum(given, 1)),
-            "f1": np.where(lacking, np.nan, 2 * hits / np.maximum(said + given, 1)),
+            "recall": np.where(lacking, np.nan, hits / np.maximum(positives, 1)),
+            "f1": np.where(lacking, np.nan, 2 * hits / np.maximum(said + positives, 1)),
         }
 
     return measure
@@ -405,20 +340,22 @@ def _ranking(is_positive: Flags, scores: Values) -> _Measure:
 
     def measure(draws: _Draws) -> dict[str, Values]:
         ranked = draws[:, order]
-        alarms = np.cumsum(ranked, axis=1)[:, last]  # all that score so much or more, hits too
+        alarms = np.cumsum(ranked, axis=1)[
+            :, last
+        ]  # all rows with this score or a higher one, hits too
         ranked *= positive
         hits = np.cumsum(ranked, axis=1)[:, last]
         new_hits = np.diff(hits, prepend=0)
         new_alarms = np.diff(alarms, prepend=0) - new_hits
-        given = hits[:, -1]
-        others = alarms[:, -1] - given
+        positives = hits[:, -1]
+        negatives = alarms[:, -1] - positives
         # In each step of the curve: the hits before it and half of its own, for every false alarm in it.
         area = (new_alarms * (hits - new_hits / 2)).sum(axis=1)
         precision = (new_hits * hits / np.maximum(alarms, 1)).sum(axis=1)
-        lacking = (given == 0) | (others == 0)
+        lacking = (positives == 0) | (negatives == 0)
         return {
-            "roc_auc": np.where(lacking, np.nan, area / np.maximum(given * others, 1)),
-            "pr_auc": np.where(lacking, np.nan, precision / np.maximum(given, 1)),
+            "roc_auc": np.where(lacking, np.nan, area / np.maximum(positives * negatives, 1)),
+            "pr_auc": np.where(lacking, np.nan, precision / np.maximum(positives, 1)),
         }
 
     return measure
@@ -448,11 +385,11 @@ def _median(errors: Values) -> _Measure:
     ranked, middle = errors[order], ((len(errors) - 1) // 2, len(errors) // 2)
 
     def measure(draws: _Draws) -> dict[str, Values]:
-        places = [
+        ranks = [
             np.searchsorted(drawn, middle, side="right")
             for drawn in np.cumsum(draws[:, order], axis=1)
         ]
-        return {"median_absolute_error": ranked[np.array(places)].mean(axis=1)}
+        return {"median_absolute_error": ranked[np.array(ranks)].mean(axis=1)}
 
     return measure
 
@@ -460,15 +397,15 @@ def _median(errors: Values) -> _Measure:
 def ranking_precisions(truth: Flags, probabilities: Values) -> Values:
     """Return the label ranking average precision of each row, <float64>[num_rows].
 
-    Of each true label, the share of true ones among those as probable or more, averaged over the true labels;
-    1 where none or all of them are true.
+    For each true label that is the share of true labels among those as probable or more, averaged over the true
+    labels; 1 where none or all of them are true.
     """
-    given = truth.sum(axis=1)
+    count = truth.sum(axis=1)
     total = np.zeros(len(truth))
     for label in range(truth.shape[1]):
         rows = np.flatnonzero(truth[:, label])
         above = probabilities[rows] >= probabilities[rows, label, np.newaxis]
         total[rows] += (above & truth[rows]).sum(axis=1) / above.sum(axis=1)
-    plain = (given == 0) | (given == truth.shape[1])
-    precisions: Values = np.where(plain, 1.0, total / np.maximum(given, 1))
+    plain = (count == 0) | (count == truth.shape[1])
+    precisions: Values = np.where(plain, 1.0, total / np.maximum(count, 1))
     return precisions

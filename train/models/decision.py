@@ -1,7 +1,4 @@
-"""The scoring layer's last step: probabilities to answers. Thresholds and intervals, chosen on validation rows.
-
-Also from which score on an answer is sure.
-"""
+"""Decisions: how outputs become answers. Thresholds, intervals and doubt, chosen on the validation rows."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.config import ConfigError, TrainConfig
+from predict.contract.artefact import Kind, Output
+from predict.wording import counted, listed, plural, readable
 from train.config.sections import AccuracyAim, CostAim
-from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared
+from train.progress import Progress
 
-# Probabilities are told apart to six digits, as in an answer; of two that are equal the first label wins.
+# Values are told apart to six digits, as in an answer; of two that are equal the first label wins.
 DIGITS = 6
-_EVEN = 0.5
+_DEFAULT_THRESHOLD = 0.5
 # A threshold has to lie between probabilities; closer ones may change places when they are served.
 _CLOSE = 1e-9
 # A label with fewer positive validation rows has no F1 threshold of its own.
 _FEW_POSITIVES = 50
 
-Probabilities = npt.NDArray[np.float64]
+# Values <float64>[num_rows, num_labels], or values <float64>[num_rows, 1].
+Outputs = npt.NDArray[np.float64]
+# A number a row, <float64>[num_rows].
 Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+# Labels that a person hears of.
+_LABELS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,20 @@ class Decision:
     """How outputs become answers.
 
     Attributes:
-        label_names: In the order of the probabilities; empty for a regression.
-        several: Whether a row may have any number of labels.
+        kind: The kind of answer.
+        label_names: In the order of the probabilities; empty for numbers.
         thresholds: Label -> the probability from which on it is given.
-        positive: The label that a threshold, precision and recall are about; None for more than two.
+        positive: The label that a threshold, precision and recall are about, where one of two labels is answered and
+            this was declared or chosen.
         half_width: What a prediction interval adds on either side of a value.
-        coverage: How often such an interval shall hold the truth.
+        coverage: How often such an interval shall hold the true value.
         missed: The labels for which the aim could not be reached on the validation rows.
         unsure_below: The score below which an answer is marked as unsure; None if none ever is.
-        unsure_missed: Whether no score could be found above which the answers are as accurate as asked.
+        unsure_missed: Whether no score makes the validation answers as accurate as asked.
     """
 
-    label_names: Sequence[str]
-    several: bool = False
+    kind: Kind
+    label_names: Sequence[str] = ()
     thresholds: dict[str, float] = field(default_factory=dict)
     positive: str | None = None
     half_width: float | None = None
@@ -54,16 +59,65 @@ class Decision:
     unsure_below: float | None = None
     unsure_missed: bool = False
 
-    def answers(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    @classmethod
+    def of_output(cls, output: Output) -> "Decision":
+        """Return the decision that an artefact's metadata describe; see `describe`."""
+        interval = output.interval
+        return cls(
+            output.kind,
+            output.labels,
+            output.thresholds,
+            positive=next(iter(output.thresholds), None) if output.kind == "label" else None,
+            half_width=interval.half_width if interval else None,
+            coverage=interval.coverage if interval else None,
+            unsure_below=output.unsure_below,
+        )
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return the output of an artefact's metadata.
+
+        Args:
+            name: The column that is predicted.
+        """
+        output: dict[str, Any] = {"name": name, "type": self.kind, "labels": list(self.label_names)}
+        if self.half_width is not None:
+            output["interval"] = {"coverage": self.coverage, "half_width": self.half_width}
+        if self.thresholds:
+            output["thresholds"] = dict(self.thresholds)
+        if self.unsure_below is not None:
+            output["unsure_below"] = self.unsure_below
+        return output
+
+    def tell(self, progress: Progress) -> None:
+        """Say what was chosen, and warn where an aim is not reached."""
+        if self.half_width is not None:
+            progress.say(
+                f"decision: the true value lies within ± {readable(self.half_width)} "
+                f"for {self.coverage:.0%} of such rows"
+            )
+        for label, threshold in list(self.thresholds.items())[:_LABELS_SHOWN]:
+            progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
+        if self.unsure_below is not None:
+            progress.say(f"decision: unsure below a score of {self.unsure_below:.4g}")
+        if self.unsure_missed:
+            progress.warn(
+                "decision.unsure_below: no score makes the validation answers that accurate; "
+                "using the score where they are most accurate"
+            )
+        if self.missed:
+            labels = listed(self.missed, _LABELS_SHOWN)
+            progress.warn(f"decision.aim: the validation rows do not reach it for {labels}")
+
+    def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         """Turn outputs into answers, as serving does.
 
         Returns:
             Label indices <int64>[num_rows], which labels are given <bool>[num_rows, num_labels], or values
             <float64>[num_rows].
         """
-        if not self.label_names:
+        if self.kind == "number":
             return outputs[:, 0]
-        if self.several:
+        if self.kind == "labels":
             return outputs >= np.array([self.thresholds[name] for name in self.label_names])
         if self.thresholds:
             [(label, threshold)] = self.thresholds.items()
@@ -72,34 +126,50 @@ class Decision:
         best: npt.NDArray[np.int64] = outputs.round(DIGITS).argmax(axis=1)
         return best
 
-    def scores(self, outputs: Probabilities) -> Probabilities:
-        """Return the probability of the one label that is answered, <float64>[num_rows], as an answer shows it."""
-        scores: Probabilities = outputs[np.arange(len(outputs)), self.answers(outputs)]
+    def scores(self, outputs: Outputs, answers: npt.NDArray[Any] | None = None) -> Values:
+        """Return the probability of the one label that is answered, <float64>[num_rows], as an answer shows it.
+
+        Args:
+            outputs: Of the rows.
+            answers: What they became; None: as this decision has it.
+        """
+        answers = self.answers(outputs) if answers is None else answers
+        scores: Values = outputs[np.arange(len(outputs)), answers]
         return scores.round(DIGITS)
 
-    def is_sure(self, outputs: Probabilities) -> npt.NDArray[np.bool_]:
+    def is_sure(self, outputs: Outputs) -> Flags:
         """Return which answers are not marked as unsure for their score, <bool>[num_rows]."""
         return self.scores(outputs) >= (self.unsure_below or 0.0)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the part of an artefact's output that says so."""
-        if self.half_width is not None:
-            return {"interval": {"coverage": self.coverage, "half_width": self.half_width}}
-        described: dict[str, Any] = {"thresholds": dict(self.thresholds)} if self.thresholds else {}
-        if self.unsure_below is not None:
-            described["unsure_below"] = self.unsure_below
-        return described
+
+def positive_label(
+    label_names: Sequence[str], labels: npt.NDArray[np.int64], declared: str | None = None
+) -> str:
+    """Return which of two labels is the positive one.
+
+    Args:
+        label_names: Both.
+        labels: Rows that have them, as indices <int64>[num_rows].
+        declared: The positive label as far as somebody has said so.
+
+    Returns:
+        The declared label; otherwise the one that is rarer in the rows, and the second one on a tie.
+    """
+    if declared is not None:
+        return declared
+    seconds = np.count_nonzero(labels)
+    return label_names[0 if len(labels) < 2 * seconds else 1]
 
 
 def choose_threshold(
-    is_positive: npt.NDArray[np.bool_], probabilities: Probabilities, aim: str | CostAim
+    is_positive: Flags, probabilities: Values, aim: str | CostAim
 ) -> tuple[float, bool]:
     """Choose the probability from which on a label is given.
 
     Args:
         is_positive: The truth, <bool>[num_rows].
-        probabilities: Of the label, <float64>[num_rows].
-        aim: `f1`; `recall>=x`, the most precise threshold that reaches it; `precision>=x`, that with the
+        probabilities: Those of the label, <float64>[num_rows].
+        aim: `f1`; `recall>=x`, the most precise threshold that reaches it; `precision>=x`, the threshold with the
             highest recall among those that reach it; or the least cost.
 
     Returns:
@@ -107,7 +177,7 @@ def choose_threshold(
         none lies on it; and whether the aim was reached. One half if no row is positive.
     """
     if not is_positive.any():
-        return _EVEN, False
+        return _DEFAULT_THRESHOLD, False
     thresholds, hits, alarms = _operating_points(is_positive, probabilities)
     misses = is_positive.sum() - hits
     precision, recall = hits / np.maximum(hits + alarms, 1), hits / is_positive.sum()
@@ -116,16 +186,16 @@ def choose_threshold(
     if aim == "f1":
         return float(thresholds[np.argmax(2 * hits / (2 * hits + alarms + misses))]), True
     name, least = aim.replace(" ", "").split(">=")
-    wanted, other = (recall, precision) if name == "recall" else (precision, recall)
-    reached = wanted >= float(least)
+    aimed, other = (recall, precision) if name == "recall" else (precision, recall)
+    reached = aimed >= float(least)
     if not reached.any():
-        return float(thresholds[np.argmax(wanted)]), False
-    return float(thresholds[np.lexsort((wanted, other, reached))[-1]]), True
+        return float(thresholds[np.argmax(aimed)]), False
+    return float(thresholds[np.lexsort((aimed, other, reached))[-1]]), True
 
 
 def _operating_points(
-    is_positive: npt.NDArray[np.bool_], probabilities: Probabilities
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    is_positive: Flags, probabilities: Values
+) -> tuple[Values, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return every threshold that makes a difference, from high to low, with its hits and false alarms."""
     order = np.argsort(-probabilities, kind="stable")
     ranked = probabilities[order]
@@ -141,44 +211,40 @@ def _operating_points(
     return thresholds, np.append(none, hits), np.append(none, last + 1 - hits)
 
 
-def choose_unsure_below(
-    is_right: npt.NDArray[np.bool_], scores: Probabilities, accuracy: float
-) -> tuple[float, bool]:
-    """Choose the lowest score from which on so many answers are right.
+def choose_unsure_below(is_right: Flags, scores: Values, accuracy: float) -> tuple[float, bool]:
+    """Choose the lowest score from which on the answers are as accurate as asked.
 
     Args:
-        is_right: Whether each answer is, <bool>[num_rows].
-        scores: Of the answers, <float64>[num_rows], as they are shown.
+        is_right: Which answers are right, <bool>[num_rows].
+        scores: The scores of the answers, <float64>[num_rows], as they are shown.
         accuracy: The share of the answers from there on that must be right.
 
     Returns:
-        The score, halfway between two of the rows', or 0 if all answers are accurate enough together; and
-        whether it is reached. If it is not, the score from which on the share is the highest; 1 if no answer is right.
+        The score, halfway between those of two rows, or 0 if all answers together are accurate enough; and whether
+        the accuracy is reached. If not, the score from which on it is highest; 1 if no answer is right.
     """
     thresholds, hits, mistakes = _operating_points(is_right, scores)
     answered = hits + mistakes
     shares = hits / np.maximum(answered, 1)
     reached = np.flatnonzero(shares >= accuracy)  # no answers at all have a share of 0
     if not len(reached):
-        best = np.flatnonzero(shares == shares.max())[-1]  # of several, that with the most answers
+        best = np.flatnonzero(shares == shares.max())[-1]  # on a tie the one with the most answers
         return (float(thresholds[best]) if hits[best] else 1.0), False
     lowest = reached[-1]
     return (0.0 if lowest == len(shares) - 1 else float(thresholds[lowest])), True
 
 
 def rows_for_accuracy(accuracy: float) -> int:
-    """Return of how many rows one may be wrong."""
+    """Return the fewest rows of which one may be wrong."""
     return _ceil(1 / (1 - accuracy))
 
 
-def interval_half_width(
-    targets: npt.NDArray[np.float64], values: npt.NDArray[np.float64], coverage: float
-) -> float:
+def interval_half_width(targets: Values, values: Values, coverage: float) -> float:
     """Return how far from a value the truth is with a probability of `coverage`: split conformal prediction.
 
-    The rows must be new to the model, and then the interval holds the truth of another such row at least
-    so often, whatever the model (Lei et al., JASA 2018). Of fewer rows than `rows_for_interval` says no width
-    is known that does: the largest error is returned, which holds it in n of n + 1 cases.
+    If the rows are new to the model, the interval holds the true value of another such row at least so often,
+    whatever the model (Lei et al., JASA 2018). With fewer rows than `rows_for_interval` says, no such width is
+    known: the largest error is returned, which holds the true value in n of n + 1 cases.
     """
     errors = np.sort(np.abs(targets - values))
     rank = _ceil((len(errors) + 1) * coverage)
@@ -194,61 +260,61 @@ def _ceil(value: float) -> int:
     return math.ceil(round(value, 9))  # 0.9 / 0.1 is 9, not 9.000000000000002
 
 
-def even_odds(
-    dataset: Dataset, config: TrainConfig, training_rows: npt.NDArray[np.int64]
-) -> Decision:
-    """Return the decision for which nothing has to be chosen: the most probable label, or a half for each."""
-    names = dataset.label_names
-    if config.task == "multilabel":
-        return Decision(names, several=True, thresholds=dict.fromkeys(names, _EVEN))
-    positive = None
-    if len(names) == 2:
-        counts = np.bincount(dataset.targets[training_rows], minlength=2)
-        positive = config.decision.positive or names[0 if counts[0] < counts[1] else 1]
-    return Decision(names, positive=positive)
+def default_decision(prepared: Prepared) -> Decision:
+    """Return the decision for which nothing has to be chosen: the most probable label, or a threshold of one half."""
+    dataset = prepared.dataset
+    kind, names = dataset.kind, dataset.label_names
+    if kind == "labels":
+        return Decision(kind, names, dict.fromkeys(names, _DEFAULT_THRESHOLD))
+    if kind == "number" or len(names) != 2:
+        return Decision(kind, names)
+    labels = dataset.targets[prepared.split.train]
+    declared = prepared.config.decision.positive
+    return Decision(kind, names, positive=positive_label(names, labels, declared))
 
 
-def choose_decision(
-    dataset: Dataset, split: Split, config: TrainConfig, validation_outputs: Values | None
-) -> Decision:
+def choose_decision(prepared: Prepared, validation_outputs: Outputs | None) -> Decision:
     """Choose thresholds or the width of an interval on the validation rows, if there is something to choose.
 
-    What is unsure comes last: an answer's score depends on the threshold.
+    The score below which an answer is unsure comes last: an answer's score depends on the threshold.
     """
-    decision = _choose_answers(dataset, split, config, validation_outputs)
-    unsure_below = config.decision.unsure_below
+    decision = _choose_answers(prepared, validation_outputs)
+    unsure_below = prepared.config.decision.unsure_below
     if not isinstance(unsure_below, AccuracyAim):
         return replace(decision, unsure_below=unsure_below)
     assert validation_outputs is not None  # kept for an aim, see `keeps_validation`
-    is_right = decision.answers(validation_outputs) == dataset.targets[split.validation]
+    truth = prepared.dataset.targets[prepared.split.validation]
+    is_right = decision.answers(validation_outputs) == truth
     scores = decision.scores(validation_outputs)
     threshold, reached = choose_unsure_below(is_right, scores, unsure_below.accuracy)
     return replace(decision, unsure_below=threshold, unsure_missed=not reached)
 
 
-def _choose_answers(
-    dataset: Dataset, split: Split, config: TrainConfig, validation_outputs: Values | None
-) -> Decision:
-    even = even_odds(dataset, config, split.train)
+def _choose_answers(prepared: Prepared, validation_outputs: Outputs | None) -> Decision:
+    default, config = default_decision(prepared), prepared.config
     if validation_outputs is None:
-        return even
-    truth, aim = dataset.targets[split.validation], _aim(config)
-    coverage = config.evaluation.interval
-    if not dataset.label_names and coverage is not None:
+        return default
+    truth = prepared.dataset.targets[prepared.split.validation]
+    if default.kind == "number":
+        coverage = config.evaluation.interval
+        if coverage is None:
+            return default
         half_width = interval_half_width(truth, validation_outputs[:, 0], coverage)
-        return replace(even, half_width=half_width, coverage=coverage)
+        return replace(default, half_width=half_width, coverage=coverage)
+    # Label sets have thresholds for F1, unless something else is asked for.
+    aim = config.decision.aim or ("f1" if default.kind == "labels" else "none")
     if aim == "none":
-        return even
-    if even.several:
-        return _choose_for_each(even, truth, validation_outputs, aim)
-    index = dataset.label_names.index(str(even.positive))
+        return default
+    if default.kind == "labels":
+        return _choose_for_each(default, truth, validation_outputs, aim)
+    positive = str(default.positive)
+    index = default.label_names.index(positive)
     threshold, reached = choose_threshold(truth == index, validation_outputs[:, index], aim)
-    missed = () if reached else (str(even.positive),)
-    return replace(even, thresholds={str(even.positive): threshold}, missed=missed)
+    return replace(default, thresholds={positive: threshold}, missed=() if reached else (positive,))
 
 
 def _choose_for_each(
-    even: Decision, truth: npt.NDArray[np.bool_], probabilities: Probabilities, aim: str | CostAim
+    default: Decision, truth: Flags, probabilities: Outputs, aim: str | CostAim
 ) -> Decision:
     """Choose a threshold for each label; for F1 a common one for labels with few positive rows.
 
@@ -257,69 +323,87 @@ def _choose_for_each(
     """
     common = choose_threshold(truth.ravel(), probabilities.ravel(), aim)
     thresholds, missed = {}, []
-    for index, label in enumerate(even.label_names):
+    for index, label in enumerate(default.label_names):
         few = aim == "f1" and truth[:, index].sum() < _FEW_POSITIVES
         threshold, reached = (
             common if few else choose_threshold(truth[:, index], probabilities[:, index], aim)
         )
         thresholds[label] = threshold
         missed += [] if reached else [label]
-    return replace(even, thresholds=thresholds, missed=tuple(missed))
+    return replace(default, thresholds=thresholds, missed=tuple(missed))
 
 
-def _aim(config: TrainConfig) -> str | CostAim:
-    """Return what thresholds are chosen for; of several labels at once, f1 unless something else is said."""
-    return config.decision.aim or ("f1" if config.task == "multilabel" else "none")
+# ------------------------------------------------------------------- problems
 
 
-def check_decision(dataset: Dataset, split: Split, config: TrainConfig) -> None:
-    """Raise ConfigError if what the configuration wants to be decided does not fit the rows."""
-    names, decision = dataset.label_names, config.decision
-    several, coverage = config.task == "multilabel", config.evaluation.interval
-    problems = []
-    if decision.aim not in (None, "none") and not several and len(names) != 2:
-        found = f"the dataset has {len(names)}" if names else "this is a regression"
-        problems.append(f"decision.aim: a threshold needs two labels; {found}.")
-    if decision.positive is not None and several:
-        problems.append("decision.positive: of several labels at once, each has its threshold.")
+def problems_of(prepared: Prepared) -> list[str]:
+    """Return what the configuration asks of a decision that does not fit the rows."""
+    return [
+        *_problems_of_labels(prepared),
+        *_problems_of_interval(prepared),
+        *_problems_of_doubt(prepared),
+    ]
+
+
+def _problems_of_labels(prepared: Prepared) -> list[str]:
+    names, kind = prepared.dataset.label_names, prepared.dataset.kind
+    decision, problems = prepared.config.decision, []
+    if decision.aim not in (None, "none") and kind != "labels" and len(names) != 2:
+        why = f"the dataset has {len(names)}" if names else "this is a regression"
+        problems.append(f"decision.aim: a threshold needs two labels; {why}.")
+    if decision.positive is not None and kind == "labels":
+        problems.append(
+            "decision.positive: each label of a multilabel model has its own threshold. Take it out."
+        )
     elif decision.positive is not None and (len(names) != 2 or decision.positive not in names):
         problems.append(
             f"decision.positive: expected one of two labels, got {decision.positive!r}; "
-            f"labels: {', '.join(names[:10]) or 'none'}."
+            f"labels: {listed(names)}."
         )
-    if coverage is not None and names:
-        problems.append("evaluation.interval: only a regression has intervals.")
-    elif coverage is not None and len(split.validation) < rows_for_interval(coverage):
-        problems.append(
-            f"evaluation.interval: {coverage:g} needs {rows_for_interval(coverage):,} validation rows or more "
-            f"to be kept, there are {len(split.validation):,}. Lower it, or raise split.validation."
-        )
-    problems += _problems_of_doubt(dataset, split, config)
-    if problems:
-        raise ConfigError("\n  ".join(problems))
+    return problems
 
 
-def _problems_of_doubt(dataset: Dataset, split: Split, config: TrainConfig) -> list[str]:
+def _problems_of_interval(prepared: Prepared) -> list[str]:
+    coverage = prepared.config.evaluation.interval
+    if coverage is None:
+        return []
+    if prepared.dataset.kind != "number":
+        return ["evaluation.interval: only a regression has intervals."]
+    return _problems_of_rows(
+        prepared, f"evaluation.interval: {coverage:g}", rows_for_interval(coverage), "Lower it, or"
+    )
+
+
+def _problems_of_doubt(prepared: Prepared) -> list[str]:
     """Return why it cannot be said which answers are unsure."""
-    unsure_below, task = config.decision.unsure_below, config.task
+    unsure_below, kind = prepared.config.decision.unsure_below, prepared.dataset.kind
     if unsure_below is None:
         return []
-    if task == "regression":
+    if kind == "number":
         return [
             "decision.unsure_below: a number has no score. Take it out; evaluation.interval says how far off "
             "a number may be."
         ]
-    if task == "multilabel":
+    if kind == "labels":
         return [
-            "decision.unsure_below: an answer of several labels has no score of its own, each label has one. "
+            "decision.unsure_below: a multilabel answer has no score of its own, each label has one. "
             "Take it out; decision.aim says from which probability on a label is given."
         ]
-    if isinstance(unsure_below, AccuracyAim):
-        needed = rows_for_accuracy(unsure_below.accuracy)
-        if len(split.validation) < needed:
-            return [
-                f"decision.unsure_below: an accuracy of {unsure_below.accuracy:g} needs {needed:,} validation rows or "
-                f"more to be seen, there are {len(split.validation):,}. Lower it, raise split.validation, or give "
-                "a score."
-            ]
-    return []
+    if not isinstance(unsure_below, AccuracyAim):
+        return []
+    return _problems_of_rows(
+        prepared,
+        f"decision.unsure_below: an accuracy of {unsure_below.accuracy:g}",
+        rows_for_accuracy(unsure_below.accuracy),
+        "Lower it, give a score, or",
+    )
+
+
+def _problems_of_rows(prepared: Prepared, what: str, needed: int, remedy: str) -> list[str]:
+    there = len(prepared.split.validation)
+    if there >= needed:
+        return []
+    return [
+        f"{what} needs at least {counted(needed, 'validation row')}; "
+        f"there {plural(there, 'is')} {there:,}. {remedy} raise split.validation."
+    ]

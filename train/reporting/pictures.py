@@ -1,4 +1,4 @@
-"""Which pictures a run deserves, and what they show in words, for those who cannot see them."""
+"""The pictures of a report, each with its caption and a text for people who cannot see it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ def draw_pictures(metadata: Mapping[str, Any], metrics: Mapping[str, Any]) -> li
             metrics.get("thresholds") or curves.get("thresholds"),
             lambda rows: _thresholds(rows, metrics.get("positive_label"), output),
         ),
-        _if_there(metrics.get("calibration"), lambda found: _calibration(found, metrics, output)),
+        _if_there(metrics.get("calibration"), lambda part: _calibration(part, metrics, output)),
         _if_there(metrics.get("coverage"), lambda rows: _coverage(rows, output)),
         *_learning(metrics.get("history") or []),
     ]
     return [picture for picture in drawn if picture is not None]
 
 
-def _if_there(found: Any, draw: Callable[[Any], Picture | None]) -> Picture | None:
-    return draw(found) if found else None
+def _if_there(numbers: Any, draw: Callable[[Any], Picture | None]) -> Picture | None:
+    return draw(numbers) if numbers else None
 
 
 def _confusion(matrix: Sequence[Sequence[int]], output: Mapping[str, Any]) -> Picture | None:
@@ -58,7 +58,7 @@ def _confusion(matrix: Sequence[Sequence[int]], output: Mapping[str, Any]) -> Pi
     return Picture(
         "Confusion matrix",
         plots.confusion_matrix(matrix, names, title),
-        "Of the test rows of each label (a row of the matrix), the share in % that got each answer.",
+        "Each row shows the test rows of one label: the share in % that got each answer.",
         large=plots.is_large(names),
     )
 
@@ -74,49 +74,50 @@ def _values(values: Mapping[str, Sequence[float]] | None, residuals: bool) -> Pi
     errors = sorted(
         abs(truth - value) for truth, value in zip(values["truth"], values["value"], strict=True)
     )
-    what = "Errors over answers" if residuals else "Truth over answers"
+    what = "Errors by answer" if residuals else "Truth by answer"
     title = (
         f"{what} of {count} test rows. Half of the errors are below {errors[count // 2]:.4g}, "
         f"nine in ten below {errors[9 * count // 10]:.4g}."
     )
-    caption = "Errors that fan out or bend say what the model has not learned."
+    caption = "Errors that fan out or bend show what the model has not learned."
     return Picture(
         "Residuals" if residuals else "Truth and answers",
         plots.prediction_errors(values, residuals, title),
-        caption if residuals else "On the line, an answer is right.",
+        caption if residuals else "Answers on the line are right.",
     )
 
 
 def _roc(curve: Mapping[str, Any]) -> Picture:
     rates = zip(curve["false_positive_rate"], curve["true_positive_rate"], strict=True)
     recall = max((true for false, true in rates if false <= 0.1), default=0.0)
-    of = _of(curve["label"])
+    about = _about(curve["label"])
     return Picture(
         "ROC curve",
         plots.roc_curve(
             curve,
-            f"ROC curve of {of}: area {curve['area']:.3f}; at most 10 % false alarms find {_percent(recall, 1)}.",
+            f"ROC curve of {about}: area {curve['area']:.3f}; "
+            f"with at most 10 % false alarms the recall is {_percent(recall, 1)}.",
         ),
-        f"Of {of}.",
+        f"For {about}.",
     )
 
 
 def _precision_recall(curve: Mapping[str, Any]) -> Picture:
     points = zip(curve["recall"], curve["precision"], strict=True)
     precision = max((precision for recall, precision in points if recall >= 0.9), default=0.0)
-    of = _of(curve["label"])
+    about = _about(curve["label"])
     return Picture(
         "Precision and recall",
         plots.precision_recall_curve(
             curve,
-            f"Precision-recall curve of {of}: average precision {curve['average_precision']:.3f}; "
+            f"Precision-recall curve of {about}: average precision {curve['average_precision']:.3f}; "
             f"at a recall of 90 % the precision is {_percent(precision, 1)}.",
         ),
-        f"Of {of}.",
+        f"For {about}.",
     )
 
 
-def _of(label: str | None) -> str:
+def _about(label: str | None) -> str:
     return f"the label {label}" if label is not None else "all labels, pooled"
 
 
@@ -126,40 +127,35 @@ def _thresholds(
     chosen = output.get("thresholds", {}).get(label)
     best = max(rows, key=lambda row: row["f1"])
     title = (
-        f"Precision, recall and F1 of {_of(label)} by threshold. "
+        f"Precision, recall and F1 of {_about(label)} by threshold. "
         f"F1 is highest, {best['f1']:.3f}, at {best['threshold']:.3g}."
     )
     return Picture(
         "Threshold",
         plots.threshold_view(rows, chosen, title),
-        f"Of {_of(label)}, on the test rows.",
+        f"For {_about(label)}, on the test rows.",
     )
 
 
 def _calibration(
-    found: Mapping[str, Any], metrics: Mapping[str, Any], output: Mapping[str, Any]
+    calibration: Mapping[str, Any], metrics: Mapping[str, Any], output: Mapping[str, Any]
 ) -> Picture | None:
-    bins = [part for part in found["bins"] if part["rows"]]
+    bins = [part for part in calibration["bins"] if part["rows"]]
     if not bins:
         return None
-    error = f"Expected calibration error {found['ece']:.4f}"
-    if found.get("ece_before") is not None:
-        error += f"; {found['ece_before']:.4f} before calibration"
-    several = output["type"] == "labels"
-    about = (
-        f"the label {metrics['positive_label']}"
-        if metrics.get("positive_label") is not None
-        else "all labels, each by itself"
-        if several
-        else "the answers"
-    )
+    error = f"Expected calibration error {calibration['ece']:.4f}"
+    if calibration.get("ece_before") is not None:
+        error += f"; {calibration['ece_before']:.4f} before calibration"
+    about = "all labels, each by itself" if output["type"] == "labels" else "the answers"
+    if metrics.get("positive_label") is not None:
+        about = f"the label {metrics['positive_label']}"
     title = f"Calibration curve of {about}. {error}. " + "; ".join(
         f"said {part['confidence']:.2f}, is {part['accuracy']:.2f}" for part in bins
     )
     return Picture(
         "Calibration",
         plots.calibration_curve(bins, title),
-        f"Probabilities of {about}, and how often it is so. {error}.",
+        f"The probabilities of {about}, and how often they come true. {error}.",
     )
 
 
@@ -167,7 +163,7 @@ def _coverage(rows: Sequence[Mapping[str, float]], output: Mapping[str, Any]) ->
     half = min(rows, key=lambda row: abs(row["coverage"] - 0.5))
     title = (
         "Accuracy by the share of rows that are answered, the surest first. "
-        f"The surest {_percent(half['coverage'], 1)} are {_percent(half['accuracy'], 1)} right."
+        f"Of the surest {_percent(half['coverage'], 1)}, {_percent(half['accuracy'], 1)} are right."
     )
     return Picture(
         "Coverage and accuracy",
@@ -177,13 +173,13 @@ def _coverage(rows: Sequence[Mapping[str, float]], output: Mapping[str, Any]) ->
 
 
 def _learning(history: Sequence[Mapping[str, float]]) -> list[Picture]:
-    """Draw losses apart from what is measured from 0 to 1."""
+    """Draw losses in one picture, and what is measured from 0 to 1 in another one."""
     if len(history) < 2:
         return []
     pictures = []
     names = list(history[0])
-    for of_losses, heading in ((True, "Learning curves"), (False, "Learning curves: metrics")):
-        chosen = [name for name in names if ("loss" in name) == of_losses]
+    for losses, heading in ((True, "Learning curves"), (False, "Learning curves: metrics")):
+        chosen = [name for name in names if ("loss" in name) == losses]
         if chosen:
             lines = [{name: epoch[name] for name in chosen if name in epoch} for epoch in history]
             title = f"{heading} over {len(history)} epochs. " + "; ".join(

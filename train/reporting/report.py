@@ -1,13 +1,15 @@
-"""The page that a person reads: one HTML file, needing nothing from elsewhere."""
+"""The report of a run: one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from predict.wording import readable
+from train.evaluation.metrics import METRIC_NAMES, show_metric, show_name
 from train.reporting import pages
 from train.reporting.data_checks import check_data
 
 _CONFUSIONS_SHOWN = 15
-# What not every model's metadata and not every run's metrics have.
+# Keys that not all metadata and not all metrics have.
 _OF_SOME_MODELS = ("embedding", "derived", "git", "seeds")
 _OF_SOME_RUNS = (
     *("at_even_odds", "cross_validation", "search", "confidence", "history"),
@@ -15,67 +17,19 @@ _OF_SOME_RUNS = (
     *("slices", "mistakes", "suspects", "evidence", "behaviour", "gate", "elsewhere"),
 )
 
-# What people call the numbers, in the order in which they want to see them.
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log loss",
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "micro_f1": "micro F1",
-    "subset_accuracy": "all labels right",
-    "hamming_loss": "Hamming loss",
-    "ranking_precision": "ranking precision",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "median_absolute_error": "median absolute error",
-    "r2": "R²",
-    "interval_coverage": "interval coverage",
-    "interval_width": "interval width",
-    "ece": "expected calibration error",
-    "unsure_share": "unsure share",
-    "accuracy_when_sure": "accuracy when sure",
-}
-# What only parts of a run are measured by.
-_MORE_NAMES = {"mean_error": "mean error", "mean_score": "mean score"}
-
-# In the unit of what is predicted, which may be large or small; any other is about 1.
-_IN_UNITS = frozenset(("rmse", "mae", "median_absolute_error", "interval_width", "mean_error"))
 _THRESHOLDS_SHOWN = 20
 
 
-def show_metric(name: str, value: float | None) -> str:
-    """Return a metric as people read it."""
-    if value is None:
-        return "–"
-    if name not in _IN_UNITS:
-        return f"{round(value, 4) + 0.0:.4f}"  # no -0.0000
-    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:#.4g}"
-
-
-def show_value(value: float) -> str:
-    """Return a number of whatever size as people read it: 12,345 or 12.35 or 0.001235."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def show_name(key: str) -> str:
-    """Return what people call a metric, or any other key."""
-    return METRIC_NAMES.get(key) or _MORE_NAMES.get(key) or key.replace("_", " ")
-
-
 def show_cell(value: object) -> str:
-    """Return whatever stands in metrics as people read it."""
+    """Return any value of the metrics as people read it."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)  # a year is no 1,998
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)  # a year has no comma: 1998
     if isinstance(value, float):
-        return show_value(value)
+        return readable(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {show_cell(part)}" for key, part in value.items())
     if isinstance(value, (list, tuple)):
@@ -89,7 +43,7 @@ def render_report(
     """Return the page as HTML.
 
     Args:
-        metadata: As in `metadata.json`, without what is known only when it is written.
+        metadata: As in `metadata.json`, but for what is known only once it is written.
         metrics: As in `metrics.json`.
         configuration: As in `train-conf.yml`.
     """
@@ -100,7 +54,7 @@ def render_report(
     return pages.render_page(
         "report.html",
         show_metric=show_metric,
-        show_value=show_value,
+        readable=readable,
         show_name=show_name,
         show_cell=show_cell,
         metadata={**dict.fromkeys(_OF_SOME_MODELS), **metadata},
@@ -112,7 +66,7 @@ def render_report(
         checks=check_data(metadata, metrics),
         trade_off=table[:: max(1, len(table) // _THRESHOLDS_SHOWN)],
         confusions=top_confusions(matrix, metadata["outputs"][0]["labels"]) if matrix else None,
-        elsewhere=tabulate(metrics.get("elsewhere") or []),
+        out_of_distribution=tabulate(metrics.get("elsewhere") or []),
     )
 
 
@@ -138,11 +92,11 @@ def top_confusions(
 def tabulate(
     content: Sequence[Mapping[str, Any]] | Mapping[str, Any],
 ) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of findings: a list of records, or records by name."""
+    """Return the columns and rows of a list of records, or of records by name."""
     records: list[Mapping[str, Any]] = (
         [
-            {"name": name, **(found if isinstance(found, Mapping) else {"value": found})}
-            for name, found in content.items()
+            {"name": name, **(record if isinstance(record, Mapping) else {"value": record})}
+            for name, record in content.items()
         ]
         if isinstance(content, Mapping)
         else list(content)

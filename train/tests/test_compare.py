@@ -15,15 +15,15 @@ from rich.console import Console
 from predict.contract.artefact import ArtefactError
 from predict.scoring.predictor import Predictor
 from predict.tests.tiny_artefact import change_metadata, write_rest, write_tiny_artefact
+from train.artefacts import folder as artefacts_folder
 from train.artefacts.writing import golden_examples
 from train.comparison.compare import (
     Comparison,
-    against_latest,
     as_json,
     check_equivalent,
     compare,
-    find_artefact,
 )
+from train.comparison.latest import against_latest
 from train.comparison.report import render_page, show, verdict
 from train.comparison.rows import CompareError
 from train.config.loading import to_yaml
@@ -32,6 +32,7 @@ from train.data.cleaning import load_dataset
 from train.data.sources import DatasetError
 from train.data.splits import Prepared, split_dataset
 from train.errors import UserError
+from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.evaluation.significance import Difference, mcnemar
 from train.models.choice import choose_pipeline
@@ -63,14 +64,13 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     dataset = load_dataset(config)
     config = choose_pipeline(config, dataset)
     split = split_dataset(dataset, config)
-    model = table_model.fit(Prepared(config, dataset, split), SilentProgress())
-    outputs = model.predict(dataset, split.test)
-    decision = choose_decision(dataset, split, config, model.validation_outputs)
+    model = table_model.fit(dataset, split, config, SilentProgress())
+    outputs = table_model.predict(model, dataset, split.test)
+    prepared = Prepared(config, dataset, split)
+    decision = choose_decision(prepared, model.validation_outputs)
     directory = folder / "artefacts" / f"2026-01-01-00-00-{next(_SECONDS)}"
     directory.mkdir(parents=True)
-    model.write(directory)
-    kind = "label" if dataset.label_names else "number"
-    output = {"name": dataset.columns.label, "type": kind, "labels": dataset.label_names}
+    table_model.write(model, directory)
     examples = golden_examples(
         dataset.instances(split.test[:2]), outputs[:2], [dataset.truth(split.test[0])] * 2
     )
@@ -78,13 +78,13 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     metadata = {
         "name": directory.name,
         "task": config.task,
-        "outputs": [output | decision.describe()],
+        "outputs": [decision.describe(dataset.columns.label)],
         "examples": examples,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "split": split_of},
-        **model.describe(Prepared(config, dataset, split)),
+        **table_model.describe(model, dataset, split),
     }
     write_rest(directory, metadata)
-    metrics = evaluate(dataset.targets[split.test], outputs, decision)
+    metrics = evaluate(Answered(prepared.test_targets, outputs, decision))
     (directory / "metrics.json").write_text(json.dumps(metrics))
     (directory / "train-conf.yml").write_text(to_yaml(config))
     change_metadata(directory)
@@ -289,7 +289,7 @@ def test_models_that_differ_are_not_equal(found: Comparison) -> None:
 
 def test_equal_probabilities_with_other_answers_are_not_equal(found: Comparison) -> None:
     close = replace(found, largest_difference=1e-7, other_answers=2)
-    with pytest.raises(CompareError, match="not equal: 2 answers are others"):
+    with pytest.raises(CompareError, match="not equal: 2 answers differ"):
         check_equivalent(close, 1e-5)
 
 
@@ -309,7 +309,7 @@ def test_numbers_may_differ_by_a_share_of_the_largest(spent: Path) -> None:
 def test_another_interval_is_not_equal(spent: Path) -> None:
     found = compare(spent, spent)
     without = replace(found, b=replace(found.b, half_width=None))
-    with pytest.raises(CompareError, match=r"their intervals are others \(A ± [\d.]+, B none\)"):
+    with pytest.raises(CompareError, match=r"their intervals differ \(A ± [\d.]+, B none\)"):
         check_equivalent(without, 1e-5)
 
 
@@ -323,8 +323,8 @@ def test_other_doubts_are_not_equal(tmp_path: Path) -> None:
     )
     file = write_csv(tmp_path / "rows.csv", [("commit", "svn"), ("echo", "qt")], ("title", "tag"))
     found = compare(never, often, file)
-    assert "other answers are unsure: A never, B below 0.9" in found.notes
-    with pytest.raises(CompareError, match=r"not equal: other answers are unsure \(A never"):
+    assert "different answers are unsure: A never, B below 0.9" in found.notes
+    with pytest.raises(CompareError, match=r"not equal: different answers are unsure \(A never"):
         check_equivalent(found, 1e-5)
 
 
@@ -339,7 +339,9 @@ def test_rows_that_the_other_model_was_trained_on_are_counted(
     split = split_dataset(dataset, table_config(folder, table, split={"seed": 5}))
     count = len(set(rows) - set(split.test))
     [note] = compare(left, other).notes
-    assert note.startswith(f"B was trained on {count} of these 80 rows, for its split is another")
+    assert note.startswith(
+        f"B was trained on {count} of these 80 rows because its split is another"
+    )
 
 
 def test_data_that_changed_since_are_noted(tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_data_that_changed_since_are_noted(tmp_path: Path) -> None:
     artefact = _train(tmp_path, file)
     write_table(file, make_table(300, seed=9))
     notes = compare(artefact, artefact).notes
-    assert notes[0].startswith("the data are not those that A was trained on (SHA-256 ")
+    assert notes[0].startswith("the data have changed since A was trained on them (SHA-256 ")
     assert notes[1].startswith("B was trained on other data")
 
 
@@ -372,7 +374,7 @@ def test_a_labelled_file_can_be_given(left: Path, trees: Path, tmp_path: Path) -
         change.truth for change in found.changed["only A right"]
     ]
     [note] = [note for note in found.notes if "left out" in note]
-    assert note == "rows left out, for neither model knows their label (maybe): 3"
+    assert note == "rows left out because neither model knows their label (maybe): 3"
 
 
 def test_a_file_that_a_model_was_trained_on_is_noted(left: Path, table: Path) -> None:
@@ -405,7 +407,7 @@ def test_a_configuration_of_an_older_version_still_says_which_rows(
 def test_a_label_that_only_one_model_knows_is_noted(folder: Path, linear_topics: Path) -> None:
     file = write_csv(folder / "two.csv", make_rows(200, ["music", "tools"], seed=1))
     found = compare(linear_topics, _texts(folder, file))
-    assert "only A knows fruit: the other one is wrong in all rows of theirs" in found.notes
+    assert "only A knows fruit, so B is wrong on every row with that label" in found.notes
     labels = {label.label: label.f1 for label in found.labels}
     assert (labels["fruit"].second, labels["fruit"].significant) == (0, True)
     assert labels["music"].second > 0.6
@@ -451,7 +453,9 @@ def test_columns_of_other_types_cannot_be_compared(left: Path, tmp_path: Path) -
     other = make_table(200, seed=3)
     other["visits"] = "v" + other["visits"].astype(str)
     elsewhere = _train(tmp_path, write_table(tmp_path / "other.csv", other))
-    with pytest.raises(CompareError, match=r"other types: visits \(category for B, number for A\)"):
+    with pytest.raises(
+        CompareError, match=r"have other types: visits \(category for B, number for A\)"
+    ):
         compare(left, elsewhere)
 
 
@@ -459,7 +463,9 @@ def test_rows_that_are_gone_say_what_else_can_be_given(tmp_path: Path) -> None:
     file = write_table(tmp_path / "gone.csv")
     artefact = _train(tmp_path, file)
     file.unlink()
-    with pytest.raises(CompareError, match=r"gone\.csv' is neither (.|\n)*given with --data FILE"):
+    with pytest.raises(
+        CompareError, match=r"gone\.csv' is neither (.|\n)*Give other rows with --data FILE"
+    ):
         compare(artefact, artefact)
 
 
@@ -484,16 +490,16 @@ def test_labels_that_nobody_knows_are_refused(left: Path, tmp_path: Path) -> Non
 
 def test_artefacts_are_found_by_path_and_by_name(left: Path) -> None:
     parent = left.parent
-    assert find_artefact(str(left), Path("nowhere")) == left
-    assert find_artefact(left.name, parent) == left
-    assert find_artefact("latest", parent) == parent / "latest"
+    assert artefacts_folder.find(str(left), Path("nowhere")) == left
+    assert artefacts_folder.find(left.name, parent) == left
+    assert artefacts_folder.find("latest", parent) == parent / "latest"
     with pytest.raises(CompareError, match=f"Did you mean {left.name[:8]}"):
-        find_artefact(left.name[:-1] + "x", parent)
+        artefacts_folder.find(left.name[:-1] + "x", parent)
     with pytest.raises(
         CompareError,
         match=r"neither a directory nor an artefact in .*There are none: run `make train` first",
     ):
-        find_artefact("x", Path("nowhere"))
+        artefacts_folder.find("x", Path("nowhere"))
 
 
 # ---------------------------------------------------------------------- for people
@@ -507,7 +513,7 @@ def test_the_terminal_shows_metrics_labels_and_changed_rows(found: Comparison) -
     for part in (
         "B - A",
         "95 % interval",
-        "McNemar's test: p = ",
+        "McNemar's exact test: p = ",
         "F1 of",
         "only A right, such as",
     ):
@@ -562,15 +568,14 @@ def test_a_verdict_knows_which_way_is_better(
 # ------------------------------------------------------------------ against latest
 
 
-def _new(artefact: Path) -> tuple[Any, Any, Any, Decision, dict[str, Any]]:
-    """Return what a run knows of a new model, which is that of an artefact."""
+def _new(artefact: Path) -> tuple[Answered, Any, dict[str, Any]]:
+    """Return what a run knows about a new model, which is that of an artefact."""
     dataset, rows = _test_rows(artefact)
     predictor = Predictor.load(artefact)
     instances = dataset.instances(rows)
-    output = predictor.metadata.outputs[0]
-    decision = Decision(output.labels, thresholds=output.thresholds)
-    described = predictor.metadata.dataset
-    return instances, dataset.targets[rows], predictor.scores(instances), decision, described
+    decision = Decision.of_output(predictor.metadata.outputs[0])
+    answered = Answered(dataset.targets[rows], predictor.scores(instances), decision)
+    return answered, instances, predictor.metadata.dataset
 
 
 def test_the_same_model_is_not_worse_than_the_latest(left: Path) -> None:
@@ -584,38 +589,35 @@ def _new_accuracy(artefact: Path) -> str:
 
 
 def test_a_worse_model_does_not_pass(left: Path) -> None:
-    instances, targets, outputs, decision, described = _new(left)
-    passed, why, better = against_latest(
-        left, instances, targets, outputs[:, ::-1], decision, described
-    )
+    answered, *rest = _new(left)
+    worse = replace(answered, outputs=answered.outputs[:, ::-1])
+    passed, why, better = against_latest(left, worse, *rest)
     assert not passed
     assert better < 0
     assert "95 % interval -" in why
 
 
 def test_a_model_that_is_worse_by_chance_passes(left: Path) -> None:
-    instances, targets, outputs, decision, described = _new(left)
-    wrong = outputs.copy()
+    answered, *rest = _new(left)
+    assert answered.right()[0]
+    wrong = answered.outputs.copy()
     wrong[0] = wrong[0, ::-1]
-    rights = decision.answers(outputs)[:1] == targets[:1]
-    assert rights[0]
-    passed, _, better = against_latest(left, instances, targets, wrong, decision, described)
+    passed, _, better = against_latest(left, replace(answered, outputs=wrong), *rest)
     assert (passed, better) == (True, pytest.approx(-1 / 80))
 
 
 def test_a_much_better_model_passes(left: Path) -> None:
-    instances, targets, _, decision, described = _new(left)
-    sure = np.eye(2)[targets] * 0.8 + 0.1
-    passed, _, better = against_latest(left, instances, targets, sure, decision, described)
+    answered, *rest = _new(left)
+    sure = np.eye(2)[answered.truth] * 0.8 + 0.1
+    passed, _, better = against_latest(left, replace(answered, outputs=sure), *rest)
     assert passed
     assert better > 0
 
 
 def test_numbers_are_held_against_the_latest_by_their_rmse(spent: Path) -> None:
-    instances, targets, outputs, decision, described = _new(spent)
-    passed, why, better = against_latest(
-        spent, instances, targets, outputs + 100, decision, described
-    )
+    answered, *rest = _new(spent)
+    worse = replace(answered, outputs=answered.outputs + 100)
+    passed, why, better = against_latest(spent, worse, *rest)
     assert not passed
     assert better < 0
     assert why.startswith("RMSE ")
@@ -636,9 +638,9 @@ def test_with_a_threshold_the_ranking_counts(trees: Path) -> None:
 def test_a_latest_of_other_rows_is_not_comparable(
     left: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    *new, described = _new(left)
-    new[2] = new[2][:, ::-1]  # would not pass
-    passed, why, better = against_latest(left, *new, described | changes)
+    answered, instances, described = _new(left)
+    worse = replace(answered, outputs=answered.outputs[:, ::-1])  # would not pass
+    passed, why, better = against_latest(left, worse, instances, described | changes)
     assert (passed, better) == (True, 0)
     assert why.startswith(f"not comparable with {left.name}: ")
     assert re.search(reason, why)
@@ -650,7 +652,7 @@ def test_a_latest_of_another_kind_is_not_comparable(
     new = _new(left)[:-1]
     for other, reason in (
         (spent, "it answers with number, this one with label"),
-        (linear_topics, "its labels are others (fruit, music, tools)"),
+        (linear_topics, "its labels are different ones (fruit, music, tools)"),
         (trees, "it reads other inputs (visits, paid, plan, since, spent)"),
     ):
         passed, why, _ = against_latest(other, *new)
@@ -663,3 +665,14 @@ def test_a_damaged_latest_is_an_error(left: Path, tmp_path: Path) -> None:
     (damaged / "report.html").write_text("")
     with pytest.raises(ArtefactError, match=r"report\.html was changed"):
         against_latest(damaged, *_new(left))
+
+
+def test_without_a_declared_positive_label_it_is_the_rarer_one(left: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(left, older)
+    (older / "metrics.json").write_text("{}")
+    change_metadata(older)
+    declared, found = compare(left, left).metrics, compare(older, older).metrics
+    assert _metrics(left)["positive_label"] == "yes"
+    for name in ("recall", "ece"):
+        assert found[name].first == declared[name].first

@@ -1,6 +1,8 @@
 """Claims about thresholds and intervals, against brute force and numbers worked out by hand."""
 
 import math
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.config import ConfigError, TrainConfig
+from predict.contract.artefact import Output
+from train.config import TrainConfig
 from train.config.sections import CostAim
-from train.data.splits import Split
+from train.data.splits import Prepared, Split
 from train.models.decision import (
     Decision,
-    check_decision,
     choose_decision,
     choose_threshold,
     choose_unsure_below,
-    even_odds,
+    default_decision,
     interval_half_width,
+    problems_of,
     rows_for_accuracy,
     rows_for_interval,
 )
@@ -210,12 +213,12 @@ def test_an_accuracy_needs_so_many_rows_that_one_may_be_wrong(accuracy: float, r
 
 
 def test_a_score_is_compared_as_it_is_shown() -> None:
-    decision = Decision(["a", "b"], unsure_below=0.7)
+    decision = Decision("label", ["a", "b"], unsure_below=0.7)
     outputs = np.array([[0.6999996, 0.3000004], [0.6999994, 0.3000006], [0.2, 0.8]])
     assert decision.scores(outputs).tolist() == [0.7, 0.699999, 0.8]
     assert decision.is_sure(outputs).tolist() == [True, False, True]
-    assert decision.describe() == {"unsure_below": 0.7}
-    assert Decision(["a", "b"]).is_sure(outputs).all()
+    assert decision.describe("y")["unsure_below"] == 0.7
+    assert Decision("label", ["a", "b"]).is_sure(outputs).all()
 
 
 # ------------------------------------------------------------------- answers
@@ -223,7 +226,7 @@ def test_a_score_is_compared_as_it_is_shown() -> None:
 
 def test_of_two_labels_that_tie_to_six_digits_the_first_is_answered() -> None:
     outputs = np.array([[0.3, 0.7], [0.4999999, 0.5000001], [0.49999, 0.50001]])
-    assert Decision(["a", "b"]).answers(outputs).tolist() == [1, 0, 1]
+    assert Decision("label", ["a", "b"]).answers(outputs).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(("positive", "answers"), [("b", [1, 1, 0]), ("a", [0, 1, 1])])
@@ -233,22 +236,49 @@ def test_a_threshold_answers_its_label_from_there_on(positive: str, answers: lis
     if positive == "a":
         outputs = outputs[::-1][[0, 2, 2]]
         outputs[1:] = [[0.3, 0.7], [0.59, 0.41]]
-    decision = Decision(["a", "b"], thresholds={positive: threshold}, positive=positive)
+    decision = Decision("label", ["a", "b"], thresholds={positive: threshold}, positive=positive)
     assert decision.answers(outputs).tolist() == answers
 
 
 def test_every_label_of_several_has_its_own_threshold() -> None:
-    decision = Decision(["a", "b"], several=True, thresholds={"a": 0.2, "b": 0.9})
+    decision = Decision("labels", ["a", "b"], thresholds={"a": 0.2, "b": 0.9})
     outputs = np.array([[0.2, 0.89], [0.1, 0.9]])
     assert decision.answers(outputs).tolist() == [[True, False], [False, True]]
-    assert decision.describe() == {"thresholds": {"a": 0.2, "b": 0.9}}
 
 
 def test_a_value_is_its_own_answer() -> None:
-    assert Decision([]).answers(np.array([[1.5], [2.5]])).tolist() == [1.5, 2.5]
-    assert Decision([]).describe() == {}
-    interval = Decision([], half_width=2.5, coverage=0.9)
-    assert interval.describe() == {"interval": {"coverage": 0.9, "half_width": 2.5}}
+    assert Decision("number").answers(np.array([[1.5], [2.5]])).tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("decision", "output"),
+    [
+        (Decision("number", []), {"type": "number", "labels": []}),
+        (
+            Decision("number", [], half_width=2.5, coverage=0.9),
+            {"type": "number", "labels": [], "interval": {"coverage": 0.9, "half_width": 2.5}},
+        ),
+        (Decision("label", ["a", "b", "c"]), {"type": "label", "labels": ["a", "b", "c"]}),
+        (
+            Decision("label", ["a", "b"], {"a": 0.25}, positive="a", unsure_below=0.75),
+            {
+                "type": "label",
+                "labels": ["a", "b"],
+                "thresholds": {"a": 0.25},
+                "unsure_below": 0.75,
+            },
+        ),
+        (
+            Decision("labels", ["a", "b"], {"a": 0.2, "b": 0.9}),
+            {"type": "labels", "labels": ["a", "b"], "thresholds": {"a": 0.2, "b": 0.9}},
+        ),
+    ],
+)
+def test_a_decision_is_described_in_an_artefact_and_read_again(
+    decision: Decision, output: dict[str, Any]
+) -> None:
+    assert decision.describe("y") == {"name": "y", **output}
+    assert Decision.of_output(Output.model_validate(decision.describe("y"))) == decision
 
 
 # ------------------------------------------------------------------ choosing
@@ -264,7 +294,7 @@ OUTPUTS = np.array([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]])
 
 
 def test_a_threshold_is_chosen_on_the_validation_rows() -> None:
-    decision = choose_decision(TWO, SPLIT, _config(decision={"aim": "f1"}), OUTPUTS)
+    decision = choose_decision(Prepared(_config(decision={"aim": "f1"}), TWO, SPLIT), OUTPUTS)
     assert decision.thresholds == {"yes": pytest.approx(0.25)}
     assert decision.positive == "yes"
     assert decision.missed == ()
@@ -272,16 +302,21 @@ def test_a_threshold_is_chosen_on_the_validation_rows() -> None:
 
 def test_without_an_aim_the_most_probable_label_is_the_answer() -> None:
     for aim in (None, "none"):
-        decision = choose_decision(TWO, SPLIT, _config(decision={"aim": aim}), OUTPUTS)
-        assert decision == even_odds(TWO, _config(), SPLIT.train)
+        decision = choose_decision(Prepared(_config(decision={"aim": aim}), TWO, SPLIT), OUTPUTS)
+        assert decision == default_decision(Prepared(_config(), TWO, SPLIT))
         assert decision.thresholds == {}
 
 
 def test_the_positive_label_is_the_rarer_of_the_training_rows_unless_it_is_named() -> None:
-    assert even_odds(TWO, _config(), SPLIT.train).positive == "yes"
-    assert even_odds(TWO, _config(), np.array([1, 3, 5])).positive == "no"
+    assert default_decision(Prepared(_config(), TWO, SPLIT)).positive == "yes"
+    assert (
+        default_decision(
+            Prepared(_config(), TWO, replace(SPLIT, train=np.array([1, 3, 5])))
+        ).positive
+        == "no"
+    )
     named = _config(decision={"positive": "no"})
-    assert even_odds(TWO, named, SPLIT.train).positive == "no"
+    assert default_decision(Prepared(named, TWO, SPLIT)).positive == "no"
 
 
 def _several(truth: np.ndarray) -> tuple[Any, Split]:
@@ -295,40 +330,48 @@ def test_several_labels_have_thresholds_for_f1_unless_something_else_is_said() -
     steps = np.linspace(0.005, 0.995, 100)
     dataset, split = _several(np.stack([steps > 0.5, steps > 0.25], axis=1))
     outputs = np.stack([steps, steps], axis=1)
-    decision = choose_decision(dataset, split, _config(task="multilabel"), outputs)
+    decision = choose_decision(Prepared(_config(task="multilabel"), dataset, split), outputs)
     assert decision.thresholds == {"a": pytest.approx(0.5), "b": pytest.approx(0.25)}
     none = _config(task="multilabel", decision={"aim": "none"})
-    assert choose_decision(dataset, split, none, outputs).thresholds == {"a": 0.5, "b": 0.5}
+    assert choose_decision(Prepared(none, dataset, split), outputs).thresholds == {
+        "a": 0.5,
+        "b": 0.5,
+    }
 
 
 def test_labels_with_few_positive_rows_share_the_threshold_of_all_for_f1() -> None:
     steps = np.linspace(0.005, 0.995, 100)
     dataset, split = _several(np.stack([steps > 0.3, steps > 0.9], axis=1))
     outputs = np.stack([steps, steps], axis=1)
-    thresholds = choose_decision(dataset, split, _config(task="multilabel"), outputs).thresholds
+    thresholds = choose_decision(
+        Prepared(_config(task="multilabel"), dataset, split), outputs
+    ).thresholds
     common, _ = choose_threshold(dataset.targets.ravel(), outputs.ravel(), "f1")
     assert thresholds == {"a": pytest.approx(0.3), "b": common}
     recall = _config(task="multilabel", decision={"aim": "recall>=1"})
-    assert choose_decision(dataset, split, recall, outputs).thresholds["b"] == pytest.approx(0.9)
+    assert choose_decision(Prepared(recall, dataset, split), outputs).thresholds[
+        "b"
+    ] == pytest.approx(0.9)
 
 
 def test_what_is_unsure_is_said_or_chosen_and_the_baselines_know_nothing_of_it() -> None:
     said = _config(decision={"unsure_below": 0.75})
-    assert choose_decision(TWO, SPLIT, said, None).unsure_below == 0.75
-    assert even_odds(TWO, said, SPLIT.train).unsure_below is None
+    assert choose_decision(Prepared(said, TWO, SPLIT), None).unsure_below == 0.75
+    assert default_decision(Prepared(said, TWO, SPLIT)).unsure_below is None
     # Rows 4, 5 and 6: no, yes, no; all are answered no, with 0.9, 0.7 and 0.8.
     aimed = _config(decision={"unsure_below": {"accuracy": 0.9}})
-    decision = choose_decision(TWO, SPLIT, aimed, OUTPUTS)
+    decision = choose_decision(Prepared(aimed, TWO, SPLIT), OUTPUTS)
     assert (decision.unsure_below, decision.unsure_missed) == (pytest.approx(0.75), False)
-    wrong = choose_decision(TWO, SPLIT, aimed, OUTPUTS[:, ::-1])
+    wrong = choose_decision(Prepared(aimed, TWO, SPLIT), OUTPUTS[:, ::-1])
     assert (wrong.unsure_below, wrong.unsure_missed) == (pytest.approx(0.35), True)
 
 
 def test_what_is_unsure_is_chosen_among_the_answers_that_the_threshold_gives() -> None:
     # From 0.25 on it is yes: the second row is answered yes with 0.3, rightly, and so all are right.
     both = _config(decision={"aim": "f1", "unsure_below": {"accuracy": 0.9}})
-    decision = choose_decision(TWO, SPLIT, both, OUTPUTS)
-    assert decision.describe() == {"thresholds": {"yes": pytest.approx(0.25)}, "unsure_below": 0.0}
+    decision = choose_decision(Prepared(both, TWO, SPLIT), OUTPUTS)
+    assert decision.thresholds == {"yes": pytest.approx(0.25)}
+    assert decision.unsure_below == 0.0
 
 
 NUMBERS = make_dataset({"x": [0.0] * 8}, np.arange(8.0))
@@ -343,23 +386,24 @@ THREE = make_dataset({"x": [0.0] * 8}, [0, 1, 2, 0, 1, 2, 0, 1], ["a", "b", "c"]
         (NUMBERS, {"task": "regression", "decision": {"aim": "f1"}}, "needs two labels; this is a regression"),
         (TWO, {"decision": {"positive": "si"}}, "decision.positive: .* got 'si'; labels: no, yes"),
         (THREE, {"decision": {"positive": "a"}}, "decision.positive: expected one of two labels, got 'a'"),
-        (SEVERAL, {"task": "multilabel", "decision": {"positive": "a"}}, "decision.positive: of several labels"),
+        (SEVERAL, {"task": "multilabel", "decision": {"positive": "a"}},
+         "decision.positive: each label of a multilabel model has its own threshold"),
         (TWO, {"evaluation": {"interval": 0.9}}, "evaluation.interval: only a regression"),
         (NUMBERS, {"task": "regression", "decision": {"unsure_below": 0.5}},
          "decision.unsure_below: a number has no score. Take it out; evaluation.interval says"),
         (SEVERAL, {"task": "multilabel", "decision": {"unsure_below": {"accuracy": 0.9}}},
-         "decision.unsure_below: an answer of several labels has no score of its own"),
+         "decision.unsure_below: a multilabel answer has no score of its own"),
         (TWO, {"decision": {"unsure_below": {"accuracy": 0.9}}},
-         r"unsure_below: an accuracy of 0\.9 needs 10 validation rows or more to be seen, there are 3\. Lower"),
+         r"unsure_below: an accuracy of 0\.9 needs at least 10 validation rows; there are 3\. Lower it, give a score"),
         (NUMBERS, {"task": "regression", "evaluation": {"interval": 0.8}},
-         r"evaluation.interval: 0\.8 needs 4 validation rows or more to be kept, there are 3"),
+         r"evaluation.interval: 0\.8 needs at least 4 validation rows; there are 3\. Lower it, or raise split"),
     ],
 )  # fmt: skip
 def test_a_decision_that_does_not_fit_the_rows_is_refused(
     dataset: Any, content: dict[str, Any], complaint: str
 ) -> None:
-    with pytest.raises(ConfigError, match=complaint):
-        check_decision(dataset, SPLIT, _config(**content))
+    [problem] = problems_of(Prepared(_config(**content), dataset, SPLIT))
+    assert re.search(complaint, problem)
 
 
 def test_what_is_wrong_with_a_decision_is_said_all_at_once() -> None:
@@ -367,9 +411,12 @@ def test_what_is_wrong_with_a_decision_is_said_all_at_once() -> None:
         "decision": {"aim": "f1", "positive": "si"},
         "evaluation": {"interval": 0.9},
     }
-    with pytest.raises(ConfigError, match=r"decision.aim.*\n  decision.positive.*\n  evaluation"):
-        check_decision(THREE, SPLIT, _config(**content))
+    problems = problems_of(Prepared(_config(**content), THREE, SPLIT))
+    assert [problem.partition(":")[0] for problem in problems] == [
+        *("decision.aim", "decision.positive", "evaluation.interval")
+    ]
 
 
 def test_an_interval_of_enough_rows_is_let_pass() -> None:
-    check_decision(NUMBERS, SPLIT, _config(task="regression", evaluation={"interval": 0.75}))
+    config = _config(task="regression", evaluation={"interval": 0.75})
+    assert problems_of(Prepared(config, NUMBERS, SPLIT)) == []

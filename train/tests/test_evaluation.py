@@ -9,9 +9,11 @@ from sklearn import metrics as sklearn_metrics
 
 from train.config.sections import Columns
 from train.data.dataset import Dataset
+from train.evaluation.answered import Answered
 from train.evaluation.baselines import evaluate_text_baselines
-from train.evaluation.measures import ERRORS, evaluate, headline, metric_names, rarer_label
-from train.models.decision import Decision
+from train.evaluation.measures import evaluate, headline
+from train.evaluation.metrics import METRICS, headline_keys, keys_of
+from train.models.decision import Decision, positive_label
 from train.tests.tables import make_dataset, split_of
 
 # Six rows, three labels; rows 2 and 5 are mistaken.
@@ -31,7 +33,8 @@ PROBABILITIES = np.array(
 
 
 def _measure(labels: Any, probabilities: Any, names: list[str], **more: Any) -> dict[str, Any]:
-    return evaluate(np.asarray(labels), np.asarray(probabilities), Decision(names, **more))
+    decision = Decision("label", names, **more)
+    return evaluate(Answered(np.asarray(labels), np.asarray(probabilities), decision))
 
 
 @pytest.fixture
@@ -100,7 +103,8 @@ def test_ranking_metrics_are_about_the_rarer_label(names: list[str], rare: int) 
     ("labels", "rarer"), [([0, 1, 1], 0), ([0, 0, 1], 1), ([0, 1], 1), ([1, 0, 0, 1], 1)]
 )
 def test_the_second_label_is_positive_where_neither_is_rarer(labels: list[int], rarer: int) -> None:
-    assert rarer_label(np.array(labels)) == rarer
+    assert positive_label(["no", "yes"], np.array(labels)) == ["no", "yes"][rarer]
+    assert positive_label(["no", "yes"], np.array(labels), declared="no") == "no"
 
 
 def test_the_headline_is_single_numbers_alone(three: dict[str, Any]) -> None:
@@ -168,7 +172,7 @@ def test_the_trade_off_of_many_rows_is_a_table_of_at_most_a_hundred_that_is_true
 
 def test_a_regression_is_measured_in_its_own_unit() -> None:
     truth, values = np.array([1.0, 2.0, 3.0, 6.0]), np.array([[2.0], [2.0], [3.0], [3.0]])
-    metrics = evaluate(truth, values, Decision([]))
+    metrics = evaluate(Answered(truth, values, Decision("number")))
     # Errors of 1, 0, 0 and 3; the truth is spread by 4 + 1 + 0 + 9 around its mean of 3.
     assert metrics == pytest.approx(
         {"mae": 1.0, "rmse": math.sqrt(10 / 4), "median_absolute_error": 0.5, "r2": 1 - 10 / 14}
@@ -177,12 +181,12 @@ def test_a_regression_is_measured_in_its_own_unit() -> None:
 
 def test_an_interval_is_measured_by_how_often_it_holds_the_truth() -> None:
     truth, values = np.array([1.0, 2.0, 3.0, 6.0]), np.array([[2.0], [2.0], [3.0], [3.0]])
-    metrics = evaluate(truth, values, Decision([], half_width=1.0, coverage=0.9))
+    metrics = evaluate(Answered(truth, values, Decision("number", half_width=1.0, coverage=0.9)))
     assert (metrics["interval_coverage"], metrics["interval_width"]) == (0.75, 2.0)
 
 
 def test_a_single_row_has_no_r2() -> None:
-    assert "r2" not in evaluate(np.array([1.0]), np.array([[2.0]]), Decision([]))
+    assert "r2" not in evaluate(Answered(np.array([1.0]), np.array([[2.0]]), Decision("number")))
 
 
 # ---------------------------------------------------------------- label sets
@@ -196,7 +200,8 @@ GIVEN = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0]], bool)
 def _measure_sets(truth: Any, given: Any) -> dict[str, Any]:
     names = list("abc")[: truth.shape[1]]
     outputs = np.where(given, 0.75, 0.25)
-    return evaluate(truth, outputs, Decision(names, True, dict.fromkeys(names, 0.5)))
+    decision = Decision("labels", names, dict.fromkeys(names, 0.5))
+    return evaluate(Answered(truth, outputs, decision))
 
 
 def test_label_sets_are_measured_by_label_and_by_row() -> None:
@@ -232,19 +237,28 @@ def test_one_label_alone_is_measured_as_given_or_not() -> None:
     assert metrics["macro_f1"] == metrics["micro_f1"] == pytest.approx(2 / 3)
 
 
-def test_the_single_numbers_of_a_task_are_known_before_anything_is_measured() -> None:
-    measured: list[tuple[dict[str, Any], list[str], bool]] = [
-        (_measure(LABELS, PROBABILITIES, ["a", "b", "c"]), ["a", "b", "c"], False),
-        (_measure(POSITIVE, np.column_stack([1 - SCORES, SCORES]), ["a", "b"]), ["a", "b"], False),
-        (_measure_sets(SETS, GIVEN), ["a", "b", "c"], True),
-        (evaluate(np.arange(3.0), np.ones((3, 1)), Decision([])), [], False),
-    ]
-    known = set()
-    for metrics, names, several in measured:
-        assert set(metric_names(names, several)) == set(headline(metrics))
-        known |= set(metric_names(names, several))
-    # Answers can be unsure only where that is asked for.
-    assert known >= ERRORS - {"unsure_share"}
+INTERVALS = Decision("number", half_width=1.0, coverage=0.9)
+DOUBT = {"unsure_below": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("measured", "keys"),
+    [
+        (_measure(LABELS, PROBABILITIES, ["a", "b", "c"]), headline_keys("label", 3)),
+        (_measure(POSITIVE, np.column_stack([1 - SCORES, SCORES]), ["a", "b"]), headline_keys("label", 2)),
+        (_measure_sets(SETS, GIVEN), headline_keys("labels", 3)),
+        (evaluate(Answered(np.arange(3.0), np.ones((3, 1)), Decision("number"))), headline_keys("number")),
+        (_measure(LABELS, PROBABILITIES, ["a", "b", "c"], **DOUBT), keys_of("label", "unsure")),
+        (evaluate(Answered(np.arange(3.0), np.ones((3, 1)), INTERVALS)), keys_of("number", "interval")),
+    ],
+)  # fmt: skip
+def test_the_table_of_metrics_knows_what_is_measured_before_it_is(
+    measured: dict[str, Any], keys: list[str]
+) -> None:
+    assert set(headline(measured)) == set(keys)
+    for key in keys:
+        least, most = METRICS[key].bounds
+        assert least <= measured[key] <= most
 
 
 # ----------------------------------------------------------------- baselines
@@ -263,7 +277,7 @@ def _baselines(names: list[str], of_spam: int) -> dict[str, dict[str, float]]:
     texts = [*SPAM * 4, *HAM * 8, "great offer now", "home at you", "see home", "at you"]
     targets = [of_spam] * 12 + [1 - of_spam] * 24 + [of_spam, *[1 - of_spam] * 3]
     dataset = _texts(texts, np.array(targets), names)
-    decision = Decision(names, positive=names[of_spam])
+    decision = Decision("label", names, positive=names[of_spam])
     return evaluate_text_baselines(dataset, split_of(40, 6, 4), decision)
 
 
@@ -283,7 +297,9 @@ def test_the_linear_baseline_solves_what_is_separable_and_the_majority_does_not(
 def test_with_three_labels_the_baselines_have_accuracy_and_macro_f1_alone() -> None:
     texts = ["red rose", "blue sky", "green grass"] * 4 + ["a rose", "the sky", "some grass"]
     dataset = _texts(texts, [0, 1, 2] * 5, ["a", "b", "c"])
-    baselines = evaluate_text_baselines(dataset, split_of(15, 3, 3), Decision(["a", "b", "c"]))
+    baselines = evaluate_text_baselines(
+        dataset, split_of(15, 3, 3), Decision("label", ["a", "b", "c"])
+    )
     assert baselines["TF-IDF + linear SVM"] == {"accuracy": 1.0, "macro_f1": 1.0}
     assert baselines["majority label"] == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
 
@@ -291,7 +307,7 @@ def test_with_three_labels_the_baselines_have_accuracy_and_macro_f1_alone() -> N
 def test_with_several_labels_a_row_the_baselines_answer_sets() -> None:
     texts = ["red rose", "blue sky", "rose sky"] * 6
     targets = np.array([[1, 0], [0, 1], [1, 1]] * 6, bool)
-    decision = Decision(["a", "b"], several=True, thresholds={"a": 0.5, "b": 0.5})
+    decision = Decision("labels", ["a", "b"], thresholds={"a": 0.5, "b": 0.5})
     baselines = evaluate_text_baselines(
         _texts(texts, targets, ["a", "b"]), split_of(18, 3, 3), decision
     )

@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from predict.contract.features import FeatureSettings, TextFeatures
+from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.splits import Split
-from train.evaluation.evidence import (
-    draw_curves,
-    find_mistakes,
-    find_suspects,
-    gather,
-    unknown_words,
-)
-from train.evaluation.slices import Answered
+from train.data.splits import Prepared, Split
+from train.evaluation.answered import Answered
+from train.evaluation.curves import draw_curves
+from train.evaluation.evidence import gather
+from train.evaluation.mistakes import find_mistakes, find_suspects
 from train.models.decision import Decision
 from train.tests.tables import make_dataset, table_config
 
@@ -35,7 +31,7 @@ def _look(find: Any, targets: Any, outputs: Any, decision: Decision) -> tuple[li
     """Let something find in rows that come after another, which is not for the test."""
     truth, rows = np.asarray(targets), np.arange(1, len(targets) + 1)
     dataset = _dataset(np.concatenate([truth[:1], truth]), list(decision.label_names))
-    return find(dataset, rows, Answered.of(truth, np.asarray(outputs, float), decision))
+    return find(dataset, rows, Answered(truth, np.asarray(outputs, float), decision))
 
 
 def _ids(found: list[dict[str, Any]]) -> list[int]:
@@ -47,7 +43,7 @@ def _ids(found: list[dict[str, Any]]) -> list[int]:
 
 def test_the_most_confident_mistakes_come_first() -> None:
     outputs = [[0.6, 0.3, 0.1], [0.9, 0.05, 0.05], [0.1, 0.2, 0.7], [0.2, 0.8, 0.0]]
-    found, count = _look(find_mistakes, [1, 1, 2, 2], outputs, Decision(NAMES))
+    found, count = _look(find_mistakes, [1, 1, 2, 2], outputs, Decision("label", NAMES))
     assert count == 3
     assert _ids(found) == [1, 3, 0]
     assert found[0] == {
@@ -59,14 +55,14 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
 
 def test_a_mistake_is_one_at_the_threshold_that_was_chosen() -> None:
-    decision = Decision(["no", "yes"], thresholds={"yes": 0.2}, positive="yes")
+    decision = Decision("label", ["no", "yes"], thresholds={"yes": 0.2}, positive="yes")
     found, count = _look(find_mistakes, [0, 0, 1], [[0.7, 0.3], [0.9, 0.1], [0.7, 0.3]], decision)
     assert (count, _ids(found)) == (1, [0])
     assert found[0]["score"] == 0.3
 
 
 def test_the_largest_errors_come_first_on_either_side() -> None:
-    found, count = _look(find_mistakes, [1.0, 2.0, 3.0], [[4.0], [-2.5], [3.0]], Decision([]))
+    found, count = _look(find_mistakes, [1.0, 2.0, 3.0], [[4.0], [-2.5], [3.0]], Decision("number"))
     assert count == 2
     assert _ids(found)[:2] == [1, 0]
     assert found[0] | {"instance": None} == {
@@ -78,7 +74,7 @@ def test_the_largest_errors_come_first_on_either_side() -> None:
 
 
 def test_a_wrong_set_of_labels_says_which_it_is_surest_about() -> None:
-    decision = Decision(NAMES, several=True, thresholds=dict.fromkeys(NAMES, 0.5))
+    decision = Decision("labels", NAMES, thresholds=dict.fromkeys(NAMES, 0.5))
     truth = [[True, True, False], [True, False, False], [False, False, True]]
     outputs = [[0.9, 0.2, 0.6], [0.9, 0.1, 0.1], [0.1, 0.95, 0.9]]
     found, count = _look(find_mistakes, truth, outputs, decision)
@@ -90,18 +86,18 @@ def test_a_wrong_set_of_labels_says_which_it_is_surest_about() -> None:
 
 
 def test_twenty_mistakes_are_enough() -> None:
-    found, count = _look(find_mistakes, [0] * 50, [[0.1, 0.9, 0.0]] * 50, Decision(NAMES))
+    found, count = _look(find_mistakes, [0] * 50, [[0.1, 0.9, 0.0]] * 50, Decision("label", NAMES))
     assert (len(found), count) == (20, 50)
     assert _ids(found) == list(range(20))
 
 
 def test_a_model_without_mistakes_has_none() -> None:
     for truth, outputs, decision in (
-        ([0], [[0.9, 0.1, 0.0]], Decision(NAMES)),
+        ([0], [[0.9, 0.1, 0.0]], Decision("label", NAMES)),
         (
             [[True, False, False]],
             [[0.9, 0.1, 0.0]],
-            Decision(NAMES, several=True, thresholds=dict.fromkeys(NAMES, 0.5)),
+            Decision("labels", NAMES, thresholds=dict.fromkeys(NAMES, 0.5)),
         ),
     ):
         assert _look(find_mistakes, truth, outputs, decision) == ([], 0)
@@ -111,7 +107,7 @@ def test_a_model_without_mistakes_has_none() -> None:
 def test_a_long_instance_is_cut() -> None:
     columns: dict[str, list[Any]] = {f"column {i}": [1.0] for i in range(14)}
     dataset = make_dataset({"said": ["x" * 200], **columns}, [0], NAMES)
-    answered = Answered.of(np.array([0]), np.array([[0.0, 1.0, 0.0]]), Decision(NAMES))
+    answered = Answered(np.array([0]), np.array([[0.0, 1.0, 0.0]]), Decision("label", NAMES))
     [mistake], _ = find_mistakes(dataset, np.array([0]), answered)
     assert mistake["instance"]["said"] == "x" * 160 + "…"
     assert list(mistake["instance"])[1:] == [*[f"column {i}" for i in range(11)], "…"]
@@ -131,7 +127,7 @@ def test_swapped_labels_are_suspected_and_others_are_not() -> None:
     outputs[np.arange(300), real] = sure
     given = real.copy()
     given[swapped] = (real[swapped] + 1) % 3
-    found, count = _look(find_suspects, given, outputs, Decision(NAMES))
+    found, count = _look(find_suspects, given, outputs, Decision("label", NAMES))
     assert _ids(found) == [50, 250, 5]
     assert count == 3
     first = found[0]
@@ -142,18 +138,21 @@ def test_swapped_labels_are_suspected_and_others_are_not() -> None:
 def test_an_answer_that_is_less_sure_than_usual_makes_no_suspect() -> None:
     """On average, rows of a are given 0.8, so 0.7 is no reason to doubt another label."""
     outputs = [[0.9, 0.1, 0], [0.7, 0.3, 0], [0.7, 0.3, 0], [0.1, 0.9, 0]]
-    assert _look(find_suspects, [0, 0, 1, 1], outputs, Decision(NAMES)) == ([], 0)
+    assert _look(find_suspects, [0, 0, 1, 1], outputs, Decision("label", NAMES)) == ([], 0)
     outputs[2] = [0.81, 0.19, 0]
-    found, count = _look(find_suspects, [0, 0, 1, 1], outputs, Decision(NAMES))
+    found, count = _look(find_suspects, [0, 0, 1, 1], outputs, Decision("label", NAMES))
     assert (_ids(found), count) == ([2], 1)
 
 
 def test_a_label_that_no_test_row_has_is_not_what_a_row_should_be() -> None:
-    assert _look(find_suspects, [0, 0], [[0.9, 0.1, 0], [0.0, 0.0, 1.0]], Decision(NAMES))[1] == 0
+    assert (
+        _look(find_suspects, [0, 0], [[0.9, 0.1, 0], [0.0, 0.0, 1.0]], Decision("label", NAMES))[1]
+        == 0
+    )
 
 
 def test_a_set_of_labels_is_suspected_for_one_too_many_or_too_few() -> None:
-    decision = Decision(["x", "y"], several=True, thresholds={"x": 0.5, "y": 0.5})
+    decision = Decision("labels", ["x", "y"], thresholds={"x": 0.5, "y": 0.5})
     truth = np.array([[True, False]] * 10 + [[False, True]] * 10)
     outputs = np.where(truth, 0.9, 0.1)
     outputs[3] = [0.9, 0.96]  # y is missing
@@ -167,21 +166,23 @@ def test_a_set_of_labels_is_suspected_for_one_too_many_or_too_few() -> None:
 
 
 def test_numbers_have_no_suspects() -> None:
-    assert _look(find_suspects, [1.0, 2.0], [[1.0], [900.0]], Decision([])) == ([], 0)
+    assert _look(find_suspects, [1.0, 2.0], [[1.0], [900.0]], Decision("number")) == ([], 0)
 
 
 # -------------------------------------------------------------------- curves
 
 
 def _curves(targets: Any, outputs: Any, decision: Decision) -> dict[str, Any]:
-    return draw_curves(Answered.of(np.asarray(targets), np.asarray(outputs), decision))
+    return draw_curves(Answered(np.asarray(targets), np.asarray(outputs), decision))
 
 
 def test_curves_of_two_labels_are_those_of_scikit_learn() -> None:
     random = np.random.default_rng(0)
     truth = random.integers(0, 2, 5000)
     positive = np.clip(0.3 * truth + random.random(5000) * 0.7, 0, 1)
-    curves = _curves(truth, np.column_stack([1 - positive, positive]), Decision(["n", "y"]))
+    curves = _curves(
+        truth, np.column_stack([1 - positive, positive]), Decision("label", ["n", "y"])
+    )
     roc, pr = curves["roc"], curves["pr"]
     assert roc["label"] == pr["label"] == ("y" if truth.mean() <= 0.5 else "n")
     if roc["label"] == "n":
@@ -201,7 +202,7 @@ def test_curves_of_two_labels_are_those_of_scikit_learn() -> None:
 
 def test_curves_of_many_labels_pool_them() -> None:
     outputs = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.4, 0.35, 0.25]])
-    curves = _curves([0, 1, 2], outputs, Decision(NAMES))
+    curves = _curves([0, 1, 2], outputs, Decision("label", NAMES))
     flat = np.eye(3)[[0, 1, 2]].ravel()
     assert curves["roc"]["label"] is None
     assert curves["roc"]["area"] == pytest.approx(metrics.roc_auc_score(flat, outputs.ravel()))
@@ -209,7 +210,7 @@ def test_curves_of_many_labels_pool_them() -> None:
 
 
 def test_label_sets_have_a_view_of_a_common_threshold() -> None:
-    decision = Decision(["x", "y"], several=True, thresholds={"x": 0.5, "y": 0.5})
+    decision = Decision("labels", ["x", "y"], thresholds={"x": 0.5, "y": 0.5})
     truth = np.array([[True, False], [True, True]])
     rows = _curves(truth, [[0.9, 0.4], [0.3, 0.8]], decision)["thresholds"]
     assert rows == [
@@ -221,12 +222,14 @@ def test_label_sets_have_a_view_of_a_common_threshold() -> None:
 
 
 def test_rows_that_all_have_the_same_label_have_no_curves() -> None:
-    assert _curves([1, 1], [[0.4, 0.6], [0.1, 0.9]], Decision(["n", "y"], positive="y")) == {}
+    assert (
+        _curves([1, 1], [[0.4, 0.6], [0.1, 0.9]], Decision("label", ["n", "y"], positive="y")) == {}
+    )
 
 
 def test_a_thousand_values_stand_for_all_and_they_are_the_same_every_time() -> None:
     truth = np.arange(5000.0)
-    first, second = (_curves(truth, truth[:, None] + 1, Decision([])) for _ in range(2))
+    first, second = (_curves(truth, truth[:, None] + 1, Decision("number")) for _ in range(2))
     values = first["values"]
     assert first == second
     assert len(set(values["truth"])) == len(values["value"]) == 1000
@@ -238,16 +241,19 @@ def test_of_very_many_probabilities_some_rows_are_enough() -> None:
     truth = random.integers(0, 500, 5000)
     outputs = random.random((5000, 500))
     outputs[np.arange(5000), truth] += 0.5
-    area = _curves(truth, outputs, Decision([f"{i:03}" for i in range(500)]))["roc"]["area"]
+    area = _curves(truth, outputs, Decision("label", [f"{i:03}" for i in range(500)]))["roc"][
+        "area"
+    ]
     assert area == pytest.approx(0.875, abs=0.01)
 
 
 # -------------------------------------------------------------------- gather
 
 
-def test_the_share_of_unknown_words_is_that_by_hand() -> None:
-    shares = unknown_words(TextFeatures(FeatureSettings(), ["hello", "world"]))
-    assert shares(["Hello, new world", "who?", "", "world"]).tolist() == [1 / 3, 1.0, 0.0, 0.0]
+def _gather(config: TrainConfig, dataset: Dataset, split: Split, outputs: Any) -> dict[str, Any]:
+    prepared = Prepared(config, dataset, split)
+    decision = Decision("label", dataset.label_names)
+    return gather(prepared, Answered(prepared.test_targets, outputs, decision))
 
 
 def test_everything_is_gathered_of_the_test_rows_alone_and_fits_into_json(tmp_path: Path) -> None:
@@ -258,7 +264,7 @@ def test_everything_is_gathered_of_the_test_rows_alone_and_fits_into_json(tmp_pa
     outputs[np.arange(400), np.where(random.random(400) < 0.8, targets[test], 0)] = 0.8
     split = Split(np.arange(150), np.arange(150, 200), test)
     config = table_config(tmp_path, "x")
-    found = gather(dataset, split, config, outputs, Decision(NAMES))
+    found = _gather(config, dataset, split, outputs)
     assert list(found) == ["slices", "mistakes", "suspects", "curves", "evidence"]
     wrong = int((outputs.argmax(axis=1) != targets[test]).sum())
     assert found["evidence"]["mistakes"] == wrong > 20
@@ -273,7 +279,7 @@ def test_the_columns_that_are_asked_for_are_sliced(tmp_path: Path) -> None:
     dataset = _dataset([0, 1, 2] * 40)
     split = Split(np.arange(0), np.arange(0), np.arange(120))
     config = table_config(tmp_path, "x", evaluation={"slices": ["id"]})
-    found = gather(dataset, split, config, np.eye(3)[[0, 1, 1] * 40], Decision(NAMES))
+    found = _gather(config, dataset, split, np.eye(3)[[0, 1, 1] * 40])
     assert {part["column"] for part in found["slices"]} == {"id"}
 
 
@@ -286,6 +292,6 @@ def test_many_rows_and_labels_are_gathered_in_a_few_seconds_and_a_few_kilobytes(
     dataset = _dataset(targets, names)
     split = Split(np.arange(0), np.arange(0), np.arange(20_000))
     outputs = random.dirichlet(np.ones(50), 20_000)
-    found = gather(dataset, split, table_config(tmp_path, "x"), outputs, Decision(names))
+    found = _gather(table_config(tmp_path, "x"), dataset, split, outputs)
     assert len(json.dumps(found)) < 100_000
     assert len(found["slices"]) <= 60

@@ -176,8 +176,8 @@ def test_what_has_to_be_switched_on_may_be_asked_for_when_it_is() -> None:
         (TWO, "vs lastest", "not significantly worse", "unknown metric. Did you mean vs latest?"),
         (NONE, "accuracy", ">=0.9", "unknown metric. Known: rmse, mae, median_absolute_error, r2, "
          "vs latest."),
-        (TWO, "zzz", ">=0.9", "unknown metric. Known: accuracy, macro_f1, log_loss, ece, roc_auc, pr_auc, precision, "
-         "recall, f1, vs latest, per_label.<label>.recall, such as per_label.no.recall."),
+        (TWO, "zzz", ">=0.9", "unknown metric. Known: accuracy, macro_f1, log_loss, roc_auc, pr_auc, precision, "
+         "recall, f1, ece, vs latest, per_label.<label>.recall, such as per_label.no.recall."),
         (THREE, "per_label.b.recall", ">=0.9", "unknown metric. Did you mean per_label.b.c.recall?"),
         (THREE, "roc_auc", ">=0.9", "is for two labels; the dataset has 3."),
         (TWO, "behaviour", ">=0.9", "there are no behavioural tests; declare some in the section behaviour."),

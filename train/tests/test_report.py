@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.reporting.report import (
-    METRIC_NAMES,
-    render_report,
-    show_cell,
-    show_metric,
-    show_name,
-    tabulate,
-    top_confusions,
-)
+from train.evaluation.metrics import METRICS as TABLE
+from train.evaluation.metrics import show_metric, show_name
+from train.reporting.report import render_report, show_cell, tabulate, top_confusions
 
 NASTY = "<script>alert('x')</script>"
 LABELS = ["a&b", NASTY, "plain"]
@@ -110,8 +104,8 @@ def html() -> str:
         "12,000 of 12,345 rows, 3 labels; 9,000 to train, 600 to validate, 2,400 to test",
         "345 rows dropped: where",
         f"column key {NASTY} ignored: it numbers the rows",
-        "77 texts stand under more than one label",
-        "4.56 % of the words in the test split were never seen in training",
+        "77 texts with more than one label",
+        "4.56 % of the words in the test split do not occur in training",
         "epoch loss validation_loss 1 1.2345 1.3456 2 0.5678 0.6789",
         "train 61.2 s",
         f"dataset: {NASTY}",
@@ -151,7 +145,7 @@ def test_a_dataset_that_was_replaced_is_named(html: str) -> None:
     metadata = copy.deepcopy(METADATA)
     metadata["dataset"]["requested"] = "stackoverflow"
     page = _Page(render_report(metadata, METRICS, ""))
-    assert "Asked for was stackoverflow, which could not be reached." in page.text
+    assert "stackoverflow was asked for but could not be reached." in page.text
 
 
 def test_a_model_without_mistakes_has_no_table_of_them() -> None:
@@ -235,9 +229,9 @@ def _two() -> str:
         "accuracy 0.5000 0.7500 0.2500",
         "precision 0.5000 – –",
         f"are about the label {NASTY} .",
-        "It is given from a probability of 0.125 on",
+        "The model answers with that label from a probability of 0.125 on. This threshold was chosen",
         "accuracy 0.5000 0.3536 0.2500 0.7500",
-        "By log loss, cross-validated in 3 folds; the first row was taken. model.C b mean",
+        "By log loss, cross-validated in 3 folds; the parameters in the first row were used. model.C b mean",
         "age number 20.0 % 0.4167 to 12,345",
         f"{NASTY} category – {NASTY}, 0, 1, 2, 3, 4, 5, 6 and 4 more",
         "said text – since date –",
@@ -245,7 +239,7 @@ def _two() -> str:
         "ages computed – bins of age at 18, 65.5",
         f"year {NASTY} computed – date part of since: year",
         f"cross of {NASTY}, ages",
-        "55 rows are there already, label and all; they were kept",
+        "55 rows kept although another row is the same, label and all",
         "linear: scale: StandardScaler; fitted on 9,600 rows.",
     ],
 )
@@ -281,7 +275,7 @@ def test_a_regression_is_shown_in_its_unit_with_its_interval() -> None:
         "R² 0.0000 –",
         "median absolute error 12.35 –",
         "interval coverage 0.9000 –",
-        "the interval ± 12,345, chosen on the validation rows to hold the truth of 95 % of all rows",
+        "The true value lies within ± 12,345 of the answer for 95 % of all rows, as measured on the validation rows",
         "12,000 of 12,345 rows; 9,000 to train",
     ):
         assert shown in text
@@ -335,7 +329,7 @@ def test_many_labels_and_many_columns_are_all_there() -> None:
 )
 def test_a_metric_is_shown_as_people_read_it(name: str, value: float | None, shown: str) -> None:
     assert show_metric(name, value) == shown
-    assert name in METRIC_NAMES
+    assert name in TABLE
 
 
 # ------------------------------------------------------------------ evidence
@@ -403,14 +397,14 @@ def found() -> str:
         "The gate : failed , 1 of 2 conditions not met.",
         "✓ met accuracy >= 0.9 : 0.91 is >= 0.9",
         f"✗ not met {NASTY} : because {NASTY}",
-        "fewer than 20 rows say little and are left out (7); 4 better ones are not shown.",
+        "fewer than 20 rows say little and are left out (7); 4 better parts are not shown.",
         f"{NASTY} value {NASTY} 55 0.5000 – worse",
         "age 1 to 2 1234 0.7500 0.2500",
-        "Test rows answered wrongly: 1,020; here are the 2 surest.",
+        "Test rows answered wrongly: 1,020; the 2 surest are shown.",
         f"title text {NASTY}, age 3, seen – plain {NASTY} 0.9877",
         "alone plain a&b 0.5000",
         f"{NASTY} {NASTY} 0.0125 plain 0.8750",
-        "doubts: 1; see the suspected labels",
+        "1 test row whose label the model doubts; see the suspected labels",
         "87.5 % passed",
         f"{NASTY} 3 4 this {NASTY} that",
         "name cases mean score unsure share",
@@ -438,19 +432,24 @@ def test_every_picture_says_what_it_shows(found: str) -> None:
         "Learning curves over 2 epochs",
     ]
     assert f"{NASTY}: 67 % right" in said[0]
-    assert f"of the label {NASTY}: area 0.750; at most 10 % false alarms find 60 %." in said[1]
+    assert (
+        f"of the label {NASTY}: area 0.750; with at most 10 % false alarms the recall is 60 %."
+        in said[1]
+    )
     assert (
         "of all labels, pooled: average precision 0.625; at a recall of 90 % the precision is 25 %."
         in said[2]
     )
     assert "said 0.75, is 0.50" in said[3]
-    assert "The surest 50 % are 100 % right." in said[4]
+    assert "Of the surest 50 %, 100 % are right." in said[4]
     assert "validation loss from 1.346 to 0.6789" in said[5]
 
 
 def test_sections_without_findings_are_left_out(html: str) -> None:
     ids = set(_Page(html).ids)
-    assert ids.isdisjoint({"slices", "mistakes", "suspects", "behaviour", "gate", "elsewhere"})
+    assert ids.isdisjoint(
+        {"slices", "mistakes", "suspects", "behaviour", "gate", "out-of-distribution"}
+    )
 
 
 def test_a_gate_that_is_passed_is_said_to_be() -> None:
@@ -467,7 +466,7 @@ def test_a_confusion_matrix_of_many_labels_is_a_list() -> None:
     page = _Page(render_report(METADATA | {"outputs": [output]}, metrics, ""))
     assert page.pictures == []
     assert (
-        "Most frequent confusions is taken for test rows of the label label 0 label 1 1"
+        "Most frequent confusions truth answer test rows share of the label label 0 label 1 1"
         in page.text
     )
 
@@ -475,7 +474,7 @@ def test_a_confusion_matrix_of_many_labels_is_a_list() -> None:
 def test_a_balance_of_labels_is_told() -> None:
     metadata = copy.deepcopy(METADATA)
     metadata["dataset"]["label_counts"] = {"a&b": 3000, NASTY: 1000, "plain": 2000}
-    shown = f"the labels are not balanced: 1,000 rows of {NASTY} , the rarest, 3,000 of a&b"
+    shown = f"the labels are not balanced: the rarest, {NASTY} , has 1,000 rows; the most frequent, a&b, has 3,000"
     assert shown.replace(" ,", ",") in _Page(render_report(metadata, METRICS, "")).text
 
 

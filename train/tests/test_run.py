@@ -326,7 +326,7 @@ def test_a_search_tries_text_models_too(tmp_path: Path) -> None:
     ("changes", "error", "complaint"),
     [
         ({"search": {"metric": "acc", "model.C": [1]}}, ConfigError, "search.metric"),
-        (of_spent() | {"evaluation": {"interval": 0.99}}, ConfigError, "needs 99 validation rows or more"),
+        (of_spent() | {"evaluation": {"interval": 0.99}}, ConfigError, "needs at least 99 validation rows"),
         ({"model": {"pipeline": "own.py:wrong"}}, FitError, "could not convert string to float"),
         ({"model": {"pipeline": "own.py:wrong"}, "evaluation": {"folds": 2}}, FitError, "could not convert"),
     ],

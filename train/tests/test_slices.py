@@ -9,27 +9,27 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from train.config import ConfigError
+from train.data.splits import Prepared
+from train.evaluation.answered import Answered
 from train.evaluation.slices import (
     MISSING,
-    Answered,
     Column,
     by_date,
     by_length,
     by_number,
     by_value,
-    check_slices,
     columns_of,
     measure,
     measure_slices,
+    problems_of,
 )
 from train.models.decision import Decision
-from train.tests.tables import make_dataset, table_config
+from train.tests.tables import make_dataset, split_of, table_config
 
 
 def _answered(truth: Any, answers: Any, names: tuple[str, ...] = ("no", "yes")) -> Answered:
     outputs = np.eye(len(names))[np.asarray(answers)] * 0.8 + 0.2 / len(names)
-    return Answered.of(np.asarray(truth), outputs, Decision(list(names), positive=names[-1]))
+    return Answered(np.asarray(truth), outputs, Decision("label", list(names), positive=names[-1]))
 
 
 def _rows_by_name(column: Column) -> dict[str, list[int]]:
@@ -112,13 +112,10 @@ def test_only_the_wanted_columns_are_looked_at_and_each_once() -> None:
     assert [column.name for column in columns] == ["label", "plan"]
 
 
-@pytest.mark.parametrize("as_function", [True, False])
-def test_texts_are_sliced_by_their_share_of_unknown_words(as_function: bool) -> None:
+def test_texts_are_sliced_by_their_share_of_unknown_words() -> None:
     shares = np.array([0.0, 0.25, 0.51])
-    known = {"x y": 0.0, "z": 0.25, "x": 0.51}
-    given = (lambda texts: np.array([known[text] for text in texts])) if as_function else shares
     dataset = replace(_mixed(), column_types={"said": "text"})
-    column = columns_of(dataset, np.arange(3), [], given)[-1]
+    column = columns_of(dataset, np.arange(3), [], shares)[-1]
     assert column.name == "unknown words"
     assert _rows_by_name(column) == {"none": [0], "up to 25 %": [1], "over 50 %": [2]}
 
@@ -140,21 +137,17 @@ def test_rows_with_several_labels_are_in_several_slices() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
-        (["ages"], "evaluation.slices: 'ages' is no column of the model. Did you mean 'age'?"),
-        (["plan", "?"], "'\\?' is no column of the model.\n  Give inputs or the label"),
-        (["?"], "or leave it out: age, plan, said, label."),
-    ],
-)
-def test_a_slice_by_what_is_not_there_is_refused(
-    tmp_path: Path, wanted: list[str], message: str
-) -> None:
-    config = table_config(tmp_path, "x", evaluation={"slices": wanted})
-    with pytest.raises(ConfigError, match=message):
-        check_slices(_mixed(), config)
-    check_slices(_mixed(), table_config(tmp_path, "x", evaluation={"slices": ["age", "label"]}))
+def _problems(tmp_path: Path, names: list[str]) -> list[str]:
+    config = table_config(tmp_path, "x", evaluation={"slices": names})
+    return problems_of(Prepared(config, _mixed(), split_of(3, 1, 1)))
+
+
+def test_every_slice_by_what_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    assert _problems(tmp_path, ["ages", "plan", "?"]) == [
+        "evaluation.slices: 'ages' is neither an input nor the label. Did you mean age?",
+        "evaluation.slices: '?' is neither an input nor the label. Known: age, plan, said, label.",
+    ]
+    assert _problems(tmp_path, ["age", "label"]) == []
 
 
 # ------------------------------------------------------------------ measures
@@ -172,7 +165,7 @@ def test_what_has_no_meaning_in_a_slice_is_none() -> None:
 
 def test_the_positive_label_is_that_of_all_rows_not_that_of_a_slice() -> None:
     outputs = np.eye(2)[[0, 0, 0, 0, 1, 0]]
-    whole = Answered.of(np.array([0, 0, 0, 0, 1, 1]), outputs, Decision(["no", "yes"]))
+    whole = Answered(np.array([0, 0, 0, 0, 1, 1]), outputs, Decision("label", ["no", "yes"]))
     part = whole.part(np.array([3, 4, 5]))  # where "no" is rarer
     assert measure(part) == {"accuracy": 2 / 3, "precision": 1.0, "recall": 0.5}
 
@@ -180,7 +173,7 @@ def test_the_positive_label_is_that_of_all_rows_not_that_of_a_slice() -> None:
 def test_the_measures_of_many_labels_agree_with_scikit_learn() -> None:
     random = np.random.default_rng(0)
     truth, outputs = random.integers(0, 4, 200), random.dirichlet(np.ones(4), 200)
-    answered = Answered.of(truth, outputs, Decision(list("abcd")))
+    answered = Answered(truth, outputs, Decision("label", list("abcd")))
     measured = measure(answered)
     assert measured["accuracy"] == pytest.approx(metrics.accuracy_score(truth, answered.answers))
     assert measured["macro_f1"] == pytest.approx(
@@ -190,14 +183,14 @@ def test_the_measures_of_many_labels_agree_with_scikit_learn() -> None:
 
 
 def test_the_measures_of_numbers_are_those_by_hand() -> None:
-    answered = Answered.of(np.array([1.0, 2.0]), np.array([[4.0], [1.0]]), Decision([]))
+    answered = Answered(np.array([1.0, 2.0]), np.array([[4.0], [1.0]]), Decision("number"))
     assert measure(answered) == {"mae": 2.0, "rmse": np.sqrt(5.0), "mean_error": 1.0}
 
 
 def test_the_measures_of_label_sets_are_those_by_hand() -> None:
-    decision = Decision(["a", "b"], several=True, thresholds={"a": 0.5, "b": 0.5})
+    decision = Decision("labels", ["a", "b"], thresholds={"a": 0.5, "b": 0.5})
     truth = np.array([[True, False], [True, True]])
-    answered = Answered.of(truth, np.array([[0.9, 0.1], [0.2, 0.9]]), decision)
+    answered = Answered(truth, np.array([[0.9, 0.1], [0.2, 0.9]]), decision)
     assert measure(answered) == {"micro_f1": 0.8, "subset_accuracy": 0.5}
     assert answered.losses().tolist() == [0.0, 0.5]
 

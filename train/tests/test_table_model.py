@@ -16,11 +16,12 @@ from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
 from train.data.splits import Prepared
+from train.evaluation.answered import Answered
 from train.evaluation.baselines import measure_baselines
 from train.evaluation.measures import evaluate
 from train.features.derived import compute_columns, derive
 from train.models import choice as families
-from train.models.decision import Decision, even_odds
+from train.models.decision import Decision, default_decision
 from train.models.table import model as table_model
 from train.models.table.model import FitError, TableModel
 from train.onnx_export import UnsupportedStepError
@@ -293,7 +294,8 @@ def test_probabilities_of_new_rows_are_better_than_without(tmp_path: Path) -> No
         changes = {"model": model, "calibration": calibration}
         config, dataset, split = parts(prepare(table_config(tmp_path, file, **changes), SILENT))
         outputs = _fit(Prepared(config, dataset, split)).predict(dataset, split.test)
-        metrics = evaluate(dataset.targets[split.test], outputs, Decision(dataset.label_names))
+        decision = Decision("label", dataset.label_names)
+        metrics = evaluate(Answered(dataset.targets[split.test], outputs, decision))
         losses[calibration] = metrics["log_loss"]
     assert losses["temperature"] < losses["none"] - 0.01
 
@@ -557,7 +559,7 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
     config, dataset, split = parts(prepared(model=model, decision={"aim": "f1"}))
-    even = even_odds(dataset, config, split.train)
+    default = default_decision(Prepared(config, dataset, split))
     baselines = measure_baselines(Prepared(config, dataset, split))
     assert list(baselines) == ["majority label", "logistic regression"]
     known = np.concatenate([split.train, split.validation])
@@ -569,7 +571,11 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
     linear = prepared(calibration="none")
     outputs = _fit(linear).predict(dataset, split.test)
     assert baselines["logistic regression"] == pytest.approx(
-        {k: v for k, v in evaluate(truth, outputs, even).items() if isinstance(v, float)}
+        {
+            k: v
+            for k, v in evaluate(Answered(truth, outputs, default)).items()
+            if isinstance(v, float)
+        }
     )
 
 
@@ -591,7 +597,6 @@ def test_a_linear_model_is_not_its_own_baseline(
 ) -> None:
     config, dataset, split = parts(prepared())
     monkeypatch.setattr(table_model, "fit", lambda *_: pytest.fail("fitted"))
-    even = even_odds(dataset, config, split.train)
     baselines = measure_baselines(Prepared(config, dataset, split))
     assert list(baselines) == ["majority label"]
 
