@@ -35,12 +35,12 @@ from train.models.choice import family_of
 # What is compared: a label, a list of labels in alphabetical order, or a value; None where there is no answer.
 Answer = str | list[str] | float | None
 
-# Of each test, so many rows are asked about.
+# Rows that each test asks about.
 _MOST_ROWS = 200
 _SEED = 0
 # A value has stayed if it moved by less than this share of the standard deviation of the target in training.
 _SAME_VALUE = 0.05
-# Of a probability; of a value above 1, a share of it. Sums in single precision round differently in another batch.
+# Absolute for probabilities, relative for values above 1. Sums in single precision round differently in another batch.
 _TOLERANCE = 1e-6
 
 _SHOWN, _LONGEST = 5, 60
@@ -48,22 +48,22 @@ _SHOWN, _LONGEST = 5, 60
 
 @dataclass(frozen=True)
 class _Case:
-    """One question of a test: whether it was answered as it should be, and how to show it."""
+    """One question of a test: whether the answer passed, and how to show it."""
 
     passed: bool
     shown: str
 
 
 def measure(prepared: Prepared, predictor: Predictor) -> dict[str, Any]:
-    """Put a model to the tests that its configuration declares, and in which `problems_of` has found nothing wrong.
+    """Run the behavioural tests that a configuration declares, once `problems_of` has found nothing wrong.
 
     Invariances and directions are asked of up to 200 test rows that the change concerns, always the same ones. The
     label or labels answered must stay; a value may move by a twentieth of the target's standard deviation.
 
     Returns:
         `checks`, a dict each: `name`, `cases`, `passed` (how many of them) and `failures` (a few, to be read);
-        and `pass_rate`, the mean over the checks of the share that passed, so that the examples count as much as
-        an invariance with hundreds of cases. Checks without a case count for nothing; None if none has any.
+        and `pass_rate`, the mean over the checks of the share that passed, so that a few examples count as much as
+        an invariance with hundreds of cases. Checks without cases do not count; None if no check has any.
     """
     behaviour, dataset = prepared.config.behaviour, prepared.dataset
     assert behaviour is not None  # or there is nothing to measure
@@ -83,7 +83,7 @@ def measure(prepared: Prepared, predictor: Predictor) -> dict[str, Any]:
 
 
 def problems_of(prepared: Prepared) -> list[str]:
-    """Return what is wrong with the tests that a configuration declares for its dataset."""
+    """Return what is wrong with the behavioural tests of a configuration for its dataset."""
     behaviour, dataset = prepared.config.behaviour, prepared.dataset
     if behaviour is None:
         return []
@@ -170,9 +170,9 @@ def _ask_direction(
 ) -> Iterator[_Case]:
     if not pairs:
         return
-    place = 0 if direction.label is None else predictor.labels.index(direction.label)
-    firsts = predictor.scores([before for before, _ in pairs])[:, place]
-    seconds = predictor.scores([after for _, after in pairs])[:, place]
+    output = 0 if direction.label is None else predictor.labels.index(direction.label)
+    firsts = predictor.scores([before for before, _ in pairs])[:, output]
+    seconds = predictor.scores([after for _, after in pairs])[:, output]
     sign = 1 if direction.expect == "up" else -1
     what = "" if direction.label is None else f"{direction.label} "
     for (before, after), said, then in zip(pairs, firsts.tolist(), seconds.tolist(), strict=True):
@@ -197,7 +197,7 @@ def _name(direction: Direction) -> str:
 def _changed(
     dataset: Dataset, rows: npt.NDArray[np.int64], change: Change
 ) -> list[tuple[Instance, Instance]]:
-    """Return the first rows that a change makes a difference to, before and after; one row may change in many ways."""
+    """Return the first rows that a change alters, before and after it; one row may change in many ways."""
     concerned = (pairs for row in _instances(dataset, rows) if (pairs := _pairs(row, change)))
     return [pair for pairs in islice(concerned, _MOST_ROWS) for pair in pairs]
 
@@ -213,7 +213,7 @@ def _instances(dataset: Dataset, rows: npt.NDArray[np.int64]) -> Iterator[Instan
 
 
 def _answers(instances: Sequence[Instance], predictor: Predictor) -> list[Answer]:
-    """Return what a client would get; None where that is an error."""
+    """Return what a client would get; None for an error."""
     if not instances:
         return []
     try:
@@ -228,8 +228,8 @@ def _answers(instances: Sequence[Instance], predictor: Predictor) -> list[Answer
 def _answer(prediction: Mapping[str, Any]) -> Answer:
     if "labels" in prediction:
         return sorted(label["label"] for label in prediction["labels"])
-    found: str | float = prediction["label"] if "label" in prediction else prediction["value"]
-    return found
+    answer: str | float = prediction["label"] if "label" in prediction else prediction["value"]
+    return answer
 
 
 def _summed(name: str, cases: Iterable[_Case]) -> dict[str, Any]:
@@ -245,14 +245,14 @@ def _summed(name: str, cases: Iterable[_Case]) -> dict[str, Any]:
 
 def _said(answer: Answer) -> str:
     if answer is None:
-        return "no answer: the model cannot take it"
+        return "no answer: the model refuses it"
     if isinstance(answer, list):
         return ", ".join(answer) or "no label"
     return answer if isinstance(answer, str) else f"{answer:.6g}"
 
 
 def _difference(instance: Instance, other: Instance) -> str:
-    """Show what is different in an instance: of one text the text, else the columns."""
+    """Show what differs in an instance: the text if it is one text, else the columns."""
     different = {name: value for name, value in instance.items() if value != other[name]}
     shown = {
         name: repr(_around(value, other[name]) if isinstance(value, str) else value)
@@ -264,7 +264,7 @@ def _difference(instance: Instance, other: Instance) -> str:
 
 
 def _around(text: str, other: object) -> str:
-    """Cut a long text to where it becomes different from another one."""
+    """Cut a long text to where it first differs from another one."""
     pairs = zip(text, str(other), strict=False)
     first = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), 0)
     start = max(0, first - _LONGEST // 2) if len(text) > _LONGEST else 0
@@ -299,14 +299,14 @@ def _example_problems(examples: Sequence[MustBe], prepared: Prepared) -> list[Pr
     for index, example in enumerate(examples):
         place = f"must_be.{index}"
         if example.instance is not None:
-            found = inputs.problems_of(example.instance)
-            problems += [(f"{place}.instance.{field}", f"{why}.") for field, why in found]
+            wrong = inputs.problems_of(example.instance)
+            problems += [(f"{place}.instance.{field}", f"{why}.") for field, why in wrong]
         elif text_field is None:
             columns = ", ".join(dataset.column_types)
             problems.append((f"{place}.text", f"the columns are {columns}; give an instance."))
         else:
-            found = inputs.problems_of({text_field: example.text})
-            problems += [(f"{place}.text", f"{why}.") for _, why in found]
+            wrong = inputs.problems_of({text_field: example.text})
+            problems += [(f"{place}.text", f"{why}.") for _, why in wrong]
         problems += [(f"{place}.{key}", why) for key, why in _answer_problems(example, dataset)]
     return problems
 
@@ -347,7 +347,7 @@ def _swap_problems(pair: Sequence[str], dataset: Dataset) -> list[str]:
     texts = [dataset.frame[name] for name, kind in dataset.column_types.items() if kind == "text"]
     if any(column.str.contains(either, case=False, regex=True).any() for column in texts):
         return []
-    return [f"neither a text has {first!r} or {second!r} nor a column both as categories."]
+    return [f"no text has {first!r} or {second!r}, and no column has both as categories."]
 
 
 def _direction_problems(direction: Direction, dataset: Dataset) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Conditions on a value, as people write them in the gate and behind `--where`: a sign and a limit."""
+"""Conditions on a value, as people write them in the gate and after `--where`: a sign and a limit."""
 
 import fnmatch
 import operator
@@ -50,7 +50,7 @@ class Condition:
         return match and cls(match[1], match[2], _read_number(match[2], units))
 
     def meets(self, value: float | str) -> bool:
-        """Return whether a value is as the condition says; a text may be matched with `*`, `?` and `[…]`.
+        """Return whether a value meets the condition; the limit of a text may have `*`, `?` and `[…]`.
 
         >>> Condition.parse("!=titan*").meets("titanic")
         False

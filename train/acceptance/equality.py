@@ -1,4 +1,4 @@
-"""Whether what is served equals what was trained: outputs, labels and answers, on every test row."""
+"""The equality of what is served and what was trained: outputs, labels and answers, on every test row."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def verify(
     instances: Sequence[Mapping[str, Any]],
     tolerance: Tolerance,
 ) -> str:
-    """Compare what a predictor serves with what was trained, and say how equal they are.
+    """Compare what a predictor serves with what was trained, and say how far apart they are.
 
     Args:
         answered: The trained model's answers to the test rows.
@@ -58,7 +58,7 @@ def check_equal(trained: Outputs, served: Outputs, tolerance: Tolerance) -> floa
         raise ExportError(
             f"the exported model differs from the trained one in {wrong.any(axis=1).sum():,} of {len(trained):,} "
             f"test rows: {float(served[row, column])!r} instead of {float(trained[row, column])!r} in the first. "
-            "No artefact was written. If the pipeline is your own, replace its steps one by one to find out which."
+            "No artefact was written. If the pipeline is your own, replace its steps one by one to find the wrong one."
         )
     return float(differences.max())
 

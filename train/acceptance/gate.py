@@ -1,4 +1,4 @@
-"""The gate: what a model has to reach to become `latest`. Conditions on the metrics, checked before training."""
+"""The gate: the conditions that a model must meet to become `latest`. They are checked before training."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from train.data.splits import Prepared
 from train.errors import UserError
 from train.evaluation.metrics import describe_metric, headline_keys, keys_of
 
-# Compares the model with the newest artefact of the same rows: passed, why, and how much better the model is; None if
-# there is no such artefact.
+# Compares the model with the newest artefact of the same rows: whether it passed, why, and how much better it is; None
+# if there is no such artefact.
 AgainstNewest = Callable[[], tuple[bool, str, float] | None]
 Verdict = dict[str, Any]
 
@@ -24,7 +24,7 @@ NOT_WORSE = "not significantly worse"
 _IN_FOLDS = " in folds"
 _PER_LABEL = "per_label."
 _OF_A_LABEL = ("precision", "recall", "f1")
-# A measured number is hardly ever equal to another one.
+# Two measured numbers are hardly ever equal.
 _BOUNDS = (">=", "<=", ">", "<")
 
 
@@ -33,16 +33,20 @@ def judge(
     metrics: Mapping[str, Any],
     against_newest: AgainstNewest,
 ) -> list[Verdict]:
-    """Hold the metrics of a run against a gate in which `problems_of` has found nothing wrong.
+    """Judge the metrics of a run by a gate in which `problems_of` has found nothing wrong.
 
     Args:
         gate: Metric -> condition, as configured.
         metrics: As in `metrics.json`, `behaviour` included.
-        against_newest: Compares the model with the newest good artefact; it is called only if the gate asks.
+        against_newest: Compares the model with the newest good artefact; called only if the gate asks for it.
 
     Returns:
-        One dict a condition, in order: `check` (the condition), `value` (what was measured, for `vs latest` the
-        difference; None where there is nothing), `passed` and `why`. What was not measured has not passed.
+        One dict a condition, in order: `check` (the condition), `value` (what was measured; for `vs latest` the
+        difference; None where there is nothing), `passed` and `why`. What was not measured does not pass.
+
+    >>> [verdict] = judge({"accuracy": ">=0.9"}, {"accuracy": 0.875}, lambda: None)
+    >>> verdict["passed"], verdict["why"]
+    (False, '0.875 is not >= 0.9')
     """
     return [
         _judge_newest(against_newest)
@@ -53,19 +57,19 @@ def judge(
 
 
 def passes(verdicts: Sequence[Verdict]) -> bool:
-    """Return whether every condition is met; also if there is none."""
+    """Return whether every condition is met, as is the case if there is none."""
     return all(verdict["passed"] for verdict in verdicts)
 
 
 def problems_of(prepared: Prepared) -> list[str]:
-    """Return which conditions of a gate are none, or are about what a run of this configuration does not measure."""
+    """Return what is wrong with the gate: its conditions, and metrics that a run of this configuration lacks."""
     known, problems = _known(prepared), []
     for name, condition in prepared.config.evaluation.gate.items():
         place = f"evaluation.gate.{name}"
         if name not in known:
             problems.append(f"{place}: {_unknown(name, known, prepared)}")
         if name not in known and condition == NOT_WORSE:
-            continue  # the condition is right, for what was meant
+            continue  # the condition is right for the metric that was meant
         if why := _condition_problem(name, condition):
             problems.append(f"{place}: {why}")
     return problems
@@ -113,7 +117,7 @@ def _verdict(shown: str, value: float | None, passed: bool, why: str) -> Verdict
 
 
 def _value(name: str, metrics: Mapping[str, Any]) -> float | None:
-    """Return a metric by the name that the gate has for it."""
+    """Return a metric by its name in the gate."""
     if name.endswith(_IN_FOLDS):
         path = ["cross_validation", "mean", name.removesuffix(_IN_FOLDS)]
     elif name.startswith(_PER_LABEL):  # a label may have dots in it
@@ -130,7 +134,7 @@ def _value(name: str, metrics: Mapping[str, Any]) -> float | None:
 
 
 def _known(prepared: Prepared) -> list[str]:
-    """Return what a run of this configuration measures, as the gate calls it."""
+    """Return the names, in the gate, of what a run of this configuration measures."""
     config, names = prepared.config, prepared.dataset.label_names
     headline = headline_keys(prepared.dataset.kind, len(names))
     known = [*headline]

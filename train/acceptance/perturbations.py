@@ -1,4 +1,4 @@
-"""What is changed in an instance to see whether a model minds: case, blanks, typos, words, one column."""
+"""The perturbations of an instance in behavioural tests: case, blanks, typos, words, one column."""
 
 import random
 import re
@@ -11,10 +11,10 @@ from train.data.dataset import Dataset
 from train.data.schema import is_missing
 
 Instance = dict[str, Any]
-# The instances that one becomes when it is changed; one that stays the same is no case.
+# The instances that one instance is changed into; an unchanged one is not a case.
 Change = Callable[[Instance], list[Instance]]
 
-# A word with fewer letters makes another word too easily.
+# A typo in a shorter word makes another word too easily.
 _LONG_WORD = 5
 _LETTERS = re.compile(rf"[^\W\d_]{{{_LONG_WORD},}}")
 
@@ -52,25 +52,25 @@ def _rewritten(
 
 
 def _with_typo(texts: Sequence[str], instance: Instance) -> list[Instance]:
-    """Let two letters within one longer word change places."""
-    places = [
-        (name, place)
+    """Swap two neighbouring letters within one longer word."""
+    swappable = [
+        (name, index)
         for name in texts
         for word in _LETTERS.finditer(instance[name])
-        for place in range(word.start() + 1, word.end() - 1)
-        if instance[name][place] != instance[name][place + 1]
+        for index in range(word.start() + 1, word.end() - 1)
+        if instance[name][index] != instance[name][index + 1]
     ]
-    if not places:
+    if not swappable:
         return []
     # Seeded by the texts, so that a text has the same typo whatever else is asked.
-    name, place = random.Random("\n".join(instance[name] for name in texts)).choice(places)
+    name, index = random.Random("\n".join(instance[name] for name in texts)).choice(swappable)
     text = instance[name]
-    typo = f"{text[:place]}{text[place + 1]}{text[place]}{text[place + 2 :]}"
+    typo = f"{text[:index]}{text[index + 1]}{text[index]}{text[index + 2 :]}"
     return [instance | {name: typo}]
 
 
 def _swap(first: str, second: str, texts: Sequence[str], dataset: Dataset) -> Change:
-    """Return what puts two words in each other's place: in texts, and in columns that know both as categories."""
+    """Return the change that swaps two words: in texts, and in columns that have both as categories."""
     columns = columns_with(first, second, dataset)
     either, other = whole_words(first, second), {first: second, second: first}
 
@@ -86,13 +86,17 @@ def _swap(first: str, second: str, texts: Sequence[str], dataset: Dataset) -> Ch
 
 
 def whole_words(*words: str) -> re.Pattern[str]:
-    """Return what finds whole words, whatever their case; the longest of those that begin alike."""
+    """Return a pattern for whole words in any case; of words that begin alike it finds the longest.
+
+    >>> whole_words("he", "she").findall("She said he saw the sea")
+    ['She', 'he']
+    """
     longest_first = sorted(map(re.escape, words), key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)", re.IGNORECASE)
 
 
 def _other_word(found: str, other: Mapping[str, str]) -> str:
-    """Return the word for another, in the same case: Her for She, HER for SHE."""
+    """Return the other word in the same case: Her for She, HER for SHE."""
     if found in other:
         return other[found]
     known = {word.casefold(): swapped for word, swapped in other.items()}
@@ -103,7 +107,11 @@ def _other_word(found: str, other: Mapping[str, str]) -> str:
 
 
 def as_moved(direction: Direction, instance: Instance) -> list[Instance]:
-    """Change the column of a direction, where it has a value."""
+    """Change the column of a direction, if it has a value.
+
+    >>> as_moved(Direction(column="rooms", by=1, expect="up"), {"rooms": 3, "district": "north"})
+    [{'rooms': 4.0, 'district': 'north'}]
+    """
     value = instance[direction.column]
     if value is None:
         return []
@@ -113,15 +121,15 @@ def as_moved(direction: Direction, instance: Instance) -> list[Instance]:
 
 def categories_of(dataset: Dataset) -> dict[str, list[str]]:
     """Return column -> its categories, declared or found, for every column that has any."""
-    found = {}
+    by_column = {}
     for name, kind in dataset.column_types.items():
         if kind == "category":
             values = dataset.frame[name]
             declared = (
                 dataset.columns.inputs[name].categories if name in dataset.columns.inputs else None
             )
-            found[name] = declared or sorted(values[~is_missing(values)].unique().tolist())
-    return found
+            by_column[name] = declared or sorted(values[~is_missing(values)].unique().tolist())
+    return by_column
 
 
 def columns_with(first: str, second: str, dataset: Dataset) -> list[str]:

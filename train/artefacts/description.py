@@ -1,4 +1,4 @@
-"""What `metadata.json` says of a model, but for what is known only when it is written."""
+"""The metadata of a model, except what is known only when the artefact is written."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def describe(
         model: The fitted model.
         answered: Its answers to the test rows.
         headline: Its metrics on the test rows, single numbers only.
-        requested: The dataset that the configuration named, which could perhaps not be had.
+        requested: The dataset that the configuration names, which was perhaps replaced by `offline`.
     """
     config, dataset = prepared.config, prepared.dataset
     return {
@@ -50,15 +50,15 @@ def _examples(prepared: Prepared, outputs: Outputs) -> list[dict[str, Any]]:
     instances = dataset.instances(test)
     return [
         {
-            "instance": instances[place],
-            "answer": outputs[place].tolist(),
-            "truth": dataset.truth(test[place]),
+            "instance": instances[index],
+            "answer": outputs[index].tolist(),
+            "truth": dataset.truth(test[index]),
         }
-        for place in _short_first(instances)[:_EXAMPLES]
+        for index in _short_first(instances)[:_EXAMPLES]
     ]
 
 
 def _short_first(instances: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the places of instances: of short ones in their order, then of long ones."""
+    """Return the indices of instances: short ones in their order, then long ones."""
     is_long = [len(json.dumps(instance)) > _LONGEST_EXAMPLE for instance in instances]
     return sorted(range(len(instances)), key=is_long.__getitem__)

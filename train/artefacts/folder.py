@@ -18,10 +18,10 @@ from train.errors import UserError
 
 DEFAULT_DIR = Path(TrainConfig.model_fields["artefacts_dir"].default)
 LATEST = "latest"
-# What begins with this is no artefact: it is being written, or removed.
+# What begins with this is not an artefact: it is being written or removed.
 UNFINISHED = ".unfinished-"
 _ABANDONED_AFTER_S = 3600.0
-# The second, and which of the artefacts written in it.
+# The second, and the number of the artefact within it.
 _NAME = re.compile(r"(\d{4}(?:-\d\d){5})(?:-(\d+))?")
 
 
@@ -33,7 +33,7 @@ def prepare(artefacts_dir: Path) -> None:
     """Make the folder that artefacts go to, show that it can be written, and remove what killed runs left.
 
     Raises:
-        FolderError: It cannot be written; better known before training than after.
+        FolderError: It cannot be written, which is better known before training than after.
     """
     with as_folder_error(artefacts_dir):
         artefacts_dir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def is_latest(artefact: Path) -> bool:
 
 
 def point_latest_at(artefact: Path) -> None:
-    """Make `latest` a link to an artefact, unless it leads to a newer one by now.
+    """Make `latest` a link to an artefact, unless it already leads to a newer one.
 
     Raises:
         FolderError: The link cannot be written.
@@ -105,7 +105,7 @@ def sync_directory(directory: Path) -> None:
 
 @contextmanager
 def as_folder_error(place: Path) -> Iterator[None]:
-    """Say of a file that cannot be written which it is, and what can be done."""
+    """Name the file that cannot be written, and what can be done."""
     try:
         yield
     except OSError as error:
@@ -130,7 +130,7 @@ def _order(name: re.Match[str]) -> tuple[str, int]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Wait until no other run is here; nothing is left of the lock, however a run ends."""
+    """Wait until no other run holds the lock; nothing is left of it, however a run ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems have no locks; then without

@@ -1,4 +1,4 @@
-"""The list of all artefacts of a folder: reading, filtering and sorting it; its table, its JSON and its page."""
+"""The list of all artefacts in a folder: reading, filtering and sorting it; its table, its JSON and its page."""
 
 import json
 import re
@@ -37,12 +37,12 @@ _SIZES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 class RunsError(UserError):
-    """Artefacts cannot be listed, filtered or sorted as asked. The message says what would do."""
+    """Artefacts cannot be listed, filtered or sorted as asked. The message says what is possible."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of an artefact without loading its model."""
+    """What is known about an artefact without loading its model."""
 
     path: Path
     name: str
@@ -54,11 +54,11 @@ class Run:
     # The headline metrics on the test split.
     metrics: dict[str, float]
     size_bytes: int
-    # passed or failed; None for a run that had none.
+    # passed or failed; None for a run without a gate.
     gate: str | None
     failed_checks: tuple[str, ...]
     latest: bool
-    # Files and folders that no run wrote, and that nobody but their owner should remove.
+    # Files and folders that no run wrote, and that only their owner should remove.
     additions: tuple[str, ...]
 
     def value(self, key: str) -> str | float | None:
@@ -73,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Something in the folder that cannot be read as an artefact: a damaged one, or none at all."""
+    """Something in the folder that cannot be read as an artefact: it is damaged, or something else."""
 
     path: Path
     reason: str
@@ -83,14 +83,14 @@ class Unreadable:
 
 
 def find_runs(artefacts_dir: Path, verify: bool = False) -> tuple[list[Run], list[Unreadable]]:
-    """Look at everything in a folder of artefacts; what is hidden and links are passed over.
+    """Look at everything in a folder of artefacts except links and what is hidden.
 
     Args:
         artefacts_dir: What `artefacts_dir` is in the configuration.
         verify: Compare the bytes of every file with the metadata too, which takes a second a gigabyte.
 
     Returns:
-        The artefacts, and what cannot be read as one; both in the order of their names.
+        The artefacts, and what cannot be read as one, both in the order of their names.
 
     Raises:
         RunsError: There is no such folder.
@@ -202,7 +202,7 @@ def filter_runs(runs: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
     Args:
         runs: From `find_runs`.
         conditions: `key=value` with wildcards in the value, `key!=value`, or `key>=value` and the like for
-            metrics, size (`size>50MB`) and time (`time>=2025-01-31`). A run without a metric meets none.
+            metrics, size (`size>50MB`) and time (`time>=2025-01-31`). A run without the metric does not meet it.
 
     Raises:
         RunsError: A condition is malformed, or no run has such a key.
@@ -237,7 +237,7 @@ def _check_condition(key: str, condition: Condition) -> None:
 
 
 def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
-    """Return the runs by a key, from small to large; `-key` is from large to small. Those without it come last.
+    """Sort runs by a key from small to large, or by `-key` from large to small. Runs without it come last.
 
     Raises:
         RunsError: No run has such a key.
@@ -250,7 +250,7 @@ def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
 
 
 def metric_names(runs: Sequence[Run]) -> list[str]:
-    """Return the metrics that any of the runs has, in the order in which people want to see them."""
+    """Return the metrics that any of the runs has, the most important first."""
     measured = {name for run in runs for name in run.metrics}
     known = [name for name in METRIC_NAMES if name in measured]
     return known + sorted(measured - set(known))
@@ -266,7 +266,7 @@ def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
 
 
 def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
-    """Return the runs as a table for the terminal, with the main metrics of their tasks, and those of `also`."""
+    """Return the runs as a table for the terminal, with the main metrics of their tasks and those in `also`."""
     shown = {name for run in runs for name in _MAIN_METRICS[run.task]} | set(also)
     names = [name for name in metric_names(runs) if name in shown]
     table = Table(box=None, pad_edge=False)
@@ -286,7 +286,11 @@ def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
 
 
 def show_size(size_bytes: int) -> str:
-    """Return a number of bytes as people read it: 999 B, 12.3 kB, 73.1 MB."""
+    """Return a number of bytes as people read it.
+
+    >>> show_size(999), show_size(12_345), show_size(159_000_000)
+    ('999 B', '12.3 kB', '159 MB')
+    """
     for unit, size in reversed(_SIZES.items()):
         if unit and size_bytes >= size:
             return f"{size_bytes / size:#.3g} {unit}".replace(". ", " ")
@@ -294,7 +298,7 @@ def show_size(size_bytes: int) -> str:
 
 
 def to_json(runs: Sequence[Run], unreadable: Sequence[Unreadable]) -> str:
-    """Return a list as JSON for programs: `{"runs": [...], "others": [{"path", "reason"}]}`."""
+    """Return the list as JSON for programs: `{"runs": [...], "others": [{"path", "reason"}]}`."""
     content = {"runs": list(map(asdict, runs)), "others": list(map(asdict, unreadable))}
     return json.dumps(content, indent=2, ensure_ascii=False, default=str)
 
@@ -302,12 +306,12 @@ def to_json(runs: Sequence[Run], unreadable: Sequence[Unreadable]) -> str:
 def render_page(
     runs: Sequence[Run], unreadable: Sequence[Unreadable], metric: str | None = None
 ) -> str:
-    """Return one HTML page, needing nothing from elsewhere: the table, and a metric over time by dataset.
+    """Return one self-contained HTML page: the table, and for each dataset a metric over time.
 
     Args:
         runs: In the order of the table.
-        unreadable: Is listed below the table.
-        metric: What is drawn; by default the first that most of the runs have.
+        unreadable: What is listed below the table.
+        metric: The metric that is drawn; by default the first that most of the runs have.
 
     Raises:
         RunsError: No run has the metric.
@@ -331,7 +335,7 @@ def render_page(
 
 
 def _pictures(runs: Sequence[Run], metric: str) -> list[dict[str, str]]:
-    """Draw a metric run by run, in a picture for each dataset: what is good on one is bad on another."""
+    """Draw a metric run by run, in a picture for each dataset: a good value on one is bad on another."""
     by_dataset: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.time):
         if metric in run.metrics:

@@ -1,4 +1,4 @@
-"""Where a model comes from: the rows, the versions, the machine and the commit that made it."""
+"""The provenance of a model: the rows, the versions, the machine and the commit that made it."""
 
 import importlib.metadata
 import os
@@ -60,7 +60,7 @@ def describe_commit() -> dict[str, Any] | None:
 
 
 def describe_dataset(prepared: Prepared, requested: str) -> dict[str, Any]:
-    """Return what the metadata says of the rows: where they come from, which were left out, how they were split."""
+    """Return what the metadata says about the rows: their source, which were dropped, how they were split."""
     config, dataset, split = prepared.config, prepared.dataset, prepared.split
     described: dict[str, Any] = {
         "name": dataset.name,

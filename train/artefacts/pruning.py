@@ -1,4 +1,4 @@
-"""Pruning: the rules for which artefacts may go, what is protected whatever they say, and the removal itself."""
+"""Pruning: the rules for which artefacts may go, what is protected in any case, and the removal itself."""
 
 import os
 import re
@@ -13,24 +13,24 @@ from train.artefacts.folder import UNFINISHED
 from train.artefacts.listing import Run, sort_runs
 from train.errors import UserError
 
-# What every training run clears away when it is old; see `train.artefacts.writing.prepare_artefacts_dir`.
+# Every training run clears away old folders of this name; see `train.artefacts.folder.prepare`.
 _HIDDEN_PREFIX = f"{UNFINISHED}pruned-"
 _AGE = re.compile(r"(\d+) *(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 
 class PruneError(UserError):
-    """Artefacts cannot be removed as asked. The message says what would do."""
+    """Artefacts cannot be removed as asked. The message says what is possible."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Which runs may go: those that meet every rule there is, and there must be one."""
+    """The rules for which runs may go: a run must meet all that are set, and at least one must be."""
 
-    # The newest so many stay.
+    # This many of the newest stay.
     keep: int | None = None
     older_than: timedelta | None = None
-    # Only those that failed their gate.
+    # Only runs that failed their gate.
     failed: bool = False
 
     def allow(self, run: Run, newer: int, now: datetime) -> bool:
@@ -44,7 +44,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a prune would remove, and what it will not although the rules would let it."""
+    """What a prune would remove, and what stays although the rules would let it go."""
 
     to_remove: list[Run]
     # Path -> why it stays.
@@ -56,6 +56,9 @@ def read_age(text: str) -> timedelta:
 
     Raises:
         PruneError: It is none of these.
+
+    >>> read_age("8w").days
+    56
     """
     match = _AGE.fullmatch(text.strip())
     if match is None:
@@ -71,8 +74,8 @@ def plan_prune(
     """Choose what goes.
 
     Args:
-        runs: Those that may go at all, perhaps filtered.
-        rules: All of them must be met.
+        runs: The candidates.
+        rules: A run must meet all of them.
         protected: From `protected_paths`.
         now: For tests.
 
@@ -100,7 +103,7 @@ def _moment(run: Run) -> datetime:
     try:
         moment = datetime.fromisoformat(run.time)
     except ValueError:
-        return datetime.max.replace(tzinfo=UTC)  # of unknown age: not old
+        return datetime.max.replace(tzinfo=UTC)  # an unknown age is not old
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -108,7 +111,7 @@ def _reason_to_stay(run: Run, protected: Mapping[Path, str]) -> str | None:
     if reason := protected.get(run.path.resolve()):
         return reason
     if run.additions:
-        return f"holds what no run wrote: {', '.join(run.additions)}"
+        return f"has files that no run wrote: {', '.join(run.additions)}"
     return None
 
 
@@ -123,7 +126,7 @@ def protected_paths(
         environ: Environment variables.
 
     Raises:
-        PruneError: The settings cannot be read, so nobody knows what is served.
+        PruneError: The settings cannot be read, so it is unknown what is served.
     """
     protected = {
         link.resolve(): f"{link.name} points to it"
@@ -131,16 +134,16 @@ def protected_paths(
         if link.is_symlink()
     }
     try:
-        # A file that is not there serves what the defaults say.
+        # Without the file, the defaults say what is served.
         served = load_settings(settings_file if settings_file.exists() else None, {}).artefact_dir
     except SettingsError as error:
-        raise PruneError(f"It cannot be told which artefact is served: {error}") from None
-    places = {settings_file.resolve().parent.parent / served: str(settings_file)}
-    places |= {Path(served): str(settings_file)}
+        raise PruneError(f"It is unknown which artefact is served: {error}") from None
+    served_paths = {settings_file.resolve().parent.parent / served: str(settings_file)}
+    served_paths |= {Path(served): str(settings_file)}
     if environ.get("ARTEFACT_DIR"):
-        places[Path(environ["ARTEFACT_DIR"])] = "ARTEFACT_DIR in the environment"
-    for place, who in places.items():
-        for path in (place.resolve(), *place.resolve().parents):
+        served_paths[Path(environ["ARTEFACT_DIR"])] = "ARTEFACT_DIR in the environment"
+    for served_path, who in served_paths.items():
+        for path in (served_path.resolve(), *served_path.resolve().parents):
             protected.setdefault(path, f"served: {who} names it")
     return protected
 
@@ -153,10 +156,10 @@ def prune(plan: Plan, protected: Callable[[], Mapping[Path, str]]) -> list[Run]:
 
     Args:
         plan: From `plan_prune`.
-        protected: Asked again before each removal, for a training run may have moved `latest` meanwhile.
+        protected: Called again before each removal: a training run may have moved `latest` meanwhile.
 
     Returns:
-        Those that were removed.
+        The removed runs.
 
     Raises:
         PruneError: One cannot be removed; those before it are gone.

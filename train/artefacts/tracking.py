@@ -1,7 +1,7 @@
-"""Tells MLflow and TensorBoard of a finished run, for people who have them. Neither is needed for anything.
+"""The tracking of finished runs by MLflow and TensorBoard, both optional.
 
-Both are imported only where they are asked for. What is told is read from the artefact, which is there, whole,
-before anything here can fail.
+Both are imported only where they are used. What they are told is read from the artefact, which is complete before
+anything here can fail.
 """
 
 import importlib.util
@@ -20,12 +20,12 @@ from train.config.sections import TrackingConfig
 from train.errors import UserError
 from train.progress import Progress
 
-# Of MLflow: values of parameters may be so long, and a request may hold so many of them, or of metrics.
+# MLflow's limits: the length of a parameter's value, and how many parameters or metrics one request may hold.
 _LONGEST_VALUE = 6000
 _PARAMETERS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
 _LONGEST_REASON = 300
-# Without these a server that is not there is waited for for minutes, and the makers are told of every use.
+# Without these, MLflow waits minutes for a server that is not there, and tells its makers about every use.
 _MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -34,14 +34,14 @@ _MLFLOW_SETTINGS = {
 
 
 class TrackingError(UserError):
-    """A run cannot be tracked as the configuration asks. Known before it is trained."""
+    """A run cannot be tracked as configured. This is known before training."""
 
 
 def check(config: TrackingConfig) -> None:
     """Find out, before training, whether a run could be tracked.
 
     Raises:
-        TrackingError: What it needs is not installed, or there is a password in the address.
+        TrackingError: MLflow or TensorBoard is not installed, or the address has a password in it.
     """
     mlflow = config.mlflow
     for name, place in config:
@@ -52,16 +52,16 @@ def check(config: TrackingConfig) -> None:
             )
     if mlflow is not None and _has_password(mlflow):
         raise TrackingError(
-            "tracking.mlflow: there is a password in the address, which would be copied into every artefact. Of a "
-            "server, put it into the environment as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; a "
-            "database is better put behind `mlflow server`."
+            "tracking.mlflow: there is a password in the address, which would be copied into every artefact. For a "
+            "server, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment; put a database "
+            "behind `mlflow server`."
         )
 
 
 def _is_installed(module: str) -> bool:
-    found = importlib.util.find_spec(module)
-    # A folder of that name in the working directory is found too, but has no file.
-    return found is not None and found.origin is not None
+    spec = importlib.util.find_spec(module)
+    # A folder of that name in the working directory has a spec too, but no file.
+    return spec is not None and spec.origin is not None
 
 
 def _has_password(address: str) -> bool:
@@ -71,12 +71,12 @@ def _has_password(address: str) -> bool:
 
 
 def track(artefact_dir: Path, config: TrackingConfig, progress: Progress) -> None:
-    """Tell of a finished run; whatever goes wrong is a warning, for the artefact is what counts.
+    """Track a finished run; whatever goes wrong is only a warning, because the artefact is complete.
 
     Args:
         artefact_dir: What the run wrote.
-        config: Who is told.
-        progress: Hears where it went, or why it did not.
+        config: Where the run is tracked.
+        progress: Is told where the run can be seen, or what went wrong.
     """
     mlflow, tensorboard = config.mlflow, config.tensorboard
     if mlflow is not None:
@@ -88,10 +88,10 @@ def track(artefact_dir: Path, config: TrackingConfig, progress: Progress) -> Non
 def _attempt(name: str, action: Callable[[], str], progress: Progress) -> None:
     try:
         progress.say(f"tracking: {name}: {action()}")
-    except Exception as error:  # whatever a library of others raises, after hours of training
+    except Exception as error:  # whatever a library raises, after hours of training
         reason = (str(error).splitlines() or [""])[0][:_LONGEST_REASON]
         progress.warn(
-            f"tracking.{name}: {type(error).__name__}: {reason}. The artefact is complete all the same."
+            f"tracking.{name}: {type(error).__name__}: {reason}. The artefact is complete nevertheless."
         )
 
 
@@ -104,7 +104,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _track_with_mlflow(artefact_dir: Path, address: str) -> str:
-    """Make a run in the experiment that is called like the dataset: parameters, metrics, tags and all files."""
+    """Make a run in the experiment named after the dataset: parameters, metrics, tags and all files."""
     for key, value in _MLFLOW_SETTINGS.items():
         os.environ.setdefault(key, value)
     from mlflow import MlflowClient
@@ -112,7 +112,7 @@ def _track_with_mlflow(artefact_dir: Path, address: str) -> str:
 
     metadata = _read(artefact_dir / METADATA)
     created_ms = int(datetime.fromisoformat(metadata["created_at"]).timestamp() * 1000)
-    # Of its own, without the module's global state: nobody else's run is touched.
+    # A client of our own, without the module's global state, touches nobody else's run.
     client = MlflowClient(tracking_uri=address)
     run = client.create_run(
         _experiment(client, metadata["dataset"]["name"]),
@@ -145,8 +145,8 @@ def _in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def _experiment(client: Any, dataset: str) -> str:
-    found = client.get_experiment_by_name(dataset)
-    identifier: str = found.experiment_id if found else client.create_experiment(dataset)
+    known = client.get_experiment_by_name(dataset)
+    identifier: str = known.experiment_id if known else client.create_experiment(dataset)
     return identifier
 
 
@@ -163,7 +163,7 @@ def _tags(metadata: Mapping[str, Any], artefact_dir: Path) -> dict[str, str]:
 
 
 def parameters_of(artefact_dir: Path) -> Iterator[tuple[str, str]]:
-    """Yield (section.key, value) of the configuration that an artefact was trained with, without what is unset."""
+    """Yield (section.key, value) of the configuration of an artefact, without unset keys."""
     content = load_config(artefact_dir / CONFIGURATION).model_dump(mode="json")
     content.pop("tracking", None)
     yield from _flattened(content)
@@ -179,7 +179,7 @@ def _flattened(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str
 
 
 def _as_name(text: str) -> str:
-    """Return a name without the characters that MLflow takes in none."""
+    """Return a name without the characters that MLflow refuses."""
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in text).strip("/. ") or "_"
 
 
@@ -205,7 +205,7 @@ def _history(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, float]]:
 def _write_scalars(artefact_dir: Path, folder: Path) -> str:
     """Write the losses epoch by epoch, and at the last epoch the metrics on the test split.
 
-    Afterwards, from the history: so no model needs a callback.
+    They come from the history, after the run, so that no model needs a callback.
     """
     metadata, history = _read(artefact_dir / METADATA), _history(_read(artefact_dir / METRICS))
     if not history:

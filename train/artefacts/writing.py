@@ -69,12 +69,12 @@ class UnfinishedArtefact:
     def finish(
         self, metadata: Mapping[str, Any], files: Mapping[str, str], latest: bool = True
     ) -> Path:
-        """Write what is left, load everything once more, and give the directory its name.
+        """Write the remaining files, load everything once more, and give the directory its name.
 
         Args:
             metadata: As for `load`.
             files: Name -> text of more files, such as the metrics and the report.
-            latest: Whether `latest` shall lead to it; it never goes back to an older name, whoever finishes last.
+            latest: Whether `latest` should lead to it; the link never moves to an older name.
 
         Returns:
             The artefact directory, `<artefacts_dir>/<YYYY-MM-DD-HH-MM-SS>` (UTC).
@@ -109,7 +109,7 @@ class UnfinishedArtefact:
 
 @contextmanager
 def unfinished_artefact(artefacts_dir: Path) -> Iterator[UnfinishedArtefact]:
-    """Give a hidden directory beside the artefacts; unless it is finished, nothing is left of it.
+    """Give a hidden directory beside the artefacts; unless it is finished, it is removed.
 
     Raises:
         FolderError: Something cannot be written.
@@ -138,18 +138,18 @@ def _checksums(directory: Path) -> dict[str, str]:
 
 @contextmanager
 def _as_export_error(directory: Path) -> Iterator[None]:
-    """Turn what a server would say of a directory into what a run says."""
+    """Turn the error of a server that loads a directory into the error of a run."""
     try:
         yield
     except (ArtefactError, ValidationError) as error:
-        # What it advises is for a server; the first sentence says what is wrong.
+        # Its advice is for a server; its first sentence says what is wrong.
         reason = str(error).replace(f"{directory}: ", "").partition(". ")[0].removesuffix(".")
         if isinstance(error, ValidationError):
             problem = error.errors()[0]
             reason = f"{METADATA}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         raise ExportError(
             f"the exported model is not what was trained: {reason}. No artefact was written. "
-            "If the pipeline is your own, replace its steps one by one to find out which."
+            "If the pipeline is your own, replace its steps one by one to find the wrong one."
         ) from error
 
 

@@ -131,7 +131,9 @@ def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> lis
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot be created: {error.strerror}. Set data_dir.") from None
+        raise DatasetError(
+            f"{folder}: cannot be created: {error.strerror}. Set data_dir."
+        ) from None
     cache = pooch.create(
         path=folder,
         base_url="",

@@ -1,7 +1,7 @@
-"""Scores to probabilities that say how often they are right, fitted on rows that the model has not seen.
+"""Calibration: probabilities that are right as often as they say, fitted on rows that the model has not seen.
 
-Of the text model, margins become probabilities: how much each head counts, and what they are scaled by. Of tables,
-probabilities become others: one temperature flattens or sharpens them (Guo et al., ICML 2017).
+For texts, the margins of two heads are blended, scaled and turned into probabilities. For tables, one temperature
+flattens or sharpens the probabilities (Guo et al., ICML 2017).
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ Margins = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float64]
 
 _DEEP_SHARES = (0.25, 0.5, 0.75)
-# With several labels a row, the deep part may have had too few examples to be of any use.
+# With any number of labels a row, the deep part may have had too few examples to be of any use.
 _DEEP_SHARES_OF_LABEL_SETS = (0.0, *_DEEP_SHARES)
 _TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
-# Of labels that all or none of the validation rows have; a larger offset would be as good as certainty.
+# Bounds the offset of a label that all or none of the validation rows have: more would amount to certainty.
 _LARGEST_OFFSET = 10.0
-# How dear it is for a label's offset to leave the mean of all, so that a few rows do not move it far. Measured
+# The penalty on a label's offset for leaving the mean of all, so that a few rows do not move it far. Measured
 # with 81 to 1,007 validation rows: between 3 and 30 the log loss on new rows is the same.
 _OFFSET_PENALTY = 10.0
-# Of probabilities that are scaled again. Smaller ones are differences of numbers near 1, and have few right digits.
+# What a probability counts as at least: smaller ones are differences of numbers near 1, with few right digits.
 SMALLEST_PROBABILITY = 1e-9
-# Rows that are all answered rightly would have no doubt left otherwise.
+# Bounds of the temperature: rows that are all answered right would leave no doubt otherwise.
 _COLDEST, _HOTTEST = 0.25, 10.0
 
 
@@ -37,8 +37,8 @@ class Calibration:
     Attributes:
         deep_share: The weight of the deep head's margins; the wide head's have the rest.
         temperature: What the blended margins are divided by.
-        offsets: What is added then, <float64>[num_labels], where a row may have any number of labels and each is
-            a question of its own; None where it has exactly one.
+        offsets: What is added to the quotient, <float64>[num_labels], if a row may have any number of labels; None if
+            it has exactly one.
     """
 
     deep_share: float
@@ -61,7 +61,7 @@ class Calibration:
         return probabilities
 
     def uncalibrated(self, probabilities: Probabilities) -> Probabilities:
-        """Return what the same margins would have become at a temperature of 1, and without offsets."""
+        """Return the probabilities of the same margins at a temperature of 1 and without offsets."""
         if self.offsets is None:
             return untempered(probabilities, self.temperature)
         # A probability of exactly 0 or 1 has an infinite logit, and stays what it is.
@@ -82,6 +82,9 @@ def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
 
     Returns:
         Rows that sum to 1.
+
+    >>> tempered(np.array([[0.9, 0.1]]), 2.0).round(2).tolist()
+    [[0.75, 0.25]]
     """
     powers = np.maximum(probabilities, SMALLEST_PROBABILITY) ** (1 / temperature)
     scaled: Probabilities = powers / powers.sum(axis=1, keepdims=True)
@@ -89,7 +92,11 @@ def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
 
 
 def untempered(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Return what was divided by a temperature: of `tempered`, and of any softmax of margins with one."""
+    """Undo `tempered`, or the temperature in any softmax of margins.
+
+    >>> untempered(np.array([[0.75, 0.25]]), 2.0).round(2).tolist()
+    [[0.9, 0.1]]
+    """
     powers = probabilities**temperature
     before: Probabilities = powers / powers.sum(axis=1, keepdims=True)
     return before
@@ -101,6 +108,10 @@ def fit_temperature(probabilities: Probabilities, targets: npt.NDArray[np.int64]
     Args:
         probabilities: Of rows that the model was not fitted on, <float64>[num_rows, num_labels].
         targets: Label indices <int64>[num_rows].
+
+    >>> always_sure, right_in_three_of_four = np.array([[0.99, 0.01]] * 4), np.array([0, 0, 0, 1])
+    >>> round(fit_temperature(always_sure, right_in_three_of_four), 1)
+    4.2
     """
 
     def log_loss(log_temperature: float) -> float:
@@ -116,8 +127,8 @@ def calibrate(wide: Margins, deep: Margins, targets: npt.NDArray[Any]) -> Calibr
 
     Args:
         wide: <float32>[num_texts, num_labels].
-        deep: The same of the other head.
-        targets: Label indices <int64>[num_texts], or which labels are given <bool>[num_texts, num_labels].
+        deep: The same for the other head.
+        targets: Label indices <int64>[num_texts], or which labels a text has <bool>[num_texts, num_labels].
     """
     if targets.ndim == 2:
         return _calibrate_label_sets(wide, deep, targets)
@@ -135,30 +146,30 @@ def calibrate(wide: Margins, deep: Margins, targets: npt.NDArray[Any]) -> Calibr
 
 
 def _calibrate_label_sets(
-    wide: Margins, deep: Margins, given: npt.NDArray[np.bool_]
+    wide: Margins, deep: Margins, has_label: npt.NDArray[np.bool_]
 ) -> Calibration:
     """Scale as Platt does (Advances in Large Margin Classifiers, 1999), with one slope for all labels.
 
-    A slope for every label, too, costs log loss on new rows where labels have few of them or are alike.
+    A slope for every label as well raises the log loss on new rows where labels are rare or alike.
     """
     fits = [
-        (share, _fit_scale((1 - share) * wide.astype(np.float64) + share * deep, given))
+        (share, _fit_scale((1 - share) * wide.astype(np.float64) + share * deep, has_label))
         for share in _DEEP_SHARES_OF_LABEL_SETS
     ]
     deep_share, best = min(fits, key=lambda fit: float(fit[1].fun))
     return Calibration(deep_share, 1 / float(best.x[0]), best.x[1:])
 
 
-def _fit_scale(margins: npt.NDArray[np.float64], given: npt.NDArray[np.bool_]) -> Any:
-    """Minimise the log loss over the slope, `x[0]`, and the offsets, `x[1:]`; `fun` is the least."""
+def _fit_scale(margins: npt.NDArray[np.float64], has_label: npt.NDArray[np.bool_]) -> Any:
+    """Minimise the log loss over the slope, `x[0]`, and the offsets, `x[1:]`; `fun` is the minimum."""
 
     def loss_and_gradient(
         parameters: npt.NDArray[np.float64],
     ) -> tuple[float, npt.NDArray[np.float64]]:
         slope, offsets = parameters[0], parameters[1:]
         scaled, apart = slope * margins + offsets, offsets - offsets.mean()
-        loss = np.logaddexp(0, scaled).sum() - scaled[given].sum()
-        error = expit(scaled) - given  # (num_texts, num_labels)
+        loss = np.logaddexp(0, scaled).sum() - scaled[has_label].sum()
+        error = expit(scaled) - has_label  # (num_texts, num_labels)
         gradient = np.append((error * margins).sum(), error.sum(axis=0) + _OFFSET_PENALTY * apart)
         return float(loss + _OFFSET_PENALTY / 2 * (apart @ apart)), gradient
 

@@ -1,4 +1,4 @@
-"""The choice of a family: which models are for which dataset, and whether a configuration fits them."""
+"""The choice of a family of models for a dataset, and what keeps it from being fitted."""
 
 from typing import cast
 
@@ -16,7 +16,7 @@ _FEW_ROWS = 2000
 
 
 def choose_pipeline(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Fill in the pipeline, if the configuration leaves it to the columns."""
+    """Fill in the pipeline that suits the dataset, unless the configuration names one."""
     if config.model.pipeline is not None:
         return config
     small, has_text = len(dataset) < _FEW_ROWS, "text" in dataset.column_types.values()
@@ -28,13 +28,13 @@ def choose_pipeline(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 
 def family_of(config: TrainConfig) -> Family:
-    """Return the family that fits what the configuration names."""
+    """Return the family of the configured pipeline."""
     family = text_family if config.model.pipeline == WIDE_AND_DEEP else table_family
     return cast(Family, family)
 
 
 def problems_of(prepared: Prepared) -> list[str]:
-    """Return, without fitting, what keeps the model of a configuration from being fitted on its dataset."""
+    """Return, without fitting, what keeps the configured model from being fitted on the dataset."""
     config = prepared.config
     problems = family_of(config).problems_of(prepared)
     if config.task != "classification" and config.imbalance != ImbalanceConfig():
@@ -43,7 +43,7 @@ def problems_of(prepared: Prepared) -> list[str]:
 
 
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
-    """Fit what the configuration names, with as few training rows of frequent labels as it says."""
+    """Fit the configured model on the training rows, under-sampled if the configuration says so."""
     rows = prepared.split.train
     train = prepared.sampled(rows)
     if len(train) < len(rows):

@@ -1,4 +1,4 @@
-"""What every family of models has in common: what a run asks of a family, and of a model that it has fitted."""
+"""The interface of the families of models: what a run asks of a family, and of a fitted model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from train.data.dataset import Dataset
 from train.data.splits import Prepared
 from train.progress import Progress
 
-# The pipeline of the family of texts; any other is of the family of tables.
+# The pipeline of the family of texts; any other belongs to the family of tables.
 WIDE_AND_DEEP = "wide_and_deep"
 
 Outputs = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class FittedModel(Protocol):
 
     @property
     def tolerance(self) -> Tolerance:
-        """How far what is served may be from what was trained."""
+        """How far served outputs may be from trained ones."""
 
     def predict(self, dataset: Dataset, rows: Rows) -> Outputs:
         """Return the outputs for rows of a dataset with the columns that it was fitted on."""
@@ -67,12 +67,12 @@ class FittedModel(Protocol):
         """Write `model.onnx`, and what is needed to encode its inputs."""
 
     def describe(self, prepared: Prepared) -> Mapping[str, Any]:
-        """Return what the metadata says of it: its `inputs` and `model` at least."""
+        """Return what the metadata says about it: at least its `inputs` and `model`."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A simple model that any other has to beat, on the test rows.
+    """A simple model on the test rows, which any other has to beat.
 
     Attributes:
         name: What people call it.
@@ -100,4 +100,4 @@ class Family(Protocol):
         """Fit what this family's models are compared with, beside the constant answer."""
 
     def request_inputs(self, prepared: Prepared) -> Inputs:
-        """Return what will judge the instances of a request to a model of this family."""
+        """Return what checks the instances of a request to a model of this family."""

@@ -127,7 +127,7 @@ def test_an_instance_that_the_model_does_not_take_has_failed() -> None:
     [found] = ask(says_yes_to("x"), texts("-"), must_be=[{"text": "refused", "label": "yes"}])[
         "checks"
     ]
-    assert found["failures"] == ["'refused' -> no answer: the model cannot take it, expected yes"]
+    assert found["failures"] == ["'refused' -> no answer: the model refuses it, expected yes"]
 
 
 # -------------------------------------------------------------- invariances
@@ -437,7 +437,7 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
          "must_be.0.label: missing; a minimum and a maximum are for task: regression."),
         ({"must_be": [{"text": "hello", "label": "yes"}]},
          "must_be.0.text: the columns are age, visits, paid, plan, since, said; give an instance."),
-        ({"swaps": [["he", "she"]]}, "swaps.0: neither a text has 'he' or 'she' nor a column both as categories."),
+        ({"swaps": [["he", "she"]]}, "swaps.0: no text has 'he' or 'she', and no column has both as categories."),
         ({"swaps": [["pro", "pro"]]}, "swaps.0: 'pro' is given twice."),
         ({"swaps": [["pro", " "]]}, "swaps.0: expected two words, got an empty one."),
         ({"directions": [{"column": "agee", "by": 1, "expect": "up", "label": "yes"}]},

@@ -116,7 +116,7 @@ def with_somebodys_notes(folder: Path, settings: Path) -> dict[Path, str]:
         (relative_to_the_project, "served: .*predict.conf names it"),
         (of_a_link_elsewhere, "served: .*predict.conf names it"),
         (of_another_link, "production points to it"),
-        (with_somebodys_notes, "holds what no run wrote: notes.txt"),
+        (with_somebodys_notes, "has files that no run wrote: notes.txt"),
     ],
 )
 def test_what_is_served_linked_or_added_to_stays(
@@ -133,7 +133,7 @@ def test_what_is_served_linked_or_added_to_stays(
 def test_settings_that_cannot_be_read_stop_a_prune(folder: Path, settings: Path) -> None:
     settings.write_text("ARTEFACT_DIR\n")
     with pytest.raises(
-        PruneError, match=r"cannot be told which artefact is served: .*expected KEY=value"
+        PruneError, match=r"It is unknown which artefact is served: .*expected KEY=value"
     ):
         protect(folder, settings)
 

@@ -159,7 +159,7 @@ def _flipped(raw: bytes, position: int) -> bytes:
         ("a.jsonl", b'{"text": "a", "label": "b"}\n\n{"text": "a", \n', "line 3: not JSON (Expecting property name"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n["a", "b"]\n', "line 2: expected an object, got list"),
         ("a.tsv", b"text,label\na,b\n", "the header has no '\\t', but ','."),
-        ("a.csv", b"text\tlabel\na\tb\n", "a file with tabs may be called .tsv instead"),
+        ("a.csv", b"text\tlabel\na\tb\n", "give a file with tabs the ending .tsv"),
         ("a.csv", b"a,b,a,b,c\n1,2,3,4,x\n", "more than one column is called 'a', 'b'. Rename or remove one"),
         ("a.csv", b"\n\ntext,text\n1,2\n", "more than one column is called 'text'."),
         ("a.jsonl", b'{"text": "a", "": "b"}', "a.jsonl: column 2 has no name"),

@@ -32,11 +32,10 @@ from train.models.table.pipelines import TableShape, build_pipeline
 from train.onnx_export import check_exportable, to_onnx
 from train.progress import Progress
 
-# Rows by which the exporter may compare.
+# Rows on which the exporter may compare.
 _ROWS_COMPARED = 200
-# Probabilities are calibrated on rows held out in turn, and on no more than are needed for one number: as many of
-# other labels than the most frequent one. With a fold's 79 frauds among 45,569 transactions the temperature was
-# 0.79, with those of all five 0.90.
+# Probabilities are calibrated on rows held out in turn, until enough of them have another label than the most frequent
+# one. With the 79 frauds of one fold among 45,569 transactions the temperature was 0.79, with those of all five 0.90.
 _FOLDS = 5
 _ENOUGH_HELD_OUT = 1000
 # Columns that a message lists.
@@ -75,9 +74,7 @@ class TableModel:
         """Return probabilities, <float64>[num_rows, num_labels], or values, <float64>[num_rows, 1]."""
         frame = compute_columns(dataset, self.inputs, self.derived, rows)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of unseen categories and the like, as the server would
+            warnings.simplefilter("ignore")  # about unseen categories; the server has its own
             if not self.num_labels:
                 return np.asarray(self.pipeline.predict(frame), np.float64).reshape(len(rows), 1)
             outputs = np.asarray(self.pipeline.predict_proba(frame), np.float64)
@@ -142,8 +139,8 @@ def build(prepared: Prepared, derived: list[Derived]) -> Pipeline:
     """Make the unfitted pipeline that a configuration names, for a dataset with its derived columns.
 
     Raises:
-        ConfigError: It cannot be made, has parameters of a wrong type or range, takes no weights though some are
-            asked for, or has a step that cannot be exported.
+        ConfigError: It cannot be made, has parameters of a wrong type or range, takes no weights although some are
+            configured, or has a step that cannot be exported.
     """
     config, types = prepared.config, types_of_all(prepared.dataset, derived)
 
@@ -182,8 +179,8 @@ def _rows_to_fit(prepared: Prepared) -> Rows:
         ]
         if lacking:
             raise FitError(
-                f"{dataset.name}: no training row has the label {', '.join(lacking[:10])}: it occurs in the "
-                "dataset's own test split alone. Leave it out with `where`, or raise min_samples_per_label."
+                f"{dataset.name}: no training row has the label {', '.join(lacking[:10])}: it occurs only in the "
+                "dataset's own test split. Leave it out with `where`, or raise min_samples_per_label."
             )
     return rows
 
@@ -198,7 +195,7 @@ def _missing_weights(pipeline: Pipeline, config: TrainConfig) -> Iterator[str]:
 
 
 def _wrong_values(pipeline: Pipeline) -> Iterator[str]:
-    """Say of each step that has a parameter of a wrong type or range what is wrong with it."""
+    """Say what is wrong with each step that has a parameter of a wrong type or range."""
     for step in [pipeline, *pipeline.get_params(deep=True).values()]:
         try:
             if isinstance(step, BaseEstimator):
@@ -222,8 +219,8 @@ def _fit(
         raise FitError(
             f"model: the pipeline cannot be fitted on this table: {type(error).__name__}: {reason}\n"
             f"  Its columns are: {listed(shown, _SHOWN)}. Texts need an encoder (OneHotEncoder, "
-            "TfidfVectorizer) before the model, and missing numbers, which are NaN, a SimpleImputer unless it "
-            "takes them. A missing text is the empty string."
+            "TfidfVectorizer) before the model. Missing numbers are NaN: they need a SimpleImputer unless the model "
+            "takes them. Missing texts are the empty string."
         ) from error
 
 
@@ -235,13 +232,13 @@ def _temperature(
     config: TrainConfig,
     progress: Progress,
 ) -> float | None:
-    """Fit the temperature of the probabilities on rows that the pipeline, fitted on all others, has not seen.
+    """Fit the temperature of the probabilities on rows held out of further fits of the pipeline.
 
-    No row is lost to it, as would be on rows held out for good: 72 of 712 cost `titanic` more log loss (0.442 for
+    No row is lost to it. Rows held out for good would be: 72 of 712 cost `titanic` more log loss (0.442 instead of
     0.419) than calibration gains. An offset for every label beside it gains nothing on new rows.
 
     Returns:
-        None where there is nothing to be calibrated, and with a warning where that cannot be.
+        None where there is nothing to calibrate; and, with a warning, where calibration fails.
     """
     targets = dataset.targets[rows]
     folds = min(_FOLDS, int(np.bincount(targets).min())) if dataset.label_names else 0
@@ -250,17 +247,17 @@ def _temperature(
     with progress.stage("calibrate", "a temperature, on rows held out of further fits"):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they are told of the fit on all rows
+                warnings.simplefilter("ignore")  # the fit on all rows has shown them
                 held, probabilities = _held_out(pipeline, frame, targets, folds, config)
         except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             progress.warn(
-                f"calibrate: left out, for the pipeline does not work on fewer rows: {reason}. "
+                f"calibrate: skipped, because the pipeline does not work on fewer rows: {reason}. "
                 "Set calibration: none, or choose parameters that fit fewer rows."
             )
             return None
         temperature = fit_temperature(probabilities, targets[held])
-        progress.say(f"calibrate: temperature {temperature:.3f}, of {len(held):,} rows held out")
+        progress.say(f"calibrate: temperature {temperature:.3f}, from {len(held):,} held-out rows")
     return temperature
 
 
@@ -271,13 +268,13 @@ def _held_out(
     folds: int,
     config: TrainConfig,
 ) -> tuple[Rows, Outputs]:
-    """Return rows and what the pipeline, fitted without their fold, says of them; as many folds as are needed."""
+    """Return held-out rows, in as many folds as are needed, and their outputs when fitted without that fold."""
     splitter = StratifiedKFold(folds, shuffle=True, random_state=config.training.seed)
     held: list[Rows] = []
     outputs: list[Outputs] = []
-    for kept, fold in splitter.split(frame, targets):
+    for rest, fold in splitter.split(frame, targets):
         refitted = clone(pipeline)
-        _fit(refitted, frame.iloc[kept], targets[kept], config)
+        _fit(refitted, frame.iloc[rest], targets[rest], config)
         held.append(fold)
         outputs.append(np.asarray(refitted.predict_proba(frame.iloc[fold]), np.float64))
         counts = np.bincount(targets[np.concatenate(held)])
@@ -292,7 +289,7 @@ def _type_of(values: "pd.Series[Any]") -> str:
 
 @contextmanager
 def _warnings_told(progress: Progress) -> Iterator[None]:
-    """Tell each warning of scikit-learn once, in a line of ours."""
+    """Show each warning of scikit-learn once, as a line of progress."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

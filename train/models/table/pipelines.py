@@ -1,4 +1,4 @@
-"""Scikit-learn pipelines by name: the built-in ones, and whatever function the configuration points to."""
+"""The pipelines of tables, by name: built-in ones, and functions of the user's own."""
 
 import importlib
 import importlib.util
@@ -32,7 +32,7 @@ from train.models.family import WIDE_AND_DEEP
 
 @dataclass(frozen=True)
 class TableShape:
-    """What a built-in pipeline has to know of a table: its columns by type, what is predicted, and the seed."""
+    """What a built-in pipeline must know about a table: its columns by type, the task, and the seed."""
 
     numbers: list[str]
     categories: list[str]
@@ -203,15 +203,15 @@ def _checked(name: str, pipeline: object, task: str) -> Pipeline:
     if not steps or not all(isinstance(step, tuple) and len(step) == 2 for step in steps):
         raise ConfigError(
             f"model.pipeline: {name} returned a pipeline whose steps are not pairs of a name and an estimator. "
-            "make_pipeline(first, second) makes such a one."
+            "make_pipeline(first, second) returns such a pipeline."
         )
     last = steps[-1][1]
     wrong = is_classifier if task == "regression" else is_regressor
     if hasattr(last, "fit") and wrong(last):
         kinds = ["a classifier", "a regressor"]
-        is_one, wanted = kinds if task == "regression" else reversed(kinds)
+        is_one, needed = kinds if task == "regression" else reversed(kinds)
         raise ConfigError(
-            f"model.pipeline: {name} ends with {type(last).__name__}, {is_one}; task: {task} needs {wanted}."
+            f"model.pipeline: {name} ends with {type(last).__name__}, {is_one}; task: {task} needs {needed}."
         )
     return pipeline
 
@@ -226,7 +226,7 @@ def _import(name: str, where: str) -> ModuleType:
         if where.endswith(".py"):
             hint = "The path is relative to where the command is run."
         if error.name is not None and not f"{where}.".startswith(f"{error.name}."):
-            hint = f"{error.name} is what it imports itself."
+            hint = f"The module itself imports {error.name}."
         raise ConfigError(f"model.pipeline: {name}: cannot be imported ({error}). {hint}") from None
     except (Exception, SystemExit) as error:  # whatever the user's file does when it is imported
         raise ConfigError(
@@ -235,7 +235,7 @@ def _import(name: str, where: str) -> ModuleType:
 
 
 def _import_file(file: Path) -> ModuleType:
-    # Its own name might be that of a library, which it could not import any more.
+    # Under its own name it could hide a library that it imports.
     name = f"pipeline of {file}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not file.is_file():
@@ -285,6 +285,6 @@ def _called(name: str, build: Callable[[], Any]) -> Any:
 
 
 def _told(error: BaseException) -> str:
-    """Return an error of somebody else's in a line."""
+    """Return an error of the user's code in a line."""
     [*_, first] = ["no message", *str(error).strip().splitlines()[:1]]
     return f"{type(error).__name__}: {first.removesuffix('.')}"

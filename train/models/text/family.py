@@ -15,7 +15,7 @@ from train.data.splits import Prepared
 from train.models.family import WIDE_AND_DEEP, Baseline, FittedModel
 from train.progress import Progress
 
-# Longer texts are cut for a model, and not for its baseline.
+# Longer texts are cut for the model, but not for its baseline.
 _MOST_PIECES = 100_000
 
 
@@ -31,7 +31,7 @@ def problems_of(prepared: Prepared) -> list[str]:
         )
     if config.features or config.model.parameters:
         problems.append(
-            f"features and model.… are for tables; {WIDE_AND_DEEP} has the section training."
+            f"features and model.… are for tables; {WIDE_AND_DEEP} is set up in the section training."
         )
     pretrained = config.embeddings.pretrained
     if pretrained is not None and not pretrained.is_file():
@@ -41,7 +41,9 @@ def problems_of(prepared: Prepared) -> list[str]:
 
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
     """See `Family`."""
-    from train.models.text import model  # TensorFlow takes seconds, and a check needs none of it
+    from train.models.text import (
+        model,
+    )  # TensorFlow takes seconds to import, and a check does not need it
 
     return model.fit(prepared, progress)
 

@@ -1,4 +1,4 @@
-"""Holds signals back while TensorFlow runs, which an exception in the wrong place crashes or blocks."""
+"""Signals, held back while TensorFlow runs: an exception in the wrong place crashes or blocks it."""
 
 import signal
 import threading
@@ -12,8 +12,8 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 def signals_deferred() -> Iterator[Callable[[], None]]:
     """Hold SIGINT and SIGTERM back until the block ends, or until the function it gives is called.
 
-    Python runs a signal's handler between any two steps of whatever it does, inside TensorFlow's calls back into
-    Python too. There, an exception was seen to end in a segmentation fault, or to be lost.
+    Python runs a signal's handler between any two steps, also within TensorFlow's calls back into Python. There, an
+    exception was seen to end in a segmentation fault, or to be lost.
     """
     if threading.current_thread() is not threading.main_thread():  # handlers can only be set there
         yield lambda: None

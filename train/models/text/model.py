@@ -8,8 +8,8 @@ it, each trained with its own loss, and what is served blends them:
   hidden layer.
 
 The one-vs-rest squared hinge loss is kinder to wrongly labelled examples than cross-entropy (see
-docs/adr/0004); what `calibration` fits on validation turns its margins into probabilities. A row may have one
-label, or any number of them: only the targets and the last step differ.
+docs/adr/0004); `calibration`, fitted on the validation rows, turns its margins into probabilities. A row may have
+one label, or any number of them: only the targets and the last step differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ from train.progress import Progress
 
 @dataclass(frozen=True)
 class TextModel:
-    """A fitted model and what is known of it; see `FittedModel`."""
+    """A fitted model and its metadata; see `FittedModel`."""
 
     heads: keras.Model
     scorer: Scorer
@@ -98,11 +98,11 @@ class TextModel:
 def fit(prepared: Prepared, progress: Progress) -> TextModel:
     """Fit on the training rows, choose epochs, blend and temperature on the validation rows, then refit on both.
 
-    Vocabulary, IDF weights and gensim vectors come from the training and validation texts together, whose labels
-    they do not see.
+    Vocabulary, IDF weights and gensim vectors come from the training and validation texts together, without their
+    labels.
 
     Raises:
-        TrainingError: The loss is not a number any more, or far above that of knowing nothing.
+        TrainingError: The loss is not a number, or is far above that of the label shares alone.
         EmbeddingError: Pretrained vectors cannot be read.
     """
     config, dataset, split = prepared.config, prepared.dataset, prepared.split

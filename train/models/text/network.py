@@ -1,4 +1,4 @@
-"""The network of the text model: two heads that are trained, and what is served in their place."""
+"""The network of the text model: the two heads that are trained, and the one network that is served."""
 
 import math
 import warnings
@@ -20,7 +20,7 @@ from train.models.calibration import Calibration
 from train.models.text.canonical import canonical
 from train.models.text.interruption import signals_deferred
 
-# The spread of the vectors that gensim does not give, beside a length of 1 for those that it does.
+# The length of vectors that gensim does not give; those that it gives have a length of 1.
 _RANDOM_LENGTH = 0.3
 WIDE_TABLE = "wide_table"
 
@@ -35,10 +35,10 @@ def build_heads(
     width = embeddings.matrix.shape[1]
     random = np.random.default_rng(training.seed)
     vectors = random.standard_normal((len(table.idf), width)) * (_RANDOM_LENGTH / math.sqrt(width))
-    found = embeddings.matrix[FIRST_WORD_ID:]
-    has_vector = found.any(axis=1)
-    vectors[1 : 1 + len(found)][has_vector] = found[has_vector]  # row 1 is the first word
-    # What the squared hinge loss settles at without any evidence: a rare label needs some to be chosen.
+    words = embeddings.matrix[FIRST_WORD_ID:]
+    has_vector = words.any(axis=1)
+    vectors[1 : 1 + len(words)][has_vector] = words[has_vector]  # row 1 is the first word
+    # Where the squared hinge loss settles without evidence: a rare label needs some to be chosen.
     prior, num_labels = 2 * label_shares - 1, len(label_shares)
 
     rows = keras.Input((None,), dtype="int32", name="rows")
@@ -64,7 +64,7 @@ def write_onnx(
         for name in ("token_ids", "ngram_ids")
     ]
     with warnings.catch_warnings(), signals_deferred():
-        # Keras's exporter asks numpy for names that are gone.
+        # Keras's exporter uses numpy names that are gone.
         warnings.simplefilter("ignore", FutureWarning)
         network = _served_network(heads, table, calibration)
         network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
@@ -77,7 +77,7 @@ def _served_network(
 ) -> keras.Model:
     """Build what is served from the weights of the trained heads: feature ids -> probabilities.
 
-    The calibration is folded into the weights. That it gives the same probabilities is checked at export.
+    The calibration is folded into the weights. The export checks that the probabilities stay the same.
     """
     wide_share, deep_share = calibration.factors()
     wide, summed = heads.get_layer("wide").table.numpy(), heads.get_layer("deep").table.numpy()

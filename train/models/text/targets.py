@@ -1,6 +1,6 @@
-"""Labels as the text model's loss wants them: yes or no, how much a row counts, and the prior. No Keras here.
+"""The targets of the text model's loss: yes or no for each label, row weights, and the prior. No Keras here.
 
-A row with exactly one label and one with any number of them differ in nothing but how many are yes.
+A row with exactly one label and a row with any number of them differ only in how many are yes.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def as_yes_and_no(dataset: Dataset) -> Floats:
-    """Return 1 for the labels that a row has and 0 for the others, <float32>[num_rows, num_labels]."""
+    """Return 1 for the labels that a row has and 0 for all others, <float32>[num_rows, num_labels]."""
     num_labels = len(dataset.label_names)
     targets: Floats = (
         dataset.targets.astype(np.float32)
@@ -25,7 +25,7 @@ def as_yes_and_no(dataset: Dataset) -> Floats:
 def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], balanced: bool) -> Floats:
     """Return <float32>[num_rows], with a mean of 1 over `rows`; all 1 unless they are balanced.
 
-    Balanced weights are for rows with exactly one label: there, every label weighs the same in sum.
+    Balanced weights are for rows with exactly one label: all labels then weigh the same in sum.
     """
     weights = np.ones(len(dataset.targets), np.float32)
     if balanced:
@@ -37,7 +37,11 @@ def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], balanced: bool
 
 
 def label_shares(targets: Floats, weights: Floats) -> Floats:
-    """Return in which share of the weighted rows every label is a yes, <float32>[num_labels]."""
+    """Return the share of the weighted rows that has each label, <float32>[num_labels].
+
+    >>> label_shares(np.array([[1, 0], [1, 1]], np.float32), np.array([3, 1], np.float32)).tolist()
+    [1.0, 0.25]
+    """
     shares: Floats = np.average(targets, axis=0, weights=weights).astype(np.float32)
     return shares
 
@@ -46,6 +50,9 @@ def loss_of_prior(shares: Floats) -> float:
     """Return the squared hinge loss, summed over the labels, if every row were answered with these shares.
 
     The best constant margin for a label of share p is 2p - 1, and costs p (2 - 2p)² + (1 - p) (2p)² = 4p (1 - p).
+
+    >>> loss_of_prior(np.array([0.5, 0.25], np.float32))
+    1.75
     """
     exact = shares.astype(np.float64)
     return float((4 * exact * (1 - exact)).sum())

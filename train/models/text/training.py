@@ -31,12 +31,12 @@ _LAST_RATE = 0.02
 # The rate for the wide part is at most this share of the one at which plain gradient descent starts to diverge; the
 # rest is left for the noise of batches.
 _STABLE_SHARE = 0.6
-# A loss this many times that of knowing nothing is no bad luck.
+# A loss this many times that of the label shares alone is more than bad luck.
 _DIVERGED = 10.0
 
 
 class TrainingError(UserError):
-    """Training went wrong in a way that the user can mend."""
+    """Training went wrong in a way that the user can fix."""
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
@@ -89,7 +89,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
         chosen = self._chosen[self._batches[index]]
         target, weight = self._targets[chosen], self._weights[chosen]
         padded = pad_rows([self._rows[i] for i in chosen])
-        # Keras takes the width of its first two batches for that of all, should the two be the same.
+        # If its first two batches have the same width, Keras expects it of all.
         if index == 1 and padded.shape[1] == max(1, *self._lengths[self._batches[0]]):
             padded = np.pad(padded, ((0, 0), (0, 1)))
         return padded, (target, target), (weight, weight)
@@ -144,7 +144,7 @@ class Trainer:
         at_first = 2 * loss_of_prior(train.label_shares())  # two heads
         if not last <= _DIVERGED * at_first:  # also when it is not a number
             raise TrainingError(
-                f"training diverged: the loss is {last:.3g}, and knowing nothing would cost {at_first:.3g}. "
+                f"training diverged: the loss is {last:.3g}, that of the label shares alone would be {at_first:.3g}. "
                 "Lower training.learning_rate and training.wide_learning_rate."
             )
         return heads, history
@@ -153,7 +153,7 @@ class Trainer:
         training = self._config
         keras.utils.set_random_seed(training.seed)
         heads = build_heads(self._table, self._embeddings, train.label_shares(), self._config)
-        # The schedule is that of all epochs even where fewer are asked for: it is the one they were chosen under.
+        # The schedule is that of all epochs even if fewer are asked for: they were chosen under it.
         rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
         ratio = train.stable_rate(self._table, training.wide_learning_rate) / training.learning_rate
         heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
@@ -165,7 +165,7 @@ Scorer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def make_scorer(heads: keras.Model) -> Scorer:
-    """Return a function that TensorFlow traces once, which takes longer than a few hundred texts."""
+    """Return a function that TensorFlow traces once: tracing takes longer than scoring a few hundred texts."""
     any_batch = tf.TensorSpec((None, None), tf.int32)
     scorer: Scorer = tf.function(
         lambda padded: heads(padded, training=False), input_signature=[any_batch]
@@ -243,7 +243,7 @@ def _squared_hinge(target: Any, margins: Any) -> Any:
 
 
 class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells how the epochs go, and keeps their losses."""
+    """Shows how the epochs go, and keeps their losses."""
 
     def __init__(
         self,
