@@ -1,1 +1,1 @@
-"""What Capstone must reach, measured: each module prints a table."""
+"""The benchmarks behind the tables of README.md: each module prints one."""

@@ -1,4 +1,4 @@
-"""Train on every text dataset that can be had, and print accuracy and time beside the baselines.
+"""The accuracy on every text dataset that is available, and the time of training, beside the baselines.
 
 Use: python -m benchmarks.accuracy [DATASET]...
 """
@@ -27,7 +27,7 @@ METRICS = ("accuracy", "macro_f1", "log_loss", "pr_auc")
 
 
 def measure(dataset: str) -> list[dict[str, Any]] | str:
-    """Train on one dataset as `make train` does; return table rows, or why it cannot be had."""
+    """Train on one dataset as `make train` does; return table rows, or why that is impossible."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         command = [sys.executable, "-m", "train", "run", "--conf", str(CONF), "--dataset", dataset]
@@ -43,7 +43,7 @@ def measure(dataset: str) -> list[dict[str, Any]] | str:
 
 
 def _strong_baseline(dataset: str) -> dict[str, Any]:
-    """TF-IDF of words, word pairs and characters (2 to 5) with a linear SVM: what is hard to beat."""
+    """TF-IDF of words, word pairs and characters (2 to 5) with a linear SVM, which is hard to beat."""
     config = load_config(CONF, dataset=dataset)
     data = load_dataset(config)
     split = split_dataset(data, config)
@@ -70,7 +70,7 @@ def _strong_baseline(dataset: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print one table a dataset."""
+    """Print a table for each dataset."""
     for dataset in sys.argv[1:] or DATASETS:
         rows = measure(dataset)
         print(f"\n{dataset}")

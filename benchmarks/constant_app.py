@@ -1,4 +1,4 @@
-"""What serving is compared with: a Flask route on waitress that parses JSON and returns a constant."""
+"""The yardstick of serving: a Flask route on waitress that parses JSON and returns a constant."""
 
 import sys
 
@@ -10,7 +10,7 @@ app = Flask(__name__)
 
 @app.post("/predict")
 def predict() -> object:
-    """Parse the request and answer always the same."""
+    """Parse the request and always give the same answer."""
     request.get_json()
     return jsonify(
         {

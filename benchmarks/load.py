@@ -1,4 +1,4 @@
-"""Ask a server the same request over and over from a number of clients, and count the answers."""
+"""A load on a server: a number of clients repeat the same requests, and the answers are counted."""
 
 import selectors
 import socket
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """What a bounded load came to."""
+    """The result of a load."""
 
     requests_per_s: float
     p50_ms: float
@@ -24,9 +24,9 @@ def http_post(path: str, bodies: list[bytes]) -> list[bytes]:
 def run_load(
     port: int, bodies: list[bytes], clients: int, seconds: float = 60.0, requests: int = 1_000_000
 ) -> Load:
-    """Keep `clients` connections to 127.0.0.1 busy, one request at a time each, until either bound is reached.
+    """Keep `clients` connections to 127.0.0.1 busy, each with one request at a time, until either limit is reached.
 
-    One thread and bare sockets: the client must cost as little as possible, for it runs on the same cores.
+    One thread and bare sockets: the client must cost as little as possible, because it runs on the same cores.
     """
     selector = selectors.DefaultSelector()
     connections = [_Connection(port, bodies, offset) for offset in range(clients)]

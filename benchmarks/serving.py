@@ -1,4 +1,4 @@
-"""Compare a served model with a constant Flask route on waitress, and measure start, memory and size.
+"""The speed of serving, as a ratio to a constant Flask route on waitress; start, memory and size.
 
 Use: python -m benchmarks.serving [--python PYTHON] [--artefact DIR] [--seconds S] [--rounds N]
 """
@@ -72,7 +72,7 @@ def _memory_mb(process: subprocess.Popen[bytes]) -> float:
 
 
 def _first_answer_s(command: Sequence[str], settings: dict[str, str]) -> tuple[float, float]:
-    """Return seconds from process start to the first answer, and MB of memory after some more of them."""
+    """Return seconds from process start to the first answer, and MB of memory after 2,000 more."""
     port = free_port()
     started = time.perf_counter()
     with serving(command, port, {**settings, "PORT": str(port)}) as process:
@@ -89,17 +89,17 @@ def _body(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a constant route and a model came to with so many clients, in the middle round of several."""
+    """The results of a constant route and of a model with a number of clients, in the middle one of several rounds."""
 
     clients: int
     constant: Load
     model: Load
-    # Of the model's requests per second to those of the constant route, the median of all rounds.
+    # The model's requests per second divided by those of the constant route, the median of all rounds.
     ratio: float
 
 
 def compare(python: str, artefact: str, seconds: float, rounds: int) -> list[Comparison]:
-    """Load a constant route and a model in turns."""
+    """Put load on a constant route and on a model, taking turns."""
     settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
     constant_port, our_port = free_port(), free_port()
     constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]

@@ -1,4 +1,4 @@
-"""Train on every table that can be had and on a stand-in for `creditcard`; print metrics, time and memory.
+"""The metrics, time and memory of training on every table that is available, and on a stand-in for `creditcard`.
 
 Use: python -m benchmarks.tables [--python PYTHON]
 """
@@ -31,7 +31,7 @@ _ROWS = 284_807
 
 
 def train(conf: str, folder: Path, *settings: str) -> tuple[dict[str, Any], float, float] | str:
-    """Train as `make train` does; return metrics, seconds and peak memory in MB, or why it cannot be done."""
+    """Train as `make train` does; return metrics, seconds and peak memory in MB, or why that is impossible."""
     command = [sys.executable, "-m", "train", "run", "--conf", conf]
     options = [f"--set={setting}" for setting in (f"artefacts_dir={folder}", *settings)]
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Steps that skl2onnx converts as exactly as we could; each time, some rows are the proof."""
+"""The steps that skl2onnx converts exactly. Every conversion is compared with scikit-learn on sample rows."""
 
 import warnings
 from typing import Any
@@ -19,8 +19,8 @@ from sklearn.preprocessing import Normalizer
 
 from train.onnx_export.graph import ML_DOMAIN, OPSETS, Graph, Tensor
 
-# Measured in double: within a relative 1e-9 of scikit-learn, on rows far from all others too. What else it knows and we
-# do not convert has no graph in double that loads (AdaBoostRegressor, KNNImputer, GaussianProcessClassifier).
+# Measured in double: within a relative 1e-9 of scikit-learn, also on rows far from all others. Other steps that it
+# knows and we do not convert have no graph in double that loads (AdaBoostRegressor, KNNImputer, GaussianProcessClassifier).
 KINDS: frozenset[type] = frozenset(
     {
         GaussianNB,
@@ -38,37 +38,35 @@ KINDS: frozenset[type] = frozenset(
 )
 # How far an answer may be from scikit-learn's, relative to it or, below 1, absolute.
 _TOLERANCE = 1e-5
-# What skl2onnx 1.20 knows; its operators of that version are still there in `OPSETS`.
+# What skl2onnx 1.20 knows; `OPSETS` still has the operators of that version.
 _SKL2ONNX_OPSETS = {"": OPSETS[""], ML_DOMAIN: 3}
 
 
 def convert(graph: Graph, model: Any, x: Tensor, method: str) -> Tensor:
-    """Convert a step, and compare what it makes of the graph's sample rows.
+    """Convert a step, and compare its answers to the graph's sample rows.
 
     Args:
         graph: Where the step goes.
         model: One of `KINDS`, fitted.
         x: What it reads, <double>[n, num_columns].
-        method: What its answers are: "transform", "predict" or "predict_proba".
+        method: The method that gives its answers: "transform", "predict" or "predict_proba".
 
     Raises:
-        ValueError: skl2onnx does not know its settings, or the answers are not those of scikit-learn.
+        ValueError: skl2onnx does not know its settings, or the answers differ from scikit-learn's.
     """
     rows = _run(graph.to_model(x.name), graph.sample)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the columns have no names, and more of that kind
+        warnings.simplefilter("ignore")  # about columns without names, and the like
         expected = np.asarray(getattr(model, method)(rows), np.float64).reshape(len(rows), -1)
         try:
             converted = _converted(model, x.width)
             answers = _run(converted, {"x": rows})
-        except Exception as error:  # whatever a converter of theirs may raise
+        except Exception as error:  # whatever a converter of skl2onnx raises
             reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             raise ValueError(f"skl2onnx does not convert it ({reason})") from error
     difference = _difference(answers.reshape(expected.shape), expected)
     if not difference <= _TOLERANCE:
-        raise ValueError(
-            f"skl2onnx does not convert it right (its answers differ by {difference:.1e})"
-        )
+        raise ValueError(f"skl2onnx converts it wrongly (its answers differ by {difference:.1e})")
     return _inlined(graph, converted, x, expected.shape[1])
 
 
@@ -93,8 +91,8 @@ def _run(model: ModelProto, feeds: Any) -> npt.NDArray[np.float64]:
     )
     # The last output: a classifier's first one is the label.
     name = session.get_outputs()[-1].name
-    wanted = {column.name: feeds[column.name] for column in session.get_inputs()}
-    answers: npt.NDArray[np.float64] = session.run([name], wanted)[0]
+    inputs = {column.name: feeds[column.name] for column in session.get_inputs()}
+    answers: npt.NDArray[np.float64] = session.run([name], inputs)[0]
     return answers
 
 

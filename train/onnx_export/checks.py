@@ -1,4 +1,4 @@
-"""Says before any training which steps and settings cannot be exported, and what to use instead."""
+"""The checks before training: which steps and settings cannot be exported, and what to use instead."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,13 +22,13 @@ _WITHOUT_PROBABILITIES: dict[type, str] = {
 
 
 def check_exportable(pipeline: Pipeline) -> None:
-    """Check, before it costs any training, that a pipeline can become ONNX.
+    """Check, before any training, that a pipeline can become ONNX.
 
     Args:
         pipeline: Fitted or not.
 
     Raises:
-        UnsupportedStepError: It cannot; the message names every step that is to blame, and what to use instead.
+        UnsupportedStepError: It cannot; the message names every step at fault, and what to use instead.
     """
     problems = [*_problems(pipeline, ()), *_problems_of_final(pipeline)]
     if problems:
@@ -38,9 +38,9 @@ def check_exportable(pipeline: Pipeline) -> None:
 
 
 def _problems(step: Any, path: tuple[str, ...]) -> Iterator[str]:
-    """Yield what is wrong with a step and with those that it holds."""
+    """Yield what is wrong with a step and with the steps that it holds."""
     if isinstance(step, type) or not hasattr(step, "get_params"):
-        yield f"{describe(path, step)} is no estimator of scikit-learn."
+        yield f"{describe(path, step)} is not an estimator of scikit-learn."
         return
     if not is_known(type(step)):
         yield f"{describe(path, step)} has no converter. {_alternative(step)}"
@@ -77,13 +77,13 @@ def _alternative(step: Any) -> str:
         linear = "LogisticRegression" if is_classifier(step) else "Ridge"
         return f"Use HistGradientBoosting{kind}, RandomForest{kind} or {linear}."
     return (
-        "Use, for numbers, StandardScaler, PowerTransformer or KBinsDiscretizer; for categories OneHotEncoder, "
+        "For numbers use StandardScaler, PowerTransformer or KBinsDiscretizer; for categories OneHotEncoder, "
         "OrdinalEncoder or TargetEncoder; for text TfidfVectorizer."
     )
 
 
 def _problems_of_final(pipeline: Pipeline) -> Iterator[str]:
-    """Yield what is wrong with the last step: it has to predict, and a classifier has to give probabilities."""
+    """Yield what is wrong with the last step: it must predict, and a classifier must give probabilities."""
     name, final = pipeline.steps[-1]
     described = describe((name,), final) if final not in _NO_STEP else f"{name}: {final}"
     if isinstance(final, ensemble.StackingClassifier | ensemble.StackingRegressor):
@@ -94,7 +94,7 @@ def _problems_of_final(pipeline: Pipeline) -> Iterator[str]:
     if isinstance(final, Pipeline):
         yield from (f"{name} -> {problem}" for problem in _problems_of_final(final))
     elif not hasattr(final, "predict") or not (is_classifier(final) or is_regressor(final)):
-        yield f"{described} is the last step, and neither a classifier nor a regressor. Put one behind it."
+        yield f"{described} is the last step, but neither a classifier nor a regressor. Add one after it."
     elif is_known(type(final)) and is_classifier(final) and not hasattr(final, "predict_proba"):
         yield f"{described} gives no probabilities. {_probabilities_from(final)}"
 
@@ -122,7 +122,7 @@ _WHOLE_TOKENS = (r"\S+", r"(?u)\S+", r"[^ ]+", r"(?u)[^ ]+", r"\S\S*", r"(\S+)",
 
 
 def _check_vectorizer(step: Any) -> str | None:
-    wanted: Sequence[tuple[str, bool, str]] = (
+    settings: Sequence[tuple[str, bool, str]] = (
         ("vocabulary", step.vocabulary is None, "null"),
         ("analyzer", step.analyzer == "word", '"word"'),
         ("token_pattern", step.token_pattern in _WHOLE_TOKENS, r'"\S+"'),
@@ -136,14 +136,14 @@ def _check_vectorizer(step: Any) -> str | None:
             "null (or use max_df, which drops the most frequent)",
         ),
     )
-    wrong = [f"{name} to {value}" for name, is_right, value in wanted if not is_right]
+    wrong = [f"{name} to {value}" for name, is_right, value in settings if not is_right]
     return f"counts differently in ONNX. Set {', '.join(wrong)}." if wrong else None
 
 
 def _check_one_hot(step: Any) -> str | None:
     if step.handle_unknown == "error":
         return (
-            "would stop at a category that it has not seen, which a served model cannot. "
+            "raises an error for an unseen category, which a served model must not. "
             'Set handle_unknown to "ignore" or "infrequent_if_exist".'
         )
     return None
@@ -152,7 +152,7 @@ def _check_one_hot(step: Any) -> str | None:
 def _check_ordinal(step: Any) -> str | None:
     if step.handle_unknown == "error":
         return (
-            "would stop at a category that it has not seen, which a served model cannot. "
+            "raises an error for an unseen category, which a served model must not. "
             'Set handle_unknown to "use_encoded_value" and unknown_value to -1.'
         )
     return None
@@ -161,7 +161,7 @@ def _check_ordinal(step: Any) -> str | None:
 def _check_function(step: Any) -> str | None:
     if step.func is not None:
         return (
-            "calls a Python function, which ONNX has no place for. Use PowerTransformer, StandardScaler or "
+            "calls a Python function, which ONNX cannot hold. Use PowerTransformer, StandardScaler or "
             "KBinsDiscretizer, or compute the column before training."
         )
     return None
@@ -178,11 +178,13 @@ def _check_target(model: TransformedTargetRegressor) -> str | None:
     if model.transformer is not None:
         if type(model.transformer) in linear and not getattr(model.transformer, "clip", False):
             return None
-        return "has a transformer without converter. Use StandardScaler, or func and inverse_func of numpy."
+        return "has a transformer without a converter. Use StandardScaler, or func and inverse_func of numpy."
     if model.inverse_func is None or any(model.inverse_func is known for known in INVERSES):
         return None
     names = ", ".join(f"numpy.{function.__name__}" for function in INVERSES)
-    return f"calls a Python function to go back. As inverse_func use one of {names}."
+    return (
+        f"calls a Python function to undo the transformation. Set inverse_func to one of {names}."
+    )
 
 
 def _check_calibrated(model: calibration.CalibratedClassifierCV) -> str | None:
@@ -211,12 +213,12 @@ def _check_boosting(model: Any) -> str | None:
 
 def _check_neighbours(model: Any) -> str | None:
     if model.weights != "uniform":
-        return 'is exported right only with weights "uniform".'
+        return 'can be exported only with weights "uniform".'
     return None
 
 
 def _check_several_scores(model: Any) -> str | None:
-    """Check what a stack reads of its classifiers."""
+    """Check what a stack reads from its classifiers."""
     if not is_classifier(model):
         return None
     silent = [

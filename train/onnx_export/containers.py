@@ -1,4 +1,4 @@
-"""Converts a step of any kind: those that hold others (pipelines, ensembles) here, the rest by the other modules."""
+"""The conversion of any step: steps that hold other steps (pipelines, ensembles) here, the rest in other modules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class UnsupportedStepError(UserError):
 
 @dataclass(frozen=True)
 class Step:
-    """A fitted step in its place."""
+    """A fitted step, its path in the pipeline, and what it reads."""
 
     model: Any
     path: tuple[str, ...]
@@ -93,14 +93,14 @@ def scored(graph: Graph, step: Step) -> str:
 
 
 def is_known(kind: type) -> bool:
-    """Return whether there is a converter, of ours or of skl2onnx."""
+    """Return whether we or skl2onnx have a converter for a step."""
     ours = (_TRANSFORMERS, _PREDICTORS, TRANSFORMERS, PREDICTORS, SCORES)
     return any(kind in known for known in ours) or kind in by_skl2onnx.KINDS
 
 
 @contextmanager
 def _named(step: Step) -> Iterator[None]:
-    """Say which step it is that a converter cannot do."""
+    """Name the step that a converter refuses."""
     try:
         yield
     except ValueError as error:
@@ -140,9 +140,9 @@ def _last_step(graph: Graph, step: Step) -> Step:
 
 
 def _column_transformer(graph: Graph, step: Step) -> Table:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for name, model, _ in step.model.transformers_:
-        # Private, but in `transformers_` the columns are as they were given: names, positions, a slice, a mask.
+        # Private, but `transformers_` has the columns as the user wrote them: names, positions, a slice, a mask.
         indices = step.model._transformer_to_input_indices[name]
         if (isinstance(model, str) and model == "drop") or len(indices) == 0:
             continue
@@ -150,8 +150,8 @@ def _column_transformer(graph: Graph, step: Step) -> Table:
         if not isinstance(model, str):
             table = transformed(graph, Step(model, (*step.path, name), table))
         weights = step.model.transformer_weights or {}
-        found.extend(_weighted(graph, table, weights.get(name)))
-    return Table(tuple(found))
+        tensors.extend(_weighted(graph, table, weights.get(name)))
+    return Table(tuple(tensors))
 
 
 def _positions(step: Step, indices: Sequence[int]) -> list[int]:
@@ -162,15 +162,15 @@ def _positions(step: Step, indices: Sequence[int]) -> list[int]:
 
 
 def _feature_union(graph: Graph, step: Step) -> Table:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for name, model in step.model.transformer_list:
         if isinstance(model, str) and model == "drop":
             continue
         inner = step.inner(model, name)
         table = step.table if isinstance(model, str) else transformed(graph, inner)
         weights = step.model.transformer_weights or {}
-        found.extend(_weighted(graph, table, weights.get(name)))
-    return Table(tuple(found))
+        tensors.extend(_weighted(graph, table, weights.get(name)))
+    return Table(tuple(tensors))
 
 
 def _weighted(graph: Graph, table: Table, weight: float | None) -> list[Tensor]:
@@ -190,13 +190,13 @@ def _inner_predictor(attribute: str, graph: Graph, step: Step) -> str:
 
 
 def _voting(graph: Graph, step: Step) -> str:
-    kept = [number for number, (_, model) in enumerate(step.model.estimators) if model != "drop"]
+    voting = [number for number, (_, model) in enumerate(step.model.estimators) if model != "drop"]
     votes = [
         predicted(graph, step.inner(model, step.model.estimators[number][0]))
-        for number, model in zip(kept, step.model.estimators_, strict=True)
+        for number, model in zip(voting, step.model.estimators_, strict=True)
     ]
     weights = step.model.weights
-    return graph.mean(votes, None if weights is None else [weights[number] for number in kept])
+    return graph.mean(votes, None if weights is None else [weights[number] for number in voting])
 
 
 def _stacking(graph: Graph, step: Step) -> str:
@@ -248,7 +248,7 @@ def _bagging(graph: Graph, step: Step) -> str:
 def _spread(
     graph: Graph, probabilities: str, indices: npt.NDArray[np.int64], num_labels: int
 ) -> str:
-    """Put the probabilities of some labels where they are among all; the others get 0."""
+    """Put the probabilities of some labels into the columns of all labels; the rest are 0."""
     if len(indices) == num_labels:
         return probabilities
     where = np.zeros((len(indices), num_labels))
@@ -264,7 +264,7 @@ def _ada_boost_classifier(graph: Graph, step: Step) -> str:
         vote = most_probable(graph, vote, len(inner.classes_))
         where = np.searchsorted(model.classes_, inner.classes_)
         vote = _spread(graph, vote, where, num_labels)
-        # The label voted for gets the weight, the others share its negative.
+        # The label voted for gets the weight, and all others share its negative.
         share = float(weight) / (num_labels - 1)
         votes.append(graph.add("Sub", graph.add("Mul", vote, float(weight) + share), share))
     scale = float(model.estimator_weights_.sum()) * (num_labels - 1)
@@ -322,7 +322,7 @@ def _one_vs_rest(graph: Graph, step: Step) -> str:
     return graph.share_of_row(graph.side_by_side(shares))
 
 
-# Of a function that is applied to the target before training, what undoes it.
+# What undoes a function that was applied to the target before training.
 INVERSES: Mapping[Any, tuple[tuple[str, Sequence[float]], ...]] = {
     np.exp: (("Exp", ()),),
     np.expm1: (("Exp", ()), ("Sub", (1.0,))),
@@ -341,7 +341,7 @@ def _transformed_target(graph: Graph, step: Step) -> str:
             y = graph.add(operator, y, *operands)
         return y
     transformer = step.model.transformer_
-    # These are straight lines: two points give them.
+    # These transformers are straight lines: two points determine them.
     start, end = transformer.inverse_transform(np.array([[0.0], [1.0]])).ravel()
     return graph.add("Add", graph.add("Mul", y, float(end - start)), float(start))
 

@@ -1,4 +1,4 @@
-"""From a fitted pipeline to a file."""
+"""The conversion of a fitted pipeline into an ONNX file."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from train.onnx_export.graph import Graph, Table, Tensor
 
 # Rows that a step which skl2onnx converts has to answer as scikit-learn does.
 _SAMPLE_ROWS = 1000
-# What a protobuf message, and with it a model in a file of its own, can have.
+# What a protobuf message, and with it a model in a single file, can hold.
 _MOST_BYTES = 2**31 - 1
 
 
@@ -30,19 +30,19 @@ def to_onnx(
     """Write a fitted pipeline as ONNX.
 
     The graph has one input for each column that the pipeline reads, named like it: <double>[n, 1] for numbers,
-    <string>[n, 1] for all others, with NaN and "" where a value is missing. Its one output is <double>[n, num_labels]
-    with the probabilities in the order of `classes_`, or <double>[n, 1] with the value.
+    <string>[n, 1] for all other columns, with NaN and "" where a value is missing. Its one output is
+    <double>[n, num_labels] with the probabilities in the order of `classes_`, or <double>[n, 1] with the value.
 
     Args:
         pipeline: Fitted on columns like those of `frame`.
         frame: Some rows as the pipeline was fitted on. At least one.
-        file: Where it goes; an existing file is overwritten.
+        file: Where it is written; an existing file is overwritten.
         temperature: What the logarithms of the probabilities are divided by, as `calibration.tempered` does;
             None for values, and for probabilities that stay as they are.
-        smallest: What a probability counts as at least before its logarithm is taken.
+        smallest: What a probability counts as at least, before its logarithm is taken.
 
     Raises:
-        UnsupportedStepError: A step cannot be converted, which the message names, or the model is too large.
+        UnsupportedStepError: The step that the message names cannot be converted, or the model is too large.
     """
     check_exportable(pipeline)
     sample = {
@@ -61,7 +61,7 @@ def to_onnx(
 
 
 def _column(values: "pd.Series[Any]") -> npt.NDArray[Any]:
-    """Return numbers as <float64>[n], all else as <object>[n]."""
+    """Return numbers as <float64>[n], everything else as <object>[n]."""
     is_number = pd.api.types.is_numeric_dtype(values)
     return values.to_numpy(np.float64 if is_number else object)
 

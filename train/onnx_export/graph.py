@@ -1,4 +1,4 @@
-"""What an ONNX graph is put together from: nodes, constants and the tables that flow between a pipeline's steps."""
+"""The parts of an ONNX graph: nodes, constants and the tables that flow between a pipeline's steps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,13 +54,13 @@ class Graph:
 
     @property
     def inputs(self) -> dict[str, Kind]:
-        """What each input has."""
+        """Whether each input has numbers or text."""
         return {
             name: "text" if rows.dtype == object else "number" for name, rows in self.sample.items()
         }
 
     def name(self) -> str:
-        """Return a name that nothing has yet."""
+        """Return a name that nothing in the graph has yet."""
         self._used += 1
         name = f"t{self._used}"
         return self.name() if name in self.sample else name
@@ -78,7 +78,7 @@ class Graph:
         return name
 
     def add(self, operator: str, *inputs: Operand, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output; what is no name among the inputs becomes a constant."""
+        """Add a node with one output; an input that is not a name becomes a constant."""
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = self.name()
         node = helper.make_node(operator, names, [output], output, domain=domain, **attributes)
@@ -104,7 +104,7 @@ class Graph:
     def multiply(self, x: str, weights: npt.NDArray[Any], bias: Operand | None = None) -> str:
         """Return x @ weights + bias, [n, m] -> [n, k].
 
-        By Gemm, for onnxruntime merges MatMul with a division or a factor beside it, which it then rounds to float32.
+        Gemm, because onnxruntime merges MatMul with a division or a factor beside it, and rounds that to float32.
         """
         operands = [x, np.asarray(weights, np.float64), *([] if bias is None else [bias])]
         return self.add("Gemm", *operands)
@@ -131,7 +131,7 @@ class Graph:
         return self.add("Where", is_empty, of_empty, shares) if of_empty else shares
 
     def to_model(self, output: str) -> ModelProto:
-        """Return the model that computes `output`, with nothing in it that this does not need."""
+        """Return the model that computes `output`, with only what that needs."""
         nodes, needed = _needed(self.nodes, output)
         final = _OUTPUT
         while final in self.sample:

@@ -72,15 +72,15 @@ def interpolate(
     slopes = np.divide(np.diff(ys), widths, out=np.zeros_like(widths), where=widths != 0)
     reached = graph.add("LessOrEqual", xs[np.newaxis], column)  # (n, 1) -> (n, num_xs)
     count = graph.sum_rows(graph.add("Cast", reached, to=TensorProto.INT64))
-    # Row 0 is left of all: flat, as is what lies right of all.
-    place = graph.add("Squeeze", count, np.array([1]))
+    # Index 0 is left of all xs. There the line is flat, as it is right of all xs.
+    index = graph.add("Squeeze", count, np.array([1]))
 
-    def at_place(values: npt.NDArray[np.float64]) -> str:
-        return graph.add("Gather", values.reshape(-1, 1), place)
+    def at_index(values: npt.NDArray[np.float64]) -> str:
+        return graph.add("Gather", values.reshape(-1, 1), index)
 
-    distance = graph.add("Sub", column, at_place(np.array([xs[0], *xs])))
-    rise = graph.add("Mul", distance, at_place(np.array([0.0, *slopes, 0.0])))
-    return graph.add("Add", rise, at_place(np.array([ys[0], *ys])))
+    distance = graph.add("Sub", column, at_index(np.array([xs[0], *xs])))
+    rise = graph.add("Mul", distance, at_index(np.array([0.0, *slopes, 0.0])))
+    return graph.add("Add", rise, at_index(np.array([ys[0], *ys])))
 
 
 # ------------------------------------------------------------------- numbers
@@ -115,7 +115,7 @@ def _min_max_scaler(graph: Graph, step: Any, x: str) -> str:
 
 
 def _clip(graph: Graph, x: str, lowest: float, highest: float) -> str:
-    # Not the operator of that name, which need not keep NaN.
+    # Not the operator Clip, which need not keep NaN.
     x = graph.add("Where", graph.add("Less", x, lowest), lowest, x)
     return graph.add("Where", graph.add("Greater", x, highest), highest, x)
 
@@ -136,7 +136,7 @@ def _power_transformer(graph: Graph, step: Any, x: str) -> str:
         for position, power in enumerate(step.lambdas_)
     ]
     x = graph.side_by_side(powers)
-    # The scaler behind it is private.
+    # The scaler after it is private.
     return _standard_scaler(graph, step._scaler, x) if step.standardize else x
 
 
@@ -179,17 +179,17 @@ def _uniform(
 
 
 def _k_bins_discretizer(graph: Graph, step: Any, table: Table) -> Table:
-    found = []
+    tensors = []
     for column, edges in zip(single_columns(graph, table), step.bin_edges_, strict=True):
         inner = np.asarray(edges[1:-1], np.float64)[np.newaxis]
         passed = graph.add("LessOrEqual", inner, column.name)  # (n, 1) -> (n, num_edges)
         number = graph.sum_rows(graph.to_double(passed))
         if step.encode == "ordinal":
-            found.append(Tensor(number, 1))
+            tensors.append(Tensor(number, 1))
             continue
         bins = np.arange(len(edges) - 1.0)[np.newaxis]
-        found.append(Tensor(graph.to_double(graph.add("Equal", number, bins)), bins.size))
-    return Table(tuple(found))
+        tensors.append(Tensor(graph.to_double(graph.add("Equal", number, bins)), bins.size))
+    return Table(tuple(tensors))
 
 
 def _polynomial_features(graph: Graph, step: Any, table: Table) -> Table:
@@ -277,11 +277,11 @@ def _is_nan(value: Any) -> bool:
 def _one_hot_encoder(graph: Graph, step: Any, table: Table) -> Table:
     sparse = copy.copy(step).set_params(sparse_output=True)
     encoded = _encode_categories(sparse, step).tocsr()
-    # Private, but what is public gives the columns all in one, those that are dropped or put together left out.
+    # Private, but the public names are one list of all columns, without those that are dropped or merged.
     widths = step._n_features_outs
     ends = np.cumsum(widths)
     infrequent = getattr(step, "infrequent_categories_", [None] * len(ends))
-    found = []
+    tensors = []
     for column, known, rare, end, width in zip(
         single_columns(graph, table),
         step.categories_,
@@ -300,8 +300,8 @@ def _one_hot_encoder(graph: Graph, step: Any, table: Table) -> Table:
             unknown = int(hot[list(known).index(rare[0])])
         index = _category_index(graph, column, known, hot, unknown)
         outputs = np.arange(width)[np.newaxis]
-        found.append(Tensor(graph.to_double(graph.add("Equal", index, outputs)), int(width)))
-    return Table(tuple(found))
+        tensors.append(Tensor(graph.to_double(graph.add("Equal", index, outputs)), int(width)))
+    return Table(tuple(tensors))
 
 
 def _ordinal_encoder(graph: Graph, step: Any, table: Table) -> Table:
@@ -326,7 +326,7 @@ def _looked_up(
     width: int,
 ) -> Table:
     """Look up every category's row of `encoded`, `width` columns for each column of the table."""
-    found = []
+    tensors = []
     for number, (column, known) in enumerate(
         zip(single_columns(graph, table), step.categories_, strict=True)
     ):
@@ -334,12 +334,12 @@ def _looked_up(
         rows = np.vstack([encoded[: len(known), mine], unknown[:, mine]])
         index = _category_index(graph, column, known, np.arange(len(known)), len(known))
         row = graph.add("Squeeze", index, np.array([1]))
-        found.append(Tensor(graph.add("Gather", rows, row), width))
-    return Table(tuple(found))
+        tensors.append(Tensor(graph.add("Gather", rows, row), width))
+    return Table(tuple(tensors))
 
 
 def _encode_categories(encoder: Any, fitted: Any) -> Any:
-    """Ask the encoder itself: row i is what it makes of every column's i-th category, or its last one."""
+    """Ask the encoder itself: row i has the codes of every column's i-th category, or of its last one."""
     names = getattr(fitted, "feature_names_in_", None)
     most = max(len(known) for known in fitted.categories_)
     asked = pd.DataFrame(
@@ -378,11 +378,11 @@ def _category_index(
             default_int64=unknown,
         )
     numbers = np.asarray(known, np.float64)[np.newaxis]
-    found = graph.add("Equal", column.name, numbers)  # (n, 1) -> (n, num_categories)
+    matches = graph.add("Equal", column.name, numbers)  # (n, 1) -> (n, num_categories)
     if np.isnan(numbers).any():
         is_missing = graph.add("IsNaN", column.name)
-        found = graph.add("Or", found, graph.add("And", is_missing, np.isnan(numbers)))
-    above = graph.add("Where", found, (indices - unknown)[np.newaxis], np.array([[0]]))
+        matches = graph.add("Or", matches, graph.add("And", is_missing, np.isnan(numbers)))
+    above = graph.add("Where", matches, (indices - unknown)[np.newaxis], np.array([[0]]))
     return graph.add("Add", graph.sum_rows(above), np.array([[unknown]]))
 
 

@@ -1,4 +1,4 @@
-"""Converters of scikit-learn's trees, exact to the last bit: a value on a threshold goes where it went in training.
+"""Converters of scikit-learn's trees, exact to the last bit: a value on a threshold goes the same way as in training.
 
 Forests and gradient boosting compare <float32>x with a <float64> threshold, histogram gradient boosting
 compares doubles; onnxruntime's TreeEnsemble compares whatever it is given as doubles.
@@ -49,8 +49,8 @@ def gradient_boosting_scores(graph: Graph, model: Any, x: str) -> str:
         for stage in model.estimators_
         for target, estimator in enumerate(stage)
     ]
-    # The initial estimator is a constant (others are refused): any row gives it. What turns its answer into a score
-    # is private.
+    # The initial estimator is a constant, which any row gives: all others are refused. The function that turns its
+    # answer into a score is private.
     initial = model._raw_predict_init(np.zeros((1, model.n_features_in_)))
     return graph.add("Add", _ensemble(graph, trees, _as_float32(graph, x)), initial)
 
@@ -59,7 +59,7 @@ def hist_gradient_boosting_scores(graph: Graph, model: Any, x: str) -> str:
     """Convert HistGradientBoosting up to its raw scores, [n, 1] or [n, num_labels]."""
     if model.is_categorical_ is not None:
         raise ValueError("it splits categories itself; put an encoder before it")
-    # Nothing public holds its trees, nor what they are added to.
+    # Its trees and the value that they are added to are private.
     trees = [
         _hist_tree(predictor, target)
         for stage in model._predictors
@@ -70,7 +70,7 @@ def hist_gradient_boosting_scores(graph: Graph, model: Any, x: str) -> str:
 
 
 def _mean_of_trees(graph: Graph, estimators: Sequence[Any], x: str) -> str:
-    """Average what leaves hold: a value, or the probabilities of the labels."""
+    """Average what the leaves hold: a value, or the probabilities of the labels."""
     held = [_values(estimator) for estimator in estimators]
     x = _as_float32(graph, x)
     if held[0].shape[1] == 1:
@@ -79,7 +79,7 @@ def _mean_of_trees(graph: Graph, estimators: Sequence[Any], x: str) -> str:
             for estimator, values in zip(estimators, held, strict=True)
         ]
         return graph.add("Div", _ensemble(graph, trees, x), float(len(trees)))
-    # A leaf of TreeEnsemble adds one number to one column, so it gives the row of a table that has them all.
+    # A leaf of TreeEnsemble adds one number to one column: here, the number of its row in a table of all leaves.
     trees, leaves, first_row = [], [], 0
     for target, (estimator, values) in enumerate(zip(estimators, held, strict=True)):
         is_leaf = estimator.tree_.children_left < 0
@@ -88,8 +88,8 @@ def _mean_of_trees(graph: Graph, estimators: Sequence[Any], x: str) -> str:
         leaves.append(values[is_leaf])
         first_row += len(leaves[-1])
     rows = graph.add("Cast", _ensemble(graph, trees, x), to=TensorProto.INT64)  # (n, num_trees)
-    found = graph.add("Gather", np.vstack(leaves), rows)  # (n, num_trees, num_labels)
-    total = graph.add("ReduceSum", found, np.array([1]), keepdims=0)
+    votes = graph.add("Gather", np.vstack(leaves), rows)  # (n, num_trees, num_labels)
+    total = graph.add("ReduceSum", votes, np.array([1]), keepdims=0)
     return graph.add("Div", total, float(len(trees)))
 
 

@@ -1,6 +1,6 @@
-"""Converters of scikit-learn's word counts, on texts that are normalised: tokens with a blank between them.
+"""Converters of scikit-learn's word counts, on normalised texts: tokens with a blank between them.
 
-What else a vectorizer may do to a text is refused before training (`checks`).
+Vectorizers that do more to a text are refused before training (`checks`).
 """
 
 import itertools
@@ -32,7 +32,7 @@ def _counts(graph: Graph, step: Any, table: Table) -> str:
     """Count n-grams of blank-separated tokens, <double>[n, num_ngrams]."""
     text = joined(graph, table).name
     tokens = graph.add("StringSplit", graph.add("Squeeze", text, np.array([1])))
-    # StringSplit's second output, the number of tokens, is not asked for by anything.
+    # Nothing reads StringSplit's second output, the number of tokens.
     graph.nodes[-1].output.append(graph.name())
     least, most = step.ngram_range
     by_length = _ngrams_by_length(step.vocabulary_, most)

@@ -424,7 +424,7 @@ def test_too_few_rows_to_split_says_which_part_and_what_to_do(
         tmp_path, write_csv(tmp_path / "d.csv", rows), min_samples_per_label=1, split=shares
     )
     with pytest.raises(
-        DatasetError, match=rf"too few rows to split: .* to {part} .*larger split\.{part}"
+        DatasetError, match=rf"too few rows to split: .* to {part} .*raise split\.{part}"
     ):
         split_dataset(load_dataset(config), config)
 

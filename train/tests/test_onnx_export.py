@@ -592,7 +592,7 @@ def with_vectorizer(**settings) -> Pipeline:
 REFUSED = {
     "a transformer without converter": (
         with_columns(numbers=make_pipeline(SimpleImputer(), SplineTransformer())),
-        r"prepare -> number -> splinetransformer: SplineTransformer has no converter\. Use, for numbers, Standard",
+        r"prepare -> number -> splinetransformer: SplineTransformer has no converter\. For numbers use Standard",
     ),
     "an imputer that is exported wrongly": (
         with_columns(numbers=KNNImputer()),
@@ -612,7 +612,7 @@ REFUSED = {
     ),
     "an encoder that stops": (
         with_columns(categories=OneHotEncoder()),
-        r'category: OneHotEncoder would stop at a category.*Set handle_unknown to "ignore"',
+        r'category: OneHotEncoder raises an error for an unseen category.*Set handle_unknown to "ignore"',
     ),
     "an ordinal encoder that stops": (
         with_columns(categories=OrdinalEncoder()),
@@ -636,9 +636,9 @@ REFUSED = {
     ),
     "no estimator at the end": (
         Pipeline([("prepare", encoded()), ("scale", StandardScaler())]),
-        r"scale: StandardScaler is the last step, and neither a classifier nor a regressor",
+        r"scale: StandardScaler is the last step, but neither a classifier nor a regressor",
     ),
-    "clusters": (with_model(KMeans()), r"model: KMeans is the last step, and neither"),
+    "clusters": (with_model(KMeans()), r"model: KMeans is the last step, but neither"),
     "categories of its own": (
         with_model(HistGradientBoostingClassifier(categorical_features=[0])),
         r"splits categories itself.*put a OneHotEncoder or an OrdinalEncoder before it",
@@ -662,7 +662,7 @@ REFUSED = {
     ),
     "a target function": (
         with_model(TransformedTargetRegressor(Ridge(), func=np.cbrt, inverse_func=np.sinh)),
-        r"As inverse_func use one of numpy\.exp, numpy\.expm1",
+        r"Set inverse_func to one of numpy\.exp, numpy\.expm1",
     ),
     "characters": (with_vectorizer(analyzer="char"), r'Set analyzer to "word"'),
     "stop words": (with_vectorizer(stop_words=["b"]), r"Set stop_words to null"),
