@@ -65,7 +65,7 @@ def main() -> None:
 @main.command()
 @_configured
 def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
-    """Train, evaluate and export; print the metrics and the next command."""
+    """Train, evaluate and export. Print the metrics and the next command."""
     # As a container's first process it would otherwise not hear the signal; 143 is what a shell makes of it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     config = load_config(conf, overrides, dataset)
@@ -91,7 +91,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @main.command()
 @_configured
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
-    """List everything that would keep a configuration and its dataset from training."""
+    """List what keeps a configuration or its dataset from training."""
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
@@ -108,7 +108,7 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 
 @main.command()
 def datasets() -> None:
-    """List the datasets that can be named in a configuration or with DATASET=."""
+    """List the datasets that a configuration or DATASET= can name."""
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "rows", "what", "licence and source"):
         table.add_column(heading, overflow="fold")

@@ -62,7 +62,7 @@ def compare(
     expect_equal: float | None,
     artefacts_dir: Path,
 ) -> None:
-    """Compare two artefacts (directories, timestamps or `latest`) on the same rows."""
+    """Compare two artefacts on the same rows. A and B are directories, timestamps or `latest`."""
     from train.artefacts import folder
     from train.comparison import compare as comparing
     from train.comparison import report as compare_report
@@ -86,7 +86,7 @@ def compare(
 @click.argument("artefact", default="latest")
 @_artefacts_dir
 def report(artefact: str, artefacts_dir: Path) -> None:
-    """Open the report of ARTEFACT, by default the newest, and print its path."""
+    """Open the report of ARTEFACT and print its path. The default is the newest artefact."""
     from train.artefacts import folder
 
     page = folder.find(artefact, artefacts_dir).resolve() / REPORT
@@ -170,7 +170,7 @@ def runs(
     metric: str | None,
     verify: bool,
 ) -> None:
-    """List all artefacts: when each was trained, on what, how good and how large it is."""
+    """List all artefacts with dataset, model, metrics, size and gate."""
     from train.artefacts import listing
 
     everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
@@ -244,7 +244,7 @@ def _sum_of(chosen: "Sequence[Run]") -> str:
     help="Keep the new artefact in this folder, which must have no other.",
 )
 def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
-    """Train the configuration of ARTEFACT again and compare; exit with 1 if metrics or predictions differ."""
+    """Train the configuration of ARTEFACT again and compare. Exit with 1 if metrics or predictions differ."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
     from train.artefacts import folder

@@ -19,8 +19,9 @@ from sklearn.preprocessing import Normalizer
 
 from train.onnx_export.graph import ML_DOMAIN, OPSETS, Graph, Tensor
 
-# Measured in double: within a relative 1e-9 of scikit-learn, also on rows far from all others. Other steps that it
-# knows and we do not convert have no graph in double that loads (AdaBoostRegressor, KNNImputer, GaussianProcessClassifier).
+# Measured in double: within a relative 1e-9 of scikit-learn, also on rows far from all others. Other steps that
+# skl2onnx knows and we do not convert have no graph in double that loads (AdaBoostRegressor, KNNImputer,
+# GaussianProcessClassifier).
 KINDS: frozenset[type] = frozenset(
     {
         GaussianNB,
