@@ -75,7 +75,7 @@ def test_a_run_prints_the_metrics_beside_the_baselines(finished: Finished) -> No
     ranking, hits = ["roc_auc", "pr_auc"], ["precision", "recall", "f1"]
     assert names == ["accuracy", "macro_f1", "log_loss", *ranking, *hits]
     assert re.fullmatch(r"accuracy +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} *", lines[0])
-    assert re.fullmatch(r"log_loss +\d\.\d{4} +– +– *", lines[2])
+    assert re.fullmatch(r"log_loss +\d\.\d{4} +\d\.\d{4} +– *", lines[2])
 
 
 def test_a_run_ends_with_the_artefact_and_the_next_command(
@@ -289,8 +289,13 @@ def test_check_lists_every_problem_of_a_configuration_at_once(tmp_path: Path) ->
     )
     result = _invoke("check", "--conf", tmp_path / "conf.yml")
     assert result.exit_code == 1
-    assert f"Error: {tmp_path}/conf.yml: 3 problems\n" in result.stderr
-    for place in ("\n  split.test:", "\n  training.epochs:", "\n  x:"):
+    assert f"Error: {tmp_path}/conf.yml: 4 problems\n" in result.stderr
+    for place in (
+        "\n  split.test:",
+        "\n  training.epochs:",
+        "\n  x:",
+        "\n  dataset: 'a' is neither",
+    ):
         assert place in result.stderr
 
 

@@ -13,9 +13,9 @@ from predict.scoring.predictor import Predictor
 from train.artefacts.provenance import describe_commit
 from train.artefacts.writing import ExportError
 from train.config import ConfigError, TrainConfig, load_config
+from train.data.splits import Prepared
 from train.evaluation.selection import search
-from train.models.table import model as table_model
-from train.models.table.model import FitError
+from train.models.table.model import FitError, TableModel
 from train.progress import SilentProgress, TerminalProgress
 from train.run import RunResult, prepare, run
 from train.tests.conftest import TOPICS, Fitted, make_rows, tiny_config, write_csv
@@ -316,9 +316,9 @@ def test_a_search_tries_text_models_too(tmp_path: Path) -> None:
     settings = {"folds": 1, "metric": "accuracy", "training.epochs": [1, 2]}
     config = tiny_config(tmp_path, file, search=settings)
     config, dataset, split = parts(prepare(config, SilentProgress()))
-    best, tried = search(dataset, split, config, SilentProgress())
+    best, tried = search(Prepared(config, dataset, split), SilentProgress())
     first, second = tried["trials"]
-    assert best.training.epochs == first["parameters"]["training.epochs"]
+    assert best.config.training.epochs == first["parameters"]["training.epochs"]
     assert first["mean"] >= second["mean"] > 0.3
 
 
@@ -363,8 +363,8 @@ def test_a_run_that_fails_leaves_nothing(
 def test_a_model_that_is_served_otherwise_is_no_artefact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: float, complaint: str
 ) -> None:
-    real = table_model.predict
-    monkeypatch.setattr(table_model, "predict", lambda *args: real(*args) * (1 - by) + by / 2)
+    real = TableModel.predict
+    monkeypatch.setattr(TableModel, "predict", lambda *args: real(*args) * (1 - by) + by / 2)
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
     with pytest.raises(ExportError, match=complaint):
         run(config, SilentProgress())
