@@ -669,12 +669,14 @@ def test_a_damaged_latest_is_an_error(left: Path, tmp_path: Path) -> None:
         against_latest(damaged, *_new(left))
 
 
-def test_without_a_declared_positive_label_it_is_the_rarer_one(left: Path, tmp_path: Path) -> None:
-    older = tmp_path / "older"
-    shutil.copytree(left, older)
-    (older / "metrics.json").write_text("{}")
-    change_metadata(older)
-    declared, found = compare(left, left).metrics, compare(older, older).metrics
-    assert _metrics(left)["positive_label"] == "yes"
-    for name in ("recall", "ece"):
-        assert found[name].first == declared[name].first
+def test_without_a_declared_positive_label_it_is_the_rarer_one(tmp_path: Path) -> None:
+    table = make_table()
+    table["left"] = table["left"].map({"yes": "gone", "no": "stays"})
+    artefact = _train(tmp_path, write_table(tmp_path / "t.csv", table))
+    declared, positive = compare(artefact, artefact).metrics, _metrics(artefact)["positive_label"]
+    (artefact / "metrics.json").write_text("{}")
+    change_metadata(artefact)
+    metrics = compare(artefact, artefact).metrics
+    assert positive == "gone"
+    for name in ("recall", "precision", "pr_auc", "ece"):
+        assert metrics[name].first == declared[name].first
