@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from predict.contract.artefact import (
+    KIND_OF_TASK,
     METADATA,
     METRICS,
     READ_VERSIONS,
@@ -22,15 +23,9 @@ from predict.wording import counted
 from train.acceptance.conditions import Condition
 from train.artefacts.folder import LATEST
 from train.errors import UserError
-from train.evaluation.metrics import METRIC_NAMES, show_metric
+from train.evaluation.metrics import MAIN_METRICS, METRIC_NAMES, in_order, show_metric
 from train.reporting import pages
 
-# The metrics of a task that the table has room for.
-_MAIN_METRICS = {
-    "classification": ("accuracy", "log_loss"),
-    "regression": ("rmse", "r2"),
-    "multilabel": ("micro_f1", "macro_f1"),
-}
 _TEXT_KEYS = ("time", "name", "dataset", "task", "model", "gate")
 _KEY_AND_CONDITION = re.compile(r"\s*([\w-]+)(.*)")
 _SIZES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -251,9 +246,7 @@ def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
 
 def metric_names(runs: Sequence[Run]) -> list[str]:
     """Return the metrics that any of the runs has, in the order in which people want to see them."""
-    measured = {name for run in runs for name in run.metrics}
-    known = [name for name in METRIC_NAMES if name in measured]
-    return known + sorted(measured - set(known))
+    return in_order(name for run in runs for name in run.metrics)
 
 
 def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
@@ -267,7 +260,9 @@ def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
 
 def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
     """Return the runs as a table for the terminal, with the main metrics of their tasks, and those of `also`."""
-    shown = {name for run in runs for name in _MAIN_METRICS[run.task]} | set(also)
+    shown = {name for run in runs for name in MAIN_METRICS[KIND_OF_TASK[run.task]].listed} | set(
+        also
+    )
     names = [name for name in metric_names(runs) if name in shown]
     table = Table(box=None, pad_edge=False)
     table.add_column("time (UTC)", no_wrap=True)

@@ -151,7 +151,7 @@ def test_shuffled_columns_have_the_same_values_in_other_rows(
 
 def test_far_outside_nothing_is_what_training_saw(prepared: Any, asked: list[pd.DataFrame]) -> None:
     ready = prepared()
-    config, dataset, split = parts(ready)
+    _, dataset, split = parts(ready)
     _measure(ready)
     far = asked[2]
     known = dataset.frame.iloc[np.concatenate([split.train, split.validation])]

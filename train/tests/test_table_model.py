@@ -227,7 +227,7 @@ def test_a_label_that_only_the_tests_own_split_has_is_told(tmp_path: Path) -> No
         {"dataset": "d", "task": "classification", "model": {"pipeline": "linear"}}
     )
     with pytest.raises(FitError, match=r"no training row has the label c: .*own test split alone"):
-        _fit((config, dataset, split_of(20, 4, 2)))
+        _fit(Prepared(config, dataset, split_of(20, 4, 2)))
 
 
 # --------------------------------------------------------------- calibration
