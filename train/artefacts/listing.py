@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from predict.contract.artefact import (
     Metadata,
     load_artefact,
 )
+from predict.contract.metrics import read_metrics
 from predict.wording import counted
 from train.acceptance.conditions import Condition
 from train.artefacts.folder import LATEST
@@ -114,19 +116,17 @@ def _read_run(path: Path, latest: Path, verify: bool) -> Run:
         raise RunsError("not a directory")
     try:
         metadata = _read_metadata(path)
-        metrics = _read_json(path / METRICS)
+        with _as_damaged(path):
+            verdicts = read_metrics(path / METRICS).gate or []
         sizes = {file.name: _size_of(file) for file in path.iterdir()}
     except OSError as error:
         raise RunsError(f"{Path(error.filename).name} cannot be read ({error.strerror})") from None
     if missing := [name for name in metadata.files if name not in sizes]:
         raise RunsError(f"damaged: {', '.join(missing)} missing")
     if verify:
-        _verify(path)
-    gate = metrics.get("gate")
-    try:
-        failed = tuple(str(check["check"]) for check in gate or () if not check["passed"])
-    except (KeyError, TypeError):
-        raise RunsError(f"damaged: {METRICS}: the gate is not what a run writes") from None
+        with _as_damaged(path):
+            load_artefact(path)
+    failed = tuple(verdict.check for verdict in verdicts if not verdict.passed)
     return Run(
         path=path,
         name=path.name,
@@ -136,7 +136,7 @@ def _read_run(path: Path, latest: Path, verify: bool) -> Run:
         model=_model_of(metadata),
         metrics=dict(metadata.metrics),
         size_bytes=sum(sizes.values()),
-        gate=("failed" if failed else "passed") if gate else None,
+        gate=("failed" if failed else "passed") if verdicts else None,
         failed_checks=failed,
         latest=path.resolve() == latest,
         additions=tuple(sorted(set(sizes) - {METADATA, *metadata.files})),
@@ -174,12 +174,14 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _verify(path: Path) -> None:
+@contextmanager
+def _as_damaged(path: Path) -> Iterator[None]:
+    """Say in a word or two what is wrong with an artefact."""
     try:
-        load_artefact(path)
+        yield
     except ArtefactError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/").partition(". ")[0]
-        raise RunsError(f"damaged: {reason}") from None
+        raise RunsError(f"damaged: {reason.removesuffix('.')}") from None
 
 
 def _size_of(path: Path) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.contract.artefact import Metadata
+from predict.contract.artefact import Metadata, load_artefact
+from predict.contract.metrics import read_metrics
 from predict.scoring.predictor import Predictor
 from train.artefacts.provenance import describe_commit
 from train.artefacts.writing import ExportError
@@ -106,6 +107,9 @@ def test_metrics_are_finite_numbers_in_strict_json_beside_their_baselines(
     text = (trained.artefact_dir / "metrics.json").read_text(encoding="utf-8")
     metrics = json.loads(text, parse_constant=refuse)
     assert metrics == trained.metrics
+    read = read_metrics(trained.artefact_dir / "metrics.json")
+    assert read.headline == load_artefact(trained.artefact_dir).metadata.metrics
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == metrics
     assert set(metrics["baselines"]) == {"majority label", "TF-IDF + linear SVM"}
     assert metrics["accuracy"] > metrics["baselines"]["majority label"]["accuracy"]
     assert sum(map(sum, metrics["confusion_matrix"])) == 60
