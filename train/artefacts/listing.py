@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from predict.contract.artefact import (
+    KIND_OF_TASK,
     METADATA,
     METRICS,
     READ_VERSIONS,
@@ -18,19 +20,14 @@ from predict.contract.artefact import (
     Metadata,
     load_artefact,
 )
+from predict.contract.metrics import read_metrics
 from predict.wording import counted
 from train.acceptance.conditions import Condition
 from train.artefacts.folder import LATEST
 from train.errors import UserError
-from train.evaluation.metrics import METRIC_NAMES, show_metric
+from train.evaluation.metrics import MAIN_METRICS, METRIC_NAMES, in_order, show_metric
 from train.reporting import pages
 
-# The metrics of a task that the table has room for.
-_MAIN_METRICS = {
-    "classification": ("accuracy", "log_loss"),
-    "regression": ("rmse", "r2"),
-    "multilabel": ("micro_f1", "macro_f1"),
-}
 _TEXT_KEYS = ("time", "name", "dataset", "task", "model", "gate")
 _KEY_AND_CONDITION = re.compile(r"\s*([\w-]+)(.*)")
 _SIZES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -119,19 +116,17 @@ def _read_run(path: Path, latest: Path, verify: bool) -> Run:
         raise RunsError("not a directory")
     try:
         metadata = _read_metadata(path)
-        metrics = _read_json(path / METRICS)
+        with _as_damaged(path):
+            verdicts = read_metrics(path / METRICS).gate or []
         sizes = {file.name: _size_of(file) for file in path.iterdir()}
     except OSError as error:
         raise RunsError(f"{Path(error.filename).name} cannot be read ({error.strerror})") from None
     if missing := [name for name in metadata.files if name not in sizes]:
         raise RunsError(f"damaged: {', '.join(missing)} missing")
     if verify:
-        _verify(path)
-    gate = metrics.get("gate")
-    try:
-        failed = tuple(str(check["check"]) for check in gate or () if not check["passed"])
-    except (KeyError, TypeError):
-        raise RunsError(f"damaged: {METRICS}: the gate is not what a run writes") from None
+        with _as_damaged(path):
+            load_artefact(path)
+    failed = tuple(verdict.check for verdict in verdicts if not verdict.passed)
     return Run(
         path=path,
         name=path.name,
@@ -141,7 +136,7 @@ def _read_run(path: Path, latest: Path, verify: bool) -> Run:
         model=_model_of(metadata),
         metrics=dict(metadata.metrics),
         size_bytes=sum(sizes.values()),
-        gate=("failed" if failed else "passed") if gate else None,
+        gate=("failed" if failed else "passed") if verdicts else None,
         failed_checks=failed,
         latest=path.resolve() == latest,
         additions=tuple(sorted(set(sizes) - {METADATA, *metadata.files})),
@@ -179,12 +174,14 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _verify(path: Path) -> None:
+@contextmanager
+def _as_damaged(path: Path) -> Iterator[None]:
+    """Say in a word or two what is wrong with an artefact."""
     try:
-        load_artefact(path)
+        yield
     except ArtefactError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/").partition(". ")[0]
-        raise RunsError(f"damaged: {reason}") from None
+        raise RunsError(f"damaged: {reason.removesuffix('.')}") from None
 
 
 def _size_of(path: Path) -> int:
@@ -251,9 +248,7 @@ def sort_runs(runs: Sequence[Run], key: str = "-time") -> list[Run]:
 
 def metric_names(runs: Sequence[Run]) -> list[str]:
     """Return the metrics that any of the runs has, the most important first."""
-    measured = {name for run in runs for name in run.metrics}
-    known = [name for name in METRIC_NAMES if name in measured]
-    return known + sorted(measured - set(known))
+    return in_order(name for run in runs for name in run.metrics)
 
 
 def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
@@ -267,7 +262,9 @@ def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
 
 def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
     """Return the runs as a table for the terminal, with the main metrics of their tasks and those in `also`."""
-    shown = {name for run in runs for name in _MAIN_METRICS[run.task]} | set(also)
+    shown = {name for run in runs for name in MAIN_METRICS[KIND_OF_TASK[run.task]].listed} | set(
+        also
+    )
     names = [name for name in metric_names(runs) if name in shown]
     table = Table(box=None, pad_edge=False)
     table.add_column("time (UTC)", no_wrap=True)

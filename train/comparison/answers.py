@@ -1,14 +1,15 @@
 """The answers of two artefacts, in terms of the labels of both."""
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from predict.contract.artefact import METRICS, Output
+from predict.contract.artefact import METRICS, ArtefactError, Output
+from predict.contract.metrics import read_metrics
 from predict.scoring.inputs import InstanceError
 from predict.wording import listed, readable
 from train.comparison.rows import CommonRows, CompareError, Model, Rows
@@ -126,13 +127,11 @@ def _spread(values: npt.NDArray[Any], columns: Rows, width: int) -> npt.NDArray[
 
 def declared_positive(model: Model) -> str | None:
     """Return the label that precision and recall are about, as a model's own evaluation has it."""
-    try:
-        content = json.loads((model.path / METRICS).read_bytes())
-        label = content.get("positive_label")
-    except (OSError, ValueError, AttributeError):
-        label = None
+    label = None
+    with suppress(ArtefactError):  # an older version may have measured other things
+        label = read_metrics(model.path / METRICS).positive_label
     known = label in model.output.labels and len(model.output.labels) == 2
-    return str(label) if known else model.decision.positive
+    return label if known else model.decision.positive
 
 
 def decision_notes(first: Model, second: Model) -> list[str]:

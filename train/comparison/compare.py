@@ -30,6 +30,7 @@ from train.evaluation.significance import (
 from train.models.decision import Decision, Flags, Values
 from train.progress import Progress, SilentProgress
 
+# Changed rows of each kind that are shown.
 _EXAMPLES = 5
 _ONE_IS_BETTER = ("only A right", "only B right", "A closer", "B closer")
 
@@ -106,12 +107,7 @@ class Comparison:
 
 
 def compare(
-    a: Path,
-    b: Path,
-    data: Path | None = None,
-    *,
-    examples: int = _EXAMPLES,
-    progress: Progress | None = None,
+    a: Path, b: Path, data: Path | None = None, *, progress: Progress | None = None
 ) -> Comparison:
     """Score two artefacts on the same rows.
 
@@ -119,7 +115,6 @@ def compare(
         a: An artefact directory.
         b: Another one, whose inputs fit the same rows.
         data: A labelled file with A's columns; None: the test split of what A was trained on.
-        examples: How many changed rows of each kind to keep.
         progress: Tells a person who waits what is happening.
 
     Raises:
@@ -141,7 +136,7 @@ def compare(
         ours = answer_rows(first, rows.first, targets, decision)
         theirs = answer_rows(second, rows.second, targets, decision)
     with progress.stage("compare", "on resampled rows"):
-        return _conclude((first, second), rows, (ours, theirs), notes, examples)
+        return _conclude((first, second), rows, (ours, theirs), notes)
 
 
 def _conclude(
@@ -149,7 +144,6 @@ def _conclude(
     rows: CommonRows,
     answered: tuple[Answered, Answered],
     notes: list[str],
-    examples: int,
 ) -> Comparison:
     first, second = answered
     has_labels = first.kind != "number"
@@ -167,7 +161,7 @@ def _conclude(
         tally={group: int(member.sum()) for group, member in tally.items()},
         labels=_label_changes(first, second) if has_labels else [],
         changed={
-            group: _changes(rows, answered, np.flatnonzero(member), leads, examples)
+            group: _changes(rows, answered, np.flatnonzero(member), leads)
             for group, member in tally.items()
             if group in _ONE_IS_BETTER
         },
@@ -263,9 +257,9 @@ def _label_changes(first: Answered, second: Answered) -> list[LabelDifference]:
 
 
 def _changes(
-    rows: CommonRows, answered: tuple[Answered, Answered], chosen: Rows, leads: Values, most: int
+    rows: CommonRows, answered: tuple[Answered, Answered], chosen: Rows, leads: Values
 ) -> list[Change]:
-    order = chosen[np.argsort(-leads[chosen], kind="stable")][:most].tolist()
+    order = chosen[np.argsort(-leads[chosen], kind="stable")][:_EXAMPLES].tolist()
     return [
         Change(
             int(rows.numbers[row]),

@@ -44,6 +44,7 @@ def render_page(comparison: Comparison) -> str:
     return pages.render_page(
         "compare.html",
         comparison=comparison,
+        counted=counted,
         metrics=_in_order(comparison.metrics),
         show_name=show_name,
         show_metric=show_metric,

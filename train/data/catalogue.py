@@ -122,37 +122,22 @@ def _read_csv(paths: Sequence[Path]) -> "pd.DataFrame":
     return pd.read_csv(paths[0], engine="pyarrow")
 
 
-def _read_breast_cancer(_: Sequence[Path]) -> "pd.DataFrame":
-    from sklearn.datasets import load_breast_cancer
+def _embedded(
+    loader: str, label: str, **options: Any
+) -> "Callable[[Sequence[Path]], pd.DataFrame]":
+    """Return a reader of one of scikit-learn's own datasets, with its label under a name of ours."""
 
-    return _name_label(load_breast_cancer(as_frame=True), "diagnosis")
+    def read(paths: Sequence[Path]) -> "pd.DataFrame":
+        from sklearn import datasets
 
+        loaded = getattr(datasets, loader)(as_frame=True, **options)
+        target = loaded.target
+        if "target_names" in loaded:
+            target = target.map(dict(enumerate(loaded.target_names)))
+        frame: pd.DataFrame = loaded.data.assign(**{label: target})
+        return frame
 
-def _read_iris(_: Sequence[Path]) -> "pd.DataFrame":
-    from sklearn.datasets import load_iris
-
-    return _name_label(load_iris(as_frame=True), "species")
-
-
-def _read_wine(_: Sequence[Path]) -> "pd.DataFrame":
-    from sklearn.datasets import load_wine
-
-    return _name_label(load_wine(as_frame=True), "cultivar")
-
-
-def _read_diabetes(_: Sequence[Path]) -> "pd.DataFrame":
-    from sklearn.datasets import load_diabetes
-
-    return _name_label(load_diabetes(as_frame=True, scaled=False), "progression")
-
-
-def _name_label(loaded: Any, label: str) -> "pd.DataFrame":
-    """Return one of scikit-learn's own datasets as a table, with its label under a name of ours."""
-    target = loaded.target
-    if "target_names" in loaded:
-        target = target.map(dict(enumerate(loaded.target_names)))
-    frame: pd.DataFrame = loaded.data.assign(**{label: target})
-    return frame
+    return read
 
 
 def _types(**columns: Any) -> dict[str, ColumnConfig]:
@@ -278,7 +263,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI Wisconsin Diagnostic, CC BY 4.0",
         columns=Columns(label="diagnosis"),
         files=(),
-        read=_read_breast_cancer,
+        read=_embedded("load_breast_cancer", "diagnosis"),
     ),
     CatalogueEntry(
         name="iris",
@@ -287,7 +272,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI, CC BY 4.0; Fisher 1936",
         columns=Columns(label="species"),
         files=(),
-        read=_read_iris,
+        read=_embedded("load_iris", "species"),
     ),
     CatalogueEntry(
         name="wine",
@@ -296,7 +281,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "UCI, CC BY 4.0",
         columns=Columns(label="cultivar"),
         files=(),
-        read=_read_wine,
+        read=_embedded("load_wine", "cultivar"),
     ),
     CatalogueEntry(
         name="diabetes",
@@ -305,7 +290,7 @@ _ENTRIES = (
         licence=_SCIKIT_LEARN + "Efron et al., Annals of Statistics 2004",
         columns=Columns(label="progression", inputs=_types(sex="category")),
         files=(),
-        read=_read_diabetes,
+        read=_embedded("load_diabetes", "progression", scaled=False),
         task="regression",
     ),
 )

@@ -18,8 +18,7 @@ from train.errors import collected
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys
-from train.models import choice
-from train.models.decision import choose_decision
+from train.models import choice, decision
 from train.models.family import Rows
 from train.progress import Progress, SilentProgress
 
@@ -55,7 +54,7 @@ def problems_of(prepared: Prepared) -> list[str]:
             f"search.metric: expected one of {', '.join(metrics)}, got {settings.metric!r}.{hint}"
         )
     # What is wrong without a search as well is said once, and not for every trial.
-    known = set(choice.problems_of(prepared))
+    known = set(_problems_of_fit(prepared))
     for parameters in _candidates(settings):
         found = _problems_of_trial(prepared, parameters)
         problems += [f"search: {_shown(parameters)}: {why}" for why in found if why not in known]
@@ -88,9 +87,13 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
 
 def _problems_of_trial(prepared: Prepared, parameters: dict[str, Any]) -> list[str]:
     try:
-        return choice.problems_of(prepared.with_config(_with(prepared.config, parameters)))
+        return _problems_of_fit(prepared.with_config(_with(prepared.config, parameters)))
     except ConfigError as error:
         return error.problems
+
+
+def _problems_of_fit(prepared: Prepared) -> list[str]:
+    return [*choice.problems_of(prepared), *decision.problems_of(prepared)]
 
 
 def _uncalibrated(config: TrainConfig) -> TrainConfig:
@@ -164,9 +167,9 @@ def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
 
 def _measure(prepared: Prepared) -> dict[str, float]:
     model = choice.fit(prepared, SilentProgress())
-    decision = choose_decision(prepared, model.validation_outputs)
+    chosen = decision.choose_decision(prepared, model.validation_outputs)
     outputs = model.predict(prepared.dataset, prepared.split.test)
-    return headline(evaluate(Answered(prepared.test_targets, outputs, decision)))
+    return headline(evaluate(Answered(prepared.test_targets, outputs, chosen)))
 
 
 def _mean_and_std(results: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -89,17 +89,7 @@ def top_confusions(
     return sorted(mistakes, key=lambda mistake: -mistake[2])[:_CONFUSIONS_SHOWN]
 
 
-def tabulate(
-    content: Sequence[Mapping[str, Any]] | Mapping[str, Any],
-) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of a list of records, or of records by name."""
-    records: list[Mapping[str, Any]] = (
-        [
-            {"name": name, **(record if isinstance(record, Mapping) else {"value": record})}
-            for name, record in content.items()
-        ]
-        if isinstance(content, Mapping)
-        else list(content)
-    )
+def tabulate(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of records that need not have the same keys."""
     columns = list(dict.fromkeys(key for record in records for key in record))
     return columns, [[record.get(key) for key in columns] for record in records]

@@ -21,11 +21,11 @@ from predict.scoring.predictor import Predictor
 from predict.tests.tiny_tables import HOUSES, Table, write_tiny_table
 from train.acceptance import behaviour, perturbations
 from train.acceptance.behaviour import measure
-from train.config import ConfigError, TrainConfig
+from train.config import TrainConfig
 from train.config.sections import BehaviourConfig
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
-from train.data.splits import Split
+from train.data.splits import Prepared, Split
 from train.tests.exporting import export_table
 from train.tests.tables import (
     make_dataset,
@@ -73,9 +73,14 @@ def texts(*given: str) -> Dataset:
 
 
 def ask(predictor: Any, dataset: Dataset, **declared: Any) -> dict[str, Any]:
-    tests = BehaviourConfig.model_validate(declared)
     rows = np.arange(len(dataset))
-    return measure(tests, predictor, dataset, Split(rows, rows[:0], rows))
+    return measure(declaring(dataset, Split(rows, rows[:0], rows), **declared), predictor)
+
+
+def declaring(dataset: Dataset, split: Split, **declared: Any) -> Prepared:
+    """Return rows, and a configuration that declares behaviour."""
+    behaviour = BehaviourConfig.model_validate(declared)
+    return Prepared(TrainConfig(dataset="d", behaviour=behaviour), dataset, split)
 
 
 # ----------------------------------------------------------------- examples
@@ -258,12 +263,9 @@ def test_a_value_may_move_by_a_twentieth_of_the_spread_of_the_target(
         lambda row: [1000 + moves * 50 * (row["text"] == "UP")], Output(name="p", type="number")
     )
     rows = np.arange(4)
-    [check] = measure(
-        BehaviourConfig(invariant_to=["case"]),
-        predictor,  # type: ignore[arg-type]
-        replace(dataset, column_types={"text": "text"}),
-        Split(rows[:2], rows[:0], rows[2:]),
-    )["checks"]
+    of_text = replace(dataset, column_types={"text": "text"})
+    split = Split(rows[:2], rows[:0], rows[2:])
+    [check] = measure(declaring(of_text, split, invariant_to=["case"]), predictor)["checks"]  # type: ignore[arg-type]
     # up becomes UP and Up, UP becomes up and Up; only up and Up have the same value.
     assert (check["passed"], check["cases"]) == (passed, 4)
 
@@ -384,11 +386,8 @@ def test_an_answer_that_is_no_number_goes_the_wrong_way() -> None:
 
 
 def _problems(config: TrainConfig, dataset: Dataset) -> list[str]:
-    try:
-        behaviour.check(config, dataset)
-    except ConfigError as error:
-        return [line.strip() for line in str(error).splitlines()]
-    return []
+    rows = np.arange(len(dataset))
+    return behaviour.problems_of(Prepared(config, dataset, Split(rows, rows[:0], rows)))
 
 
 @pytest.fixture(scope="module")
@@ -432,7 +431,7 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
         ({"must_be": [{"instance": FITTING | {"age": "old"}, "label": "yes"}]},
          "must_be.0.instance.age: expected a number, got a string."),
         ({"must_be": [{"instance": FITTING, "label": "yess"}]},
-         "must_be.0.label: no label 'yess'. Did you mean 'yes'?"),
+         "must_be.0.label: no label 'yess'. Did you mean yes?"),
         ({"must_be": [{"instance": FITTING, "minimum": 3}]},
          "must_be.0.label: missing; a minimum and a maximum are for task: regression."),
         ({"must_be": [{"text": "hello", "label": "yes"}]},
@@ -441,7 +440,7 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
         ({"swaps": [["pro", "pro"]]}, "swaps.0: 'pro' is given twice."),
         ({"swaps": [["pro", " "]]}, "swaps.0: expected two words, got an empty one."),
         ({"directions": [{"column": "agee", "by": 1, "expect": "up", "label": "yes"}]},
-         "directions.0.column: no column 'agee'. Did you mean 'age'?"),
+         "directions.0.column: no column 'agee'. Did you mean age?"),
         ({"directions": [{"column": "spent", "by": 1, "expect": "up", "label": "yes"}]},
          "directions.0.column: no column 'spent'. It is ignored: as declared; see columns.inputs."),
         ({"directions": [{"column": "age", "to": "old", "expect": "up", "label": "yes"}]},
@@ -451,7 +450,7 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
         ({"directions": [{"column": "age", "by": 0, "expect": "up", "label": "yes"}]},
          "directions.0.by: 0 changes nothing."),
         ({"directions": [{"column": "plan", "to": "prp", "expect": "up", "label": "yes"}]},
-         "directions.0.to: plan has no 'prp'. Did you mean 'pro'?"),
+         "directions.0.to: plan has no 'prp'. Did you mean pro?"),
         ({"directions": [{"column": "plan", "to": "pro", "expect": "up"}]},
          "directions.0.label: missing; say whose probability is meant: no, yes."),
         ({"directions": [{"column": "plan", "to": "pro", "expect": "up", "label": "maybe"}]},
@@ -546,14 +545,12 @@ def test_a_model_of_a_table_is_asked_through_its_artefact(
         "swaps": [["basic", "pro"]],
         "directions": [{"column": "age", "by": 5, **direction}],
     }
-    tests = BehaviourConfig.model_validate(declared)
+    config = config.model_copy(update={"behaviour": BehaviourConfig.model_validate(declared)})
     found: dict[str, Any] = {}
 
-    def ask_all(
-        predictor: Predictor, dataset: Dataset, split: Split
-    ) -> tuple[dict[str, Any], bool]:
-        found.update(measure(tests, predictor, dataset, split))
-        assert found == measure(tests, predictor, dataset, split)
+    def ask_all(predictor: Predictor, prepared: Prepared) -> tuple[dict[str, Any], bool]:
+        found.update(measure(prepared, predictor))
+        assert found == measure(prepared, predictor)
         return found, True
 
     artefact = export_table(config, ask_all)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from predict.tests.conftest import ROOT
 from train.__main__ import _next_command, _summary, main
 from train.config import TrainConfig
 from train.config.loading import to_yaml
@@ -75,7 +76,7 @@ def test_a_run_prints_the_metrics_beside_the_baselines(finished: Finished) -> No
     ranking, hits = ["roc_auc", "pr_auc"], ["precision", "recall", "f1"]
     assert names == ["accuracy", "macro_f1", "log_loss", *ranking, *hits]
     assert re.fullmatch(r"accuracy +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} *", lines[0])
-    assert re.fullmatch(r"log_loss +\d\.\d{4} +– +– *", lines[2])
+    assert re.fullmatch(r"log_loss +\d\.\d{4} +\d\.\d{4} +– *", lines[2])
 
 
 def test_a_run_ends_with_the_artefact_and_the_next_command(
@@ -289,9 +290,44 @@ def test_check_lists_every_problem_of_a_configuration_at_once(tmp_path: Path) ->
     )
     result = _invoke("check", "--conf", tmp_path / "conf.yml")
     assert result.exit_code == 1
-    assert f"Error: {tmp_path}/conf.yml: 3 problems\n" in result.stderr
-    for place in ("\n  split.test:", "\n  training.epochs:", "\n  x:"):
+    assert f"Error: {tmp_path}/conf.yml: 4 problems\n" in result.stderr
+    for place in (
+        "\n  split.test:",
+        "\n  training.epochs:",
+        "\n  x:",
+        "\n  dataset: 'a' is neither",
+    ):
         assert place in result.stderr
+
+
+def test_check_lists_what_is_wrong_with_the_dataset_beside_unknown_keys() -> None:
+    wrong = {
+        "evaluation.gate": '{acuracy: ">=0.9"}',
+        "evaluation.slices": "[petal]",
+        "decision.aim": "f1",
+        "training.epoch": "3",
+        "behaviour": "{must_be: [{text: a, label: setosa}]}",
+        "search": "{model.C: [1, -1]}",
+    }
+    options = [part for key, value in wrong.items() for part in ("--set", f"{key}={value}")]
+    result = _invoke("check", "--conf", ROOT / "conf" / "iris.yml", *options)
+    assert result.exit_code == 1
+    heading, *problems = result.stderr[result.stderr.index("Error: ") :].splitlines()
+    assert heading.endswith("iris.yml: 6 problems")
+    for problem, (key, hint) in zip(
+        problems,
+        {
+            "training.epoch": "Did you mean epochs",
+            "decision.aim": "a threshold needs two labels; the dataset has 3",
+            "evaluation.slices": "'petal' is neither an input nor the label",
+            "behaviour.must_be.0.text": "give an instance",
+            "evaluation.gate.acuracy": "Did you mean accuracy",
+            "search": "model.C=-1",
+        }.items(),
+        strict=True,
+    ):
+        assert problem.startswith(f"  {key}: ")
+        assert hint in problem
 
 
 @pytest.mark.parametrize("command", ["datasets", "check"])

@@ -16,7 +16,7 @@ from predict.contract.artefact import ArtefactError
 from predict.scoring.predictor import Predictor
 from predict.tests.tiny_artefact import change_metadata, write_rest, write_tiny_artefact
 from train.artefacts import folder as artefacts_folder
-from train.artefacts.writing import golden_examples
+from train.artefacts.folder import FolderError
 from train.comparison.compare import (
     Comparison,
     as_json,
@@ -64,16 +64,18 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     dataset = load_dataset(config)
     config = choose_pipeline(config, dataset)
     split = split_dataset(dataset, config)
-    model = table_model.fit(dataset, split, config, SilentProgress())
-    outputs = table_model.predict(model, dataset, split.test)
     prepared = Prepared(config, dataset, split)
+    model = table_model.fit(prepared, SilentProgress())
+    outputs = model.predict(dataset, split.test)
     decision = choose_decision(prepared, model.validation_outputs)
     directory = folder / "artefacts" / f"2026-01-01-00-00-{next(_SECONDS)}"
     directory.mkdir(parents=True)
-    table_model.write(model, directory)
-    examples = golden_examples(
-        dataset.instances(split.test[:2]), outputs[:2], [dataset.truth(split.test[0])] * 2
-    )
+    model.write(directory)
+    truth = dataset.truth(split.test[0])
+    examples = [
+        {"instance": instance, "answer": output.tolist(), "truth": truth}
+        for instance, output in zip(dataset.instances(split.test[:2]), outputs[:2], strict=True)
+    ]
     split_of = {"seed": config.split.seed}
     metadata = {
         "name": directory.name,
@@ -81,7 +83,7 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
         "outputs": [decision.describe(dataset.columns.label)],
         "examples": examples,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "split": split_of},
-        **table_model.describe(model, dataset, split),
+        **model.describe(prepared),
     }
     write_rest(directory, metadata)
     metrics = evaluate(Answered(prepared.test_targets, outputs, decision))
@@ -493,10 +495,10 @@ def test_artefacts_are_found_by_path_and_by_name(left: Path) -> None:
     assert artefacts_folder.find(str(left), Path("nowhere")) == left
     assert artefacts_folder.find(left.name, parent) == left
     assert artefacts_folder.find("latest", parent) == parent / "latest"
-    with pytest.raises(CompareError, match=f"Did you mean {left.name[:8]}"):
+    with pytest.raises(FolderError, match=f"Did you mean {left.name[:8]}"):
         artefacts_folder.find(left.name[:-1] + "x", parent)
     with pytest.raises(
-        CompareError,
+        FolderError,
         match=r"neither a directory nor an artefact in .*There are none: run `make train` first",
     ):
         artefacts_folder.find("x", Path("nowhere"))
@@ -667,12 +669,14 @@ def test_a_damaged_latest_is_an_error(left: Path, tmp_path: Path) -> None:
         against_latest(damaged, *_new(left))
 
 
-def test_without_a_declared_positive_label_it_is_the_rarer_one(left: Path, tmp_path: Path) -> None:
-    older = tmp_path / "older"
-    shutil.copytree(left, older)
-    (older / "metrics.json").write_text("{}")
-    change_metadata(older)
-    declared, found = compare(left, left).metrics, compare(older, older).metrics
-    assert _metrics(left)["positive_label"] == "yes"
-    for name in ("recall", "ece"):
-        assert found[name].first == declared[name].first
+def test_without_a_declared_positive_label_it_is_the_rarer_one(tmp_path: Path) -> None:
+    table = make_table()
+    table["left"] = table["left"].map({"yes": "gone", "no": "stays"})
+    artefact = _train(tmp_path, write_table(tmp_path / "t.csv", table))
+    declared, positive = compare(artefact, artefact).metrics, _metrics(artefact)["positive_label"]
+    (artefact / "metrics.json").write_text("{}")
+    change_metadata(artefact)
+    metrics = compare(artefact, artefact).metrics
+    assert positive == "gone"
+    for name in ("recall", "precision", "pr_auc", "ece"):
+        assert metrics[name].first == declared[name].first

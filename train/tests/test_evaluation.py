@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from train.config import TrainConfig
 from train.config.sections import Columns
 from train.data.dataset import Dataset
+from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
-from train.evaluation.baselines import evaluate_text_baselines
+from train.evaluation.baselines import measure_baselines
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import METRICS, headline_keys, keys_of
 from train.models.decision import Decision, positive_label
@@ -270,15 +272,19 @@ def _texts(texts: list[str], targets: Any, names: list[str]) -> Dataset:
     return dataset
 
 
+def _measured(dataset: Dataset, split: Split) -> dict[str, dict[str, float]]:
+    task = "multilabel" if dataset.kind == "labels" else "classification"
+    content = {"dataset": "d", "task": task, "model": {"pipeline": "wide_and_deep"}}
+    return measure_baselines(Prepared(TrainConfig.model_validate(content), dataset, split))
+
+
 SPAM, HAM = ["buy now", "great offer", "buy offer"], ["see you", "at home", "you home"]
 
 
 def _baselines(names: list[str], of_spam: int) -> dict[str, dict[str, float]]:
     texts = [*SPAM * 4, *HAM * 8, "great offer now", "home at you", "see home", "at you"]
     targets = [of_spam] * 12 + [1 - of_spam] * 24 + [of_spam, *[1 - of_spam] * 3]
-    dataset = _texts(texts, np.array(targets), names)
-    decision = Decision("label", names, positive=names[of_spam])
-    return evaluate_text_baselines(dataset, split_of(40, 6, 4), decision)
+    return _measured(_texts(texts, np.array(targets), names), split_of(40, 6, 4))
 
 
 @pytest.mark.parametrize(("names", "of_spam"), [(["ham", "spam"], 1), (["advert", "letter"], 0)])
@@ -291,26 +297,24 @@ def test_the_linear_baseline_solves_what_is_separable_and_the_majority_does_not(
     # It says the other label every time: right three times in four; F1 of 6/7 for that, none for the positive.
     majority = {"accuracy": 0.75, "macro_f1": 3 / 7, "roc_auc": 0.5, "pr_auc": 0.25}
     none = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert baselines["majority label"] == pytest.approx(majority | none)
+    unsurprising = {"log_loss": -(np.log(1 / 3) + 3 * np.log(2 / 3)) / 4, "ece": 1 / 3 - 1 / 4}
+    assert baselines["majority label"] == pytest.approx(majority | none | unsurprising)
 
 
-def test_with_three_labels_the_baselines_have_accuracy_and_macro_f1_alone() -> None:
+def test_with_three_labels_the_svm_has_accuracy_and_macro_f1_alone() -> None:
     texts = ["red rose", "blue sky", "green grass"] * 4 + ["a rose", "the sky", "some grass"]
     dataset = _texts(texts, [0, 1, 2] * 5, ["a", "b", "c"])
-    baselines = evaluate_text_baselines(
-        dataset, split_of(15, 3, 3), Decision("label", ["a", "b", "c"])
-    )
+    baselines = _measured(dataset, split_of(15, 3, 3))
     assert baselines["TF-IDF + linear SVM"] == {"accuracy": 1.0, "macro_f1": 1.0}
-    assert baselines["majority label"] == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
+    majority = {"accuracy": 1 / 3, "macro_f1": 1 / 6, "log_loss": np.log(3), "ece": 0.0}
+    # A third is told to six digits.
+    assert baselines["majority label"] == pytest.approx(majority, abs=1e-6)
 
 
 def test_with_several_labels_a_row_the_baselines_answer_sets() -> None:
     texts = ["red rose", "blue sky", "rose sky"] * 6
     targets = np.array([[1, 0], [0, 1], [1, 1]] * 6, bool)
-    decision = Decision("labels", ["a", "b"], thresholds={"a": 0.5, "b": 0.5})
-    baselines = evaluate_text_baselines(
-        _texts(texts, targets, ["a", "b"]), split_of(18, 3, 3), decision
-    )
+    baselines = _measured(_texts(texts, targets, ["a", "b"]), split_of(18, 3, 3))
     assert baselines["TF-IDF + linear SVM"]["subset_accuracy"] == 1.0
     # Both labels stand in two rows of three: both are said every time, which is right once in three.
     assert baselines["majority label"]["subset_accuracy"] == pytest.approx(1 / 3)

@@ -13,7 +13,7 @@ from train.data.dataset import Dataset
 from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
 from train.evaluation.curves import draw_curves
-from train.evaluation.evidence import gather
+from train.evaluation.evidence import inspect_rows
 from train.evaluation.mistakes import find_mistakes, find_suspects
 from train.models.decision import Decision
 from train.tests.tables import make_dataset, table_config
@@ -253,7 +253,7 @@ def test_of_very_many_probabilities_some_rows_are_enough() -> None:
 def _gather(config: TrainConfig, dataset: Dataset, split: Split, outputs: Any) -> dict[str, Any]:
     prepared = Prepared(config, dataset, split)
     decision = Decision("label", dataset.label_names)
-    return gather(prepared, Answered(prepared.test_targets, outputs, decision))
+    return inspect_rows(prepared, Answered(prepared.test_targets, outputs, decision))
 
 
 def test_everything_is_gathered_of_the_test_rows_alone_and_fits_into_json(tmp_path: Path) -> None:

@@ -457,7 +457,7 @@ def test_golden_examples_that_are_answered_differently_leave_nothing(
 
 _KILLED = """
 import json, pathlib, shutil, sys, time
-from train.artefacts.writing import write_artefact
+from train.artefacts.writing import unfinished_artefact
 source, artefacts_dir, place = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
 
 def wait(*arguments):
@@ -475,7 +475,10 @@ def write_files(directory):
 metadata = json.loads((source / "metadata.json").read_text())
 for key in ("checksum", "format_version", "name", "created_at", "files"):
     del metadata[key]
-write_artefact(artefacts_dir, write_files, metadata, wait)
+with unfinished_artefact(artefacts_dir) as artefact:
+    write_files(artefact.path)
+    artefact.load(metadata)
+    wait()
 """
 
 
@@ -568,11 +571,10 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_keras_says_so_too_when_the_disk_is_full(fitted: Any, tmp_path: Path) -> None:
-    from train.models.text.model import to_onnx
 
     (tmp_path / "model.onnx").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
-        to_onnx(fitted.model, tmp_path / "model.onnx")
+        fitted.model.write(tmp_path)
     assert caught.value.errno == errno.ENOSPC
 
 

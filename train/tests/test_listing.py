@@ -77,7 +77,7 @@ def test_damaged_and_foreign_things_are_listed_with_the_reason(folder: Path, tin
         "newer": "format_version 99 cannot be read here",
         "partial": "damaged: metadata.json: name: Field required",
         "modelless": "damaged: model.onnx missing",
-        "metrics": "damaged: metrics.json is not JSON",
+        "metrics": "damaged: metrics.json: not JSON (Invalid JSON: EOF while parsing an object at line 1 column 1)",
     }
 
 
@@ -102,7 +102,7 @@ def test_what_may_not_be_read_is_listed_as_such(folder: Path) -> None:
 def test_a_gate_of_another_shape_is_damage_not_a_traceback(folder: Path) -> None:
     (folder / "2026-01-01-12-00-00" / "metrics.json").write_text('{"gate": [1]}')
     _, [damaged] = find_runs(folder)
-    assert damaged.reason == "damaged: metrics.json: the gate is not what a run writes"
+    assert damaged.reason == "damaged: metrics.json: gate.0: Input should be an object"
 
 
 def test_a_folder_that_is_not_there_says_how_to_name_one(tmp_path: Path) -> None:

@@ -150,8 +150,9 @@ def test_shuffled_columns_have_the_same_values_in_other_rows(
 
 
 def test_far_outside_nothing_is_what_training_saw(prepared: Any, asked: list[pd.DataFrame]) -> None:
-    config, dataset, split = parts(prepared())
-    _measure((config, dataset, split))
+    ready = prepared()
+    _, dataset, split = parts(ready)
+    _measure(ready)
     far = asked[2]
     known = dataset.frame.iloc[np.concatenate([split.train, split.validation])]
     for name, kind in dataset.column_types.items():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from predict.tests.tiny_artefact import write_tiny_artefact
+from train.artefacts import folder as artefacts_folder
 from train.artefacts import pruning
 from train.artefacts.listing import find_runs
 from train.artefacts.pruning import (
@@ -21,7 +22,6 @@ from train.artefacts.pruning import (
     prune,
     read_age,
 )
-from train.artefacts.writing import prepare_artefacts_dir
 from train.tests.folders import days, fill_folder, read_runs
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_a_prune_that_is_killed_leaves_no_half_artefact(
     # What is left goes with the next training run.
     an_hour_ago = time.time() - 3700
     os.utime(hidden, (an_hour_ago, an_hour_ago))
-    prepare_artefacts_dir(folder)
+    artefacts_folder.prepare(folder)
     assert not hidden.exists()
 
 

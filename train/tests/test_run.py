@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predict.contract.artefact import Metadata
+from predict.contract.artefact import Metadata, load_artefact
+from predict.contract.metrics import read_metrics
 from predict.scoring.predictor import Predictor
 from train.artefacts.provenance import describe_commit
 from train.artefacts.writing import ExportError
 from train.config import ConfigError, TrainConfig, load_config
+from train.data.splits import Prepared
 from train.evaluation.selection import search
-from train.models.table import model as table_model
-from train.models.table.model import FitError
+from train.models.table.model import FitError, TableModel
 from train.progress import SilentProgress, TerminalProgress
 from train.run import RunResult, prepare, run
 from train.tests.conftest import TOPICS, Fitted, make_rows, tiny_config, write_csv
@@ -106,6 +107,9 @@ def test_metrics_are_finite_numbers_in_strict_json_beside_their_baselines(
     text = (trained.artefact_dir / "metrics.json").read_text(encoding="utf-8")
     metrics = json.loads(text, parse_constant=refuse)
     assert metrics == trained.metrics
+    read = read_metrics(trained.artefact_dir / "metrics.json")
+    assert read.headline == load_artefact(trained.artefact_dir).metadata.metrics
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == metrics
     assert set(metrics["baselines"]) == {"majority label", "TF-IDF + linear SVM"}
     assert metrics["accuracy"] > metrics["baselines"]["majority label"]["accuracy"]
     assert sum(map(sum, metrics["confusion_matrix"])) == 60
@@ -316,9 +320,9 @@ def test_a_search_tries_text_models_too(tmp_path: Path) -> None:
     settings = {"folds": 1, "metric": "accuracy", "training.epochs": [1, 2]}
     config = tiny_config(tmp_path, file, search=settings)
     config, dataset, split = parts(prepare(config, SilentProgress()))
-    best, tried = search(dataset, split, config, SilentProgress())
+    best, tried = search(Prepared(config, dataset, split), SilentProgress())
     first, second = tried["trials"]
-    assert best.training.epochs == first["parameters"]["training.epochs"]
+    assert best.config.training.epochs == first["parameters"]["training.epochs"]
     assert first["mean"] >= second["mean"] > 0.3
 
 
@@ -363,8 +367,8 @@ def test_a_run_that_fails_leaves_nothing(
 def test_a_model_that_is_served_otherwise_is_no_artefact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: float, complaint: str
 ) -> None:
-    real = table_model.predict
-    monkeypatch.setattr(table_model, "predict", lambda *args: real(*args) * (1 - by) + by / 2)
+    real = TableModel.predict
+    monkeypatch.setattr(TableModel, "predict", lambda *args: real(*args) * (1 - by) + by / 2)
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
     with pytest.raises(ExportError, match=complaint):
         run(config, SilentProgress())

@@ -1,5 +1,6 @@
 """Claims about cross-validation and search, most of them with a family that only notes what it is asked."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,10 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from train.config import ConfigError, TrainConfig
+from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.sources import DatasetError
-from train.data.splits import Split
-from train.evaluation.selection import check_selection, cross_validate, search
+from train.data.splits import Prepared, Split
+from train.evaluation.selection import cross_validate, problems_of, search
 from train.models import choice as families
 from train.progress import Progress, SilentProgress
 from train.run import prepare
@@ -51,14 +51,17 @@ class Notes:
     predicted: list[Any] = field(default_factory=list)
     validation_outputs: Any = None
 
-    def fit(self, dataset: Dataset, split: Split, config: TrainConfig, progress: Progress) -> Any:
-        self.fitted.append(split)
-        parameters = config.model.parameters
+    def problems_of(self, prepared: Prepared) -> list[str]:
+        return []
+
+    def fit(self, prepared: Prepared, progress: Progress) -> Any:
+        self.fitted.append(prepared.split)
+        parameters = prepared.config.model.parameters
         off = abs(parameters.get("C", 3) - 3) + abs(parameters.get("max_iter", 7) - 7)
         self.sure = 0.9 - 0.05 * off
         return self
 
-    def predict(self, model: Any, dataset: Dataset, rows: Any) -> Any:
+    def predict(self, dataset: Dataset, rows: Any) -> Any:
         self.predicted.append(rows)
         truth = np.eye(2)[dataset.targets[rows]]
         return np.where(truth == 1, self.sure, 1 - self.sure)
@@ -76,7 +79,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Notes:
 
 def test_folds_are_disjoint_stratified_and_all_rows_but_those_for_the_test(notes: Notes) -> None:
     dataset, split = _dataset(), _split()
-    cross_validate(dataset, split, _config(evaluation={"folds": 4}), SILENT)
+    cross_validate(Prepared(_config(evaluation={"folds": 4}), dataset, split), SILENT)
     known = np.concatenate([split.train, split.validation])
     assert len(notes.predicted) == 4
     assert sorted(np.concatenate(notes.predicted)) == sorted(known)
@@ -94,8 +97,8 @@ def test_the_rows_for_the_test_are_never_looked_at(notes: Notes, folds: int) -> 
     )
     # Whatever is said of these rows would show: their label is none.
     dataset.targets[split.test] = 99
-    search(dataset, split, config, SILENT)
-    cross_validate(dataset, split, config, SILENT)
+    search(Prepared(config, dataset, split), SILENT)
+    cross_validate(Prepared(config, dataset, split), SILENT)
     seen = np.concatenate(
         [*notes.predicted, *(s.train for s in notes.fitted), *(s.validation for s in notes.fitted)]
     )
@@ -105,7 +108,7 @@ def test_the_rows_for_the_test_are_never_looked_at(notes: Notes, folds: int) -> 
 def test_only_training_rows_are_under_sampled(notes: Notes) -> None:
     dataset, split = _dataset(), _split()
     config = _config(evaluation={"folds": 3}, imbalance={"under_sample": 1})
-    cross_validate(dataset, split, config, SILENT)
+    cross_validate(Prepared(config, dataset, split), SILENT)
     for fold, fitted in zip(notes.predicted, notes.fitted, strict=True):
         counts = np.bincount(dataset.targets[fitted.train])
         assert counts[0] == counts[1]
@@ -120,7 +123,7 @@ def test_mean_and_deviation_are_those_of_the_folds() -> None:
     x, noise = random.normal(size=ROWS), random.normal(size=ROWS)
     dataset, split = make_dataset({"x": x.tolist()}, 3 * x + noise), _split()
     config = _config(task="regression", evaluation={"folds": 3})
-    result = cross_validate(dataset, split, config, SILENT)
+    result = cross_validate(Prepared(config, dataset, split), SILENT)
     known = np.concatenate([split.train, split.validation])
     expected = []
     for kept, held in KFold(3, shuffle=True, random_state=0).split(known):
@@ -145,7 +148,7 @@ def test_a_threshold_is_chosen_anew_in_every_fold(tmp_path: Path) -> None:
         tmp_path, dataset_file, decision={"aim": "recall>=0.9"}, evaluation={"folds": 2}
     )
     config, dataset, split = parts(prepare(config, SILENT))
-    folds = cross_validate(dataset, split, config, SILENT)["folds"]
+    folds = cross_validate(Prepared(config, dataset, split), SILENT)["folds"]
     assert all(fold["recall"] > 0.8 for fold in folds)
 
 
@@ -166,18 +169,16 @@ def test_too_few_rows_for_the_folds_are_known_before_anything_is_fitted(
     task = "classification" if label_names else "regression"
     config = _config(task=task, **{section: settings})
     few = Split(_split().train[:30], _split().validation, _split().test)
-    with pytest.raises(
-        DatasetError, match=f"too few rows for .* folds, each of which needs {need}"
-    ):
-        check_selection(dataset, few, config)
+    [problem] = problems_of(Prepared(config, dataset, few))
+    assert re.search(f"too few rows for .* folds, each of which needs {need}", problem)
 
 
 def test_as_many_folds_as_the_rarest_label_has_rows_are_let_pass(notes: Notes) -> None:
     dataset, split = _dataset(), _split()
     rarest = int(dataset.targets[np.concatenate([split.train, split.validation])].sum())
     config = _config(evaluation={"folds": rarest}, split={"validation": 0.2})
-    check_selection(dataset, split, config)
-    assert len(cross_validate(dataset, split, config, SILENT)["folds"]) == rarest
+    assert problems_of(Prepared(config, dataset, split)) == []
+    assert len(cross_validate(Prepared(config, dataset, split), SILENT)["folds"]) == rarest
 
 
 # -------------------------------------------------------------------- search
@@ -186,9 +187,9 @@ def test_as_many_folds_as_the_rarest_label_has_rows_are_let_pass(notes: Notes) -
 @pytest.mark.parametrize("folds", [1, 3])
 def test_a_grid_finds_the_best_of_all_combinations(notes: Notes, folds: int) -> None:
     settings = {"folds": folds, "model.C": [1, 3, 5], "model.max_iter": [5, 7, 9]}
-    best, tried = search(_dataset(), _split(), _config(search=settings), SILENT)
-    assert best.model.parameters == {"C": 3, "max_iter": 7}
-    assert best.search is None
+    best, tried = search(Prepared(_config(search=settings), _dataset(), _split()), SILENT)
+    assert best.config.model.parameters == {"C": 3, "max_iter": 7}
+    assert best.config.search is None
     assert tried["metric"] == "log_loss"
     assert len(tried["trials"]) == 9
     first, *_, last = tried["trials"]
@@ -203,9 +204,9 @@ def test_a_grid_finds_the_best_of_all_combinations(notes: Notes, folds: int) -> 
 
 def test_of_a_metric_that_is_no_error_more_is_better(notes: Notes) -> None:
     settings = {"metric": "accuracy", "folds": 1, "model.C": [14, 3]}  # 14: 0.35 of the truth
-    best, tried = search(_dataset(), _split(), _config(search=settings), SILENT)
+    best, tried = search(Prepared(_config(search=settings), _dataset(), _split()), SILENT)
     assert [trial["mean"] for trial in tried["trials"]] == [1.0, 0.0]
-    assert best.model.parameters == {"C": 3}
+    assert best.config.model.parameters == {"C": 3}
 
 
 def test_a_random_search_tries_as_many_as_it_is_told_and_none_twice(notes: Notes) -> None:
@@ -217,7 +218,7 @@ def test_a_random_search_tries_as_many_as_it_is_told_and_none_twice(notes: Notes
         "model.max_iter": [6, 7, 8],
     }
     results = [
-        search(_dataset(), _split(), _config(search=settings | {"seed": seed}), SILENT)
+        search(Prepared(_config(search=settings | {"seed": seed}), _dataset(), _split()), SILENT)
         for seed in (1, 1, 2)
     ]
     tried = [{tuple(t["parameters"].items()) for t in result["trials"]} for _, result in results]
@@ -227,9 +228,9 @@ def test_a_random_search_tries_as_many_as_it_is_told_and_none_twice(notes: Notes
 
 def test_a_random_search_of_no_more_than_all_is_a_grid(notes: Notes) -> None:
     settings = {"method": "random", "trials": 50, "folds": 1, "model.C": [1, 2, 3]}
-    best, tried = search(_dataset(), _split(), _config(search=settings), SILENT)
+    best, tried = search(Prepared(_config(search=settings), _dataset(), _split()), SILENT)
     assert len(tried["trials"]) == 3
-    assert best.model.parameters["C"] == 3
+    assert best.config.model.parameters["C"] == 3
 
 
 def test_a_search_finds_the_penalty_that_noise_needs(tmp_path: Path) -> None:
@@ -239,8 +240,8 @@ def test_a_search_finds_the_penalty_that_noise_needs(tmp_path: Path) -> None:
     targets = (np.asarray(columns["x0"]) > 0).astype(int)
     dataset = make_dataset(columns, targets, ["no", "yes"])
     settings = {"folds": 3, "model.C": [1000.0, 0.1, 1e-9]}
-    best, tried = search(dataset, _split(), _config(search=settings), SILENT)
-    assert best.model.parameters == {"C": 0.1}
+    best, tried = search(Prepared(_config(search=settings), dataset, _split()), SILENT)
+    assert best.config.model.parameters == {"C": 0.1}
     assert tried["trials"][-1]["parameters"] == {"model.C": 1000.0}
 
 
@@ -259,8 +260,8 @@ def test_a_search_finds_the_penalty_that_noise_needs(tmp_path: Path) -> None:
 def test_a_search_that_cannot_be_made_is_refused_before_anything_is_fitted(
     settings: dict[str, Any], complaint: str
 ) -> None:
-    with pytest.raises(ConfigError, match=complaint):
-        check_selection(_dataset(), _split(), _config(search=settings))
+    [problem] = problems_of(Prepared(_config(search=settings), _dataset(), _split()))
+    assert re.search(complaint, problem)
 
 
 def test_a_search_that_can_be_made_is_let_pass() -> None:
@@ -270,7 +271,7 @@ def test_a_search_that_can_be_made_is_let_pass() -> None:
         "imbalance.class_weights": ["none", "balanced"],
         "decision.aim": ["f1", "recall>=0.9"],
     }
-    check_selection(_dataset(), _split(), _config(search=settings))
+    assert problems_of(Prepared(_config(search=settings), _dataset(), _split())) == []
 
 
 def test_a_search_chooses_among_pipelines(tmp_path: Path) -> None:
@@ -282,8 +283,10 @@ def test_a_search_chooses_among_pipelines(tmp_path: Path) -> None:
     config = _config(
         task="regression", search={"folds": 2, "model.pipeline": ["linear", "random_forest"]}
     )
-    best, tried = search(dataset, Split(rows[:100], rows[100:150], rows[150:]), config, SILENT)
-    assert best.model.pipeline == "random_forest"
+    best, tried = search(
+        Prepared(config, dataset, Split(rows[:100], rows[100:150], rows[150:])), SILENT
+    )
+    assert best.config.model.pipeline == "random_forest"
     assert tried["metric"] == "rmse"
 
 
@@ -296,5 +299,5 @@ def test_what_is_searched_may_be_a_feature(tmp_path: Path) -> None:
         **of_spent(),
     )
     config, dataset, split = parts(prepare(config, SILENT))
-    best, _ = search(dataset, split, config, SILENT)
-    assert best.features["ages"].edges is not None
+    best, _ = search(Prepared(config, dataset, split), SILENT)
+    assert best.config.features["ages"].edges is not None

@@ -24,7 +24,6 @@ from train.models import choice as families
 from train.models.decision import Decision, default_decision
 from train.models.table import model as table_model
 from train.models.table.model import FitError, TableModel
-from train.onnx_export import UnsupportedStepError
 from train.progress import SilentProgress, TerminalProgress
 from train.run import prepare, run
 from train.tests.tables import (
@@ -51,8 +50,7 @@ def prepared(tmp_path: Path, table: Path) -> Callable[..., Prepared]:
 
 
 def _fit(prepared: Prepared) -> TableModel:
-    config, dataset, split = prepared
-    model: Any = families.fit(Prepared(config, dataset, split), SILENT)
+    model: Any = families.fit(prepared, SILENT)
     assert isinstance(model, TableModel)
     return model
 
@@ -154,7 +152,7 @@ def test_class_weights_change_the_fit(prepared: Callable[..., Prepared]) -> None
 def test_weights_and_samples_go_together(prepared: Callable[..., Prepared]) -> None:
     both = prepared(imbalance={"class_weights": "balanced", "under_sample": 1})
     sampled = prepared(imbalance={"under_sample": 1})
-    _, dataset, split = both
+    _, dataset, split = parts(both)
     # Of labels that are as frequent, each weighs one.
     np.testing.assert_allclose(
         _fit(both).predict(dataset, split.test),
@@ -231,7 +229,7 @@ def test_a_label_that_only_the_tests_own_split_has_is_told(tmp_path: Path) -> No
     with pytest.raises(
         FitError, match=r"no training row has the label c: it occurs only in .*own test split\."
     ):
-        _fit((config, dataset, split_of(20, 4, 2)))
+        _fit(Prepared(config, dataset, split_of(20, 4, 2)))
 
 
 # --------------------------------------------------------------- calibration
@@ -401,7 +399,7 @@ def test_a_table_of_many_columns_is_not_listed_in_full() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "complaint"),
     [
-        ({"model": {"pipeline": "own.py:margins"}}, UnsupportedStepError,
+        ({"model": {"pipeline": "own.py:margins"}}, ConfigError,
          "cannot be exported as ONNX: 1 problem\n  linearsvc: LinearSVC"),
         ({"model": {"pipeline": "linear", "C": -1}}, ConfigError, "model: The 'C' parameter of LogisticRegression"),
         ({"model": {"pipeline": "random_forest", "n_estimators": "many", "max_depth": 0}}, ConfigError,

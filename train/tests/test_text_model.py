@@ -14,6 +14,7 @@ import pytest
 from predict.contract.artefact import MODEL
 from predict.contract.features import FeatureSettings, TextFeatures
 from train.data.splits import Prepared, Split
+from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.features import feature_table
 from train.features.embeddings import Embeddings
@@ -161,7 +162,8 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
 def test_the_same_seed_gives_the_same_metrics(fitted: Fitted, trained: Any) -> None:
     dataset, test = fitted.dataset, fitted.split.test
     probabilities = fitted.model.predict(dataset, test)
-    again = evaluate(dataset.targets[test], probabilities, Decision(dataset.label_names))
+    decision = Decision("label", dataset.label_names)
+    again = evaluate(Answered(dataset.targets[test], probabilities, decision))
     assert fitted.model.history == trained.metrics["history"]
     assert again.items() <= trained.metrics.items()
 
