@@ -111,6 +111,10 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels} "
         f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
     )
+    if dataset.division.about:
+        progress.say(f"split: {dataset.division.about}")
+    for warning in dataset.division.warnings:
+        progress.warn(f"split: {warning}")
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from predict.contract.artefact import Kind, reads_only_texts
 from train.config.sections import Columns
+from train.data.parts import Division
 
 # Doubles cannot tell larger whole numbers apart.
 _WHOLE = 2**53
@@ -25,7 +26,7 @@ class Dataset:
         targets: What is to be predicted. Classification: <int64>[num_rows], indices into `label_names`;
             multilabel: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
         label_names: In alphabetical order; empty for a regression.
-        own_test: <bool>[num_rows] of the dataset's own test split, or None.
+        division: What is known of the part of each row.
         dropped: Reason -> rows dropped for it.
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
@@ -41,8 +42,8 @@ class Dataset:
     columns: Columns
     targets: npt.NDArray[Any]
     label_names: list[str]
-    own_test: npt.NDArray[np.bool_] | None
     rows_read: int
+    division: Division = field(default_factory=Division)
     dropped: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     rare_labels: int = 0
