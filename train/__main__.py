@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
+from train.artefacts.folder import DEFAULT_DIR
 from train.commands import compare, prune, report, reproduce, runs
 from train.config import TrainConfig, load_config
 from train.config.loading import load_draft
@@ -147,10 +148,9 @@ def _summary(metrics: dict[str, Any]) -> str:
 
 
 def _next_command(artefact_dir: Path, config: TrainConfig, reads_one_text: bool) -> str:
-    default = Path(TrainConfig.model_fields["artefacts_dir"].default)
     setting = f"ARTEFACT_DIR={shlex.quote(str(artefact_dir))} "
     target = 'predict-test TEXT="…"' if reads_one_text else "predict-example"
-    return f"{'' if config.artefacts_dir == default else setting}make {target}"
+    return f"{'' if config.artefacts_dir == DEFAULT_DIR else setting}make {target}"
 
 
 for _command in (compare, report, reproduce, runs, prune):

@@ -13,7 +13,8 @@ import click
 
 from predict.contract.artefact import REPORT
 from predict.wording import counted
-from train.config import TrainConfig, load_config
+from train.artefacts.folder import DEFAULT_DIR
+from train.config import load_config
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _PREDICT_CONF = Path("conf/predict.conf")
 _artefacts_dir = click.option(
     "--artefacts-dir",
     type=click.Path(path_type=Path),
-    default=Path("data/artefacts"),
+    default=DEFAULT_DIR,
     show_default=True,
     help="The folder in which artefacts are found by name.",
 )
@@ -135,7 +136,7 @@ def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
         return artefacts_dir
     if conf.exists():
         return load_config(conf).artefacts_dir
-    return Path(TrainConfig.model_fields["artefacts_dir"].default)
+    return DEFAULT_DIR
 
 
 @click.command()
