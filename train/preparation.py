@@ -7,6 +7,7 @@ from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
+from train.data.named_values import with_known_values
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
 from train.data.splits import Prepared, split_dataset
@@ -101,7 +102,7 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
-        config = choice.choose_pipeline(config, dataset)
+        config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config), trust)
         _tell(prepared, progress)
     return prepared
