@@ -16,6 +16,7 @@ from sklearn.model_selection import (
 
 from predict.wording import listed
 from train.config import TrainConfig
+from train.config.trust import Trust
 from train.data.dataset import Dataset
 from train.data.parts import hold_out_groups, hold_out_newest, moments_of
 from train.data.sources import DatasetError
@@ -36,11 +37,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model is fitted on: a dataset, its configuration with all defaults, and its split."""
+    """What a model is fitted on: a dataset, its configuration with all defaults, and its split.
+
+    Attributes:
+        trust: Whether functions that the configuration names may run; None: no, and they are not even imported.
+    """
 
     config: TrainConfig
     dataset: Dataset
     split: Split
+    trust: Trust | None = None
 
     @property
     def known(self) -> Rows:
