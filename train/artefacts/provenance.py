@@ -83,6 +83,7 @@ def describe_dataset(prepared: Prepared, requested: str) -> dict[str, Any]:
             "own_test_split": dataset.division.way in ("own", "file", "column"),
             **_way(config.split),
         },
+        "leaks": prepared.leaks.described(),
         "label_counts": dataset.label_counts(),
     }
     if not dataset.label_names:

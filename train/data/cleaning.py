@@ -18,6 +18,7 @@ from train.config import TrainConfig
 from train.config.sections import Columns
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
+from train.data.leaks import codes_of_identifiers
 from train.data.parts import (
     Division,
     columns_without_inputs,
@@ -120,6 +121,9 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
         ignored={**typed.ignored, **no_inputs},
+        identifiers=codes_of_identifiers(
+            table.frame.loc[rows.frame.index, _unread(table, typed, columns)]
+        ),
         conflicts=len(conflicting),
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
@@ -230,6 +234,12 @@ def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
     if config.columns is not None:
         return config.columns
     return Columns(text=["text"]) if "text" in table.frame else Columns()
+
+
+def _unread(table: RawTable, typed: Typed, columns: Columns) -> list[str]:
+    """Return the columns that are neither an input nor the label."""
+    read = (*typed.column_types, columns.label)
+    return [name for name in table.frame.columns.tolist() if name not in read]
 
 
 def _is_blank(values: pd.DataFrame) -> "pd.Series[bool]":

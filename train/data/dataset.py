@@ -31,6 +31,7 @@ class Dataset:
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
     """
 
@@ -48,6 +49,7 @@ class Dataset:
     duplicates: int = 0
     rare_labels: int = 0
     ignored: dict[str, str] = field(default_factory=dict)
+    identifiers: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
 

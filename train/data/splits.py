@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from predict.wording import listed
 from train.config import TrainConfig
 from train.config.trust import Trust
 from train.data.dataset import Dataset
+from train.data.leaks import Leaks, find_leaks
 from train.data.parts import hold_out_groups, hold_out_newest, moments_of
 from train.data.sources import DatasetError
 
@@ -57,6 +59,13 @@ class Prepared:
     def test_targets(self) -> npt.NDArray[Any]:
         """The targets of the test rows; see `Dataset.targets`."""
         return self.dataset.targets[self.split.test]
+
+    @cached_property
+    def leaks(self) -> Leaks:
+        """How many test rows are known from outside the test split."""
+        dataset = self.dataset
+        texts = dataset.texts() if dataset.reads_only_texts else None
+        return find_leaks(dataset.frame, texts, dataset.identifiers, self.known, self.split.test)
 
     def sampled(self, rows: Rows) -> Rows:
         """Return the rows to train on, under-sampled if `imbalance.under_sample` says so."""
