@@ -19,6 +19,8 @@ from pydantic import (
 
 from predict.contract.canonical import text_of
 from predict.contract.features import FeatureSettings
+from predict.wording import shorten
+from train.config.paths import join_path
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -27,6 +29,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 LoosePath = Annotated[Path, Strict(False)]
 Task = Literal["classification", "regression", "multilabel"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
+# Characters of a value or a key in a message.
+MOST_SHOWN = 200
 AIM = re.compile(r"none|f1|(recall|precision) *>= *(0\.\d+|1(?:\.0+)?)")
 
 
@@ -34,10 +38,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def shown(value: object) -> str:
+    """Return a value for a message, cut if it is long.
+
+    >>> len(shown("a" * 1000))
+    201
+    """
+    return shorten(repr(value), MOST_SHOWN)
+
+
 def _flattened(path: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         return {path: value}
-    sections = [_flattened(f"{path}.{key}", inner) for key, inner in value.items()]
+    sections = [_flattened(f"{path}.{join_path([key])}", inner) for key, inner in value.items()]
     return {key: inner for section in sections for key, inner in section.items()}
 
 
@@ -58,8 +71,10 @@ def _as_scalar(value: object) -> object:
     if isinstance(value, (str, int, float)):
         return value
     quotes = ". Put a date into quotes" if isinstance(value, date) else ""
+    if value is None:
+        quotes = '. If the text is meant, quote it: "null"'
     raise ValueError(
-        f"expected a text, a number, true or false, got {value if quotes else repr(value)}{quotes}"
+        f"expected a text, a number, true or false, got {value if quotes else shown(value)}{quotes}"
     )
 
 
@@ -212,7 +227,7 @@ class DecisionConfig(_Section):
             unsure_below: float | AccuracyAim | None = validate(value)
         except ValidationError:
             raise ValueError(
-                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {value!r}"
+                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {shown(value)}"
             ) from None
         return unsure_below
 
@@ -226,7 +241,7 @@ class DecisionConfig(_Section):
         if isinstance(aim, str) and not AIM.fullmatch(aim):
             raise ValueError(
                 'expected none, f1, "recall>=0.9", "precision>=0.9" or {cost: {fp: 1, fn: 50}}, '
-                f"got {value!r}"
+                f"got {shown(value)}"
             )
         return aim
 
