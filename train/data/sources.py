@@ -280,7 +280,10 @@ def _refuse_other_formats(path: Path, text: str) -> None:
 
 
 def _parse_parquet(raw: bytes) -> pd.DataFrame:
-    frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas()
+    # Whole numbers beside nulls would become doubles, which cannot hold a long id.
+    frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas(
+        integer_object_nulls=True
+    )
     # What pandas wrote as an index is a column if it has a name, else just the row number.
     has_name = any(name is not None for name in frame.index.names)
     return frame.reset_index(drop=not has_name)
