@@ -167,7 +167,7 @@ def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
 
 def _measure(prepared: Prepared) -> dict[str, float]:
     model = choice.fit(prepared, SilentProgress())
-    chosen = decision.choose_decision(prepared, model.validation_outputs)
+    chosen = decision.choose_decision(prepared, model.validation_outputs, model.factors)
     outputs = model.predict(prepared.dataset, prepared.split.test)
     return headline(evaluate(Answered(prepared.test_targets, outputs, chosen)))
 
