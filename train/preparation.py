@@ -116,6 +116,10 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):
         progress.say(f"columns: {line}")
+    for note in dataset.notes:
+        progress.say(f"columns: {note}")
+    for warning in dataset.warnings:
+        progress.warn(f"columns: {warning}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")
     if dataset.conflicts:

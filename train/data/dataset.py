@@ -31,6 +31,8 @@ class Dataset:
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
+        notes: How values were read, a sentence each, where that was not declared.
+        warnings: What is probably not as it was meant, a sentence each.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Dataset:
     ignored: dict[str, str] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -347,12 +347,13 @@ def _describe(
     declared: ColumnConfig,
 ) -> Input:
     missing = is_missing(values)
-    seen = values.iloc[training_rows][~missing.iloc[training_rows]]
+    lacking = missing.iloc[training_rows]
+    seen = values.iloc[training_rows][~lacking]
     schema: dict[str, Any] = {
         "name": name,
         "type": kind,
         "nullable": bool(missing.any() or declared.max_missing),
-        "missing_share": round(float(missing.iloc[training_rows].mean()), 6),
+        "missing_share": round(float(lacking.mean()), 6) if len(lacking) else 0.0,
     }
     if kind == "number":
         smallest, largest = (seen.min(), seen.max()) if len(seen) else (None, None)
