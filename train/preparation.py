@@ -93,6 +93,9 @@ def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
+        if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
+            # What was evident is part of what is written into the artefact.
+            config = config.model_copy(update={"columns": dataset.columns})
         config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config))
         _tell(prepared, progress)

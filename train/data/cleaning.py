@@ -17,9 +17,10 @@ import pandas as pd
 from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
 from train.config import TrainConfig
-from train.config.sections import Columns
+from train.config.sections import Columns, Notation
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
+from train.data.notation import plain_numbers, sniff_numbers
 from train.data.schema import (
     Typed,
     as_categories,
@@ -107,7 +108,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         sha256=table.sha256,
         frame=rows.frame.reset_index(drop=True),
         column_types=typed.column_types,
-        columns=columns,
+        columns=typed.columns,
         targets=targets.values,
         label_names=targets.label_names,
         own_test=rows.own_test,
@@ -120,7 +121,9 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
         ),
-        warnings=tuple(warnings),
+        reasons=typed.reasons,
+        notes=tuple(typed.notes),
+        warnings=(*warnings, *typed.warnings),
     )
 
 
@@ -151,10 +154,10 @@ def _read_labels(
             f"{table.name}: {columns.label}: {nested[0]}. "
             "For any number of labels a row, set task: multilabel."
         )
-    labels = as_text(column).str.strip()
+    labels, missing = as_text(column).str.strip(), columns.missing
     if config.task == "regression":
-        return labels.mask(is_missing_token(labels), "")
-    return as_categories(labels)
+        return labels.mask(is_missing_token(labels, missing), "")
+    return as_categories(labels.mask(labels.isin(missing), ""))
 
 
 def _labels_in(cell: object, separator: str) -> tuple[str, ...]:
@@ -260,7 +263,9 @@ def _numbers(
     table: RawTable, labels: "pd.Series[str]", columns: Columns
 ) -> npt.NDArray[np.float64]:
     """Return the targets of a regression."""
-    values, _ = as_numbers(labels)
+    values, no_number = as_numbers(plain_numbers(labels, columns))
+    if no_number.any() and not columns.of_numbers and (sniffed := sniff_numbers(labels)):
+        values, _ = as_numbers(plain_numbers(labels, Notation.model_validate(sniffed.keys)))
     wrong = ~np.isfinite(values)
     if wrong.any():
         examples = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))

@@ -204,8 +204,10 @@ def test_every_problem_of_the_columns_is_reported_at_once_with_count_and_first_r
         "  low: 2 rows are below the minimum 0, the first is row 2: -2.0, -1.0",
         "  low: 1 row is above the maximum 35, the first is row 40: 36.0",
         "  few: 16 rows are none of p, q, the first is row 3: 'r', 's'",
-        "  number: 2 rows are not a number, the first is row 39: 'many', 'some'",
-        "  day: 1 row is not an ISO 8601 date (2024-01-31), the first is row 2: '2024-02-30'",
+        "  number: 2 rows are not a number, the first is row 39: 'many', 'some'. "
+        "If it means missing, set columns.missing",
+        "  day: 1 row is not an ISO 8601 date (2024-01-31), the first is row 2: '2024-02-30'. "
+        "If it means missing, set columns.missing",
         "  gaps: missing in 48.7% of the rows, at most 40.0% is declared",
         "  nested: 1 row is a list, an object or bytes, the first is row 2: '[]'. "
         "Flatten the column, or declare nested: ignore",
