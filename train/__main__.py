@@ -13,9 +13,10 @@ from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
 from train.artefacts.folder import DEFAULT_DIR
-from train.commands import compare, prune, report, reproduce, runs
+from train.commands import compare, prune, report, reproduce, runs, trust_code
 from train.config import TrainConfig, load_config
 from train.config.loading import load_draft
+from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
@@ -75,7 +76,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     from train.run import run as run_training
 
     progress = TerminalProgress()
-    result = run_training(config, progress, str(conf))
+    result = run_training(config, progress, str(conf), own_code(conf))
     progress.say("done")
     click.echo(_summary(result.metrics))
     click.echo(f"artefact: {result.artefact_dir}")
@@ -91,7 +92,8 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 
 @main.command()
 @_configured
-def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
+@trust_code
+def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training."""
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
@@ -103,8 +105,13 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
             tracking.check(draft.config.tracking)
         with collected(draft.problems):
             folder.prepare(draft.config.artefacts_dir)
-    preparation.check(draft, TerminalProgress())
+    prepared = preparation.check(draft, TerminalProgress(), own_code(conf) if trust_code else None)
     click.echo(f"{conf}: would train.")
+    if functions_named(prepared.config) and not trust_code:
+        click.echo(
+            f"Not checked: {would_run(prepared.config)}. If you trust that code, add --trust-code.",
+            err=True,
+        )
 
 
 @main.command()
