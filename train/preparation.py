@@ -102,6 +102,9 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
+        if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
+            # What was evident is part of what is written into the artefact.
+            config = config.model_copy(update={"columns": dataset.columns})
         config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config), trust)
         _tell(prepared, progress)
@@ -125,6 +128,10 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):
         progress.say(f"columns: {line}")
+    for note in dataset.notes:
+        progress.say(f"columns: {note}")
+    for warning in dataset.warnings:
+        progress.warn(f"columns: {warning}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")
     if dataset.conflicts:

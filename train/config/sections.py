@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from predict.contract.canonical import text_of
+from predict.contract.canonical import text_of, zone_of
 from predict.contract.features import FeatureSettings
 from predict.wording import shorten
 from train.config.paths import join_path
@@ -82,7 +82,59 @@ Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class ColumnConfig(_Section):
+class Notation(_Section):
+    """How values are written in a file: for all of its columns, or for one of them."""
+
+    # What means a missing value, beside the empty cell and NA, null, ? and the like.
+    missing: Annotated[list[str], BeforeValidator(_as_texts)] = []
+    # The mark before decimals, between thousands (a blank is any blank), and what stands before or after a number.
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[",", ".", "'", " "] | None = None
+    unit: Annotated[str, Field(min_length=1)] | None = None
+    # For strptime, such as %d/%m/%Y; ISO 8601 is read without it.
+    date_format: Annotated[str, Field(min_length=1)] | None = None
+    # The zone in which parts of dates are read: UTC, +02:00, Europe/Berlin.
+    timezone: str | None = None
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether numbers are written in another way than Python's."""
+        return bool(self.decimal or self.thousands or self.unit)
+
+    @property
+    def of_dates(self) -> bool:
+        """Whether something is declared about dates."""
+        return bool(self.date_format or self.timezone)
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_a_format(cls, value: str | None) -> str | None:
+        if value is not None:
+            day = datetime(2022, 1, 13)
+            try:
+                is_one = datetime.strptime(day.strftime(value), value) == day
+            except ValueError:
+                is_one = False
+            if not is_one:
+                raise ValueError(
+                    f"expected a format of strptime with day, month and year, got {value!r}"
+                )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str | None) -> str | None:
+        zone_of(value)
+        return value
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "Notation":
+        if self.thousands is not None and self.thousands == (self.decimal or "."):
+            raise ValueError(f"decimal and thousands must differ, got {self.thousands!r} for both")
+        return self
+
+
+class ColumnConfig(Notation):
     """What is declared for one column of a table; training data is checked against it."""
 
     type: Literal["number", "category", "text", "date", "ignore"] | None = None
@@ -100,6 +152,8 @@ class ColumnConfig(_Section):
         """
         if self.type is None and (self.minimum, self.maximum) != (None, None):
             return "number"
+        if self.type is None and self.categories is None and (self.of_numbers or self.of_dates):
+            return "number" if self.of_numbers else "date"
         return "category" if self.type is None and self.categories else self.type
 
     @model_validator(mode="after")
@@ -108,6 +162,10 @@ class ColumnConfig(_Section):
             raise ValueError(f"minimum and maximum are for a number, not for type: {self.type}")
         if self.kind != "category" and self.categories is not None:
             raise ValueError(f"categories are for type: category, not for a {self.kind}")
+        if self.of_numbers and self.kind != "number":
+            raise ValueError(f"decimal, thousands and unit are for a number, not for a {self.kind}")
+        if self.of_dates and self.kind != "date":
+            raise ValueError(f"date_format and timezone are for a date, not for a {self.kind}")
         if self.type == "ignore" and self.max_missing is not None:
             raise ValueError("max_missing is not for a column that is ignored")
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
@@ -121,14 +179,22 @@ def _as_column(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
-class Columns(_Section):
-    """Which columns of the dataset are what."""
+class Columns(Notation):
+    """Which columns of the dataset are what, and how their values are written."""
 
     label: str = "label"
     # What separates the labels in one cell.
     separator: Annotated[str, Field(min_length=1)] = ","
     text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     inputs: dict[Name, Annotated[ColumnConfig, BeforeValidator(_as_column)]] = {}
+
+    def notation_of(self, name: str) -> Notation:
+        """Return how a column is written: as declared for it, or else for all columns."""
+        own = self.inputs.get(name, ColumnConfig())
+        keys = {key: getattr(own, key) or getattr(self, key) for key in Notation.model_fields}
+        if own.decimal or own.thousands:  # these two belong together
+            keys |= {"decimal": own.decimal, "thousands": own.thousands}
+        return Notation(**keys | {"missing": [*self.missing, *own.missing]})
 
     @model_validator(mode="after")
     def _are_what_they_are_once(self) -> "Columns":
