@@ -7,6 +7,7 @@ from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
+from train.data.leaks import warning_of
 from train.data.named_values import with_known_values
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
@@ -124,6 +125,12 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels} "
         f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
     )
+    if dataset.division.about:
+        progress.say(f"split: {dataset.division.about}")
+    for warning in dataset.division.warnings:
+        progress.warn(f"split: {warning}")
+    if warning := warning_of(prepared.leaks):
+        progress.warn(f"split: {warning}")
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):

@@ -194,7 +194,16 @@ def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
     if isinstance(evaluation := rest.get("evaluation"), dict):
         rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}
+    if isinstance(split := rest.get("split"), dict):
+        rest["split"] = {
+            key: value for key, value in split.items() if _suits_any_dataset(key, value)
+        }
     return rest | {"dataset": dataset}
+
+
+def _suits_any_dataset(key: str, value: object) -> bool:
+    """Return whether a key of `split` is about no column and no file."""
+    return key not in ("column", "by", "by_time") and not (key == "test" and isinstance(value, str))
 
 
 def _set(content: dict[str, Any], names: Sequence[str], value: object) -> None:

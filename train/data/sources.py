@@ -53,6 +53,8 @@ class RawTable:
     frame: pd.DataFrame
     # <bool>[num_rows] of the dataset's own test split, or None.
     own_test: npt.NDArray[np.bool_] | None = None
+    # What must not be overlooked about its test rows.
+    test_warnings: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------ fetching

@@ -164,7 +164,7 @@ def test_rows_without_any_input_are_dropped(tmp_path: Path) -> None:
 def test_a_column_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
     dataset = load_table(tmp_path, {name: NUMBERS, "label": XY})
     assert dataset.frame[name].tolist() == NUMBERS
-    assert dataset.own_test is None
+    assert dataset.division.test is None
     assert dataset.label_counts() == {"x": 20, "y": 20}
 
 

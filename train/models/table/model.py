@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
@@ -287,7 +287,9 @@ def _for_calibration(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the fit on all rows has shown them
-                return _held_out(pipeline, frame, targets, folds, config)
+                groups = dataset.division.groups
+                of_rows = None if groups is None else groups[rows]
+                return _held_out(pipeline, frame, targets, folds, config, of_rows)
         except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             progress.warn(
@@ -303,12 +305,14 @@ def _held_out(
     targets: npt.NDArray[np.int64],
     folds: int,
     config: TrainConfig,
+    groups: Rows | None,
 ) -> tuple[Rows, Outputs]:
     """Return held-out rows, in as many folds as are needed, and their outputs when fitted without that fold."""
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=config.training.seed)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=config.training.seed)
     held: list[Rows] = []
     outputs: list[Outputs] = []
-    for rest, fold in splitter.split(frame, targets):
+    for rest, fold in splitter.split(frame, targets, groups):
         refitted = clone(pipeline)
         _fit(refitted, frame.iloc[rest], targets[rest], config)
         held.append(fold)
