@@ -24,7 +24,8 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable, fetch
+from train.data.sources import RawTable, fetch
+from train.errors import DatasetError
 
 _CONFLICTS_SHOWN = 5
 # A label that is a number with more values than this, and few rows for each, is a quantity, not a class.

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from train.config import TrainConfig
 from train.data.dataset import Dataset
-from train.data.sources import DatasetError
+from train.errors import DatasetError
 
 
 @dataclass(frozen=True)

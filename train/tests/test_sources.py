@@ -16,7 +16,9 @@ from train.config.sections import Columns
 from train.data import sources
 from train.data.catalogue import CATALOGUE, CatalogueEntry, RemoteFile
 from train.data.cleaning import load_dataset
-from train.data.sources import DatasetError, UnreachableError, read_table
+from train.data.reading import read_table
+from train.data.sources import UnreachableError
+from train.errors import DatasetError
 from train.progress import TerminalProgress
 from train.run import prepare
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
