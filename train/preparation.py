@@ -92,6 +92,7 @@ def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
+        config = config.model_copy(update=dataset.decided)
         config = choice.choose_pipeline(config, dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config))
         _tell(prepared, progress)
@@ -101,7 +102,7 @@ def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
 def _load(config: TrainConfig, progress: Progress) -> Dataset:
     if config.dataset == "docstrings":
         progress.say("dataset: reading the installed libraries; the first time takes half a minute")
-    return load_dataset(config)
+    return load_dataset(config, progress)
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:

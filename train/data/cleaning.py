@@ -26,21 +26,26 @@ from train.data.schema import (
 )
 from train.data.sources import RawTable, fetch
 from train.errors import DatasetError
+from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
 # A label that is a number with more values than this, and few rows for each, is a quantity, not a class.
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, progress: Progress | None = None) -> Dataset:
     """Fetch, read, check and clean the dataset of a configuration.
+
+    Args:
+        config: Names the dataset, and how it is read.
+        progress: Is told what was guessed, and what was left out.
 
     Raises:
         UnreachableError: It is to be downloaded, and its host does not answer.
         DatasetError: Anything else that keeps it from being trained on.
     """
     config = complete(config)
-    return clean(fetch(config), config)
+    return clean(fetch(config, progress), config)
 
 
 # ------------------------------------------------------------------ cleaning
@@ -99,6 +104,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         targets=targets.values,
         label_names=targets.label_names,
         own_test=rows.own_test,
+        decided=table.decided,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),

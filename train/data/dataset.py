@@ -30,6 +30,7 @@ class Dataset:
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     ignored: dict[str, str] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -6,8 +6,9 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,8 +19,9 @@ import requests
 
 from train.config import TrainConfig
 from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
-from train.data.reading import read_table
+from train.data.reading import Reading, read_table
 from train.errors import DatasetError
+from train.progress import Progress
 
 _TIMEOUT_S = 30
 _RETRIES = 2
@@ -37,12 +39,18 @@ class RawTable:
     source: str
     sha256: str
     frame: pd.DataFrame
+    # Key of the configuration -> what was guessed from the file.
+    decided: dict[str, Any] = field(default_factory=dict)
     # <bool>[num_rows] of the dataset's own test split, or None.
     own_test: npt.NDArray[np.bool_] | None = None
 
 
-def fetch(config: TrainConfig) -> RawTable:
+def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:
     """Download or find the dataset of a configuration, and read it.
+
+    Args:
+        config: Names the dataset, and how it is read.
+        progress: Is told what was guessed, and what was left out.
 
     Raises:
         UnreachableError: It must be downloaded, and its host does not answer.
@@ -61,7 +69,8 @@ def fetch(config: TrainConfig) -> RawTable:
         path = _download(remote, config.data_dir)[0]
     else:
         path = _existing_file(name, config.sha256)
-    return RawTable(name, name, _sha256_of([path]), read_table(path, config.encoding))
+    table = read_table(path, Reading.of(config), progress)
+    return RawTable(name, name, _sha256_of([path]), table.frame, table.decided)
 
 
 def _fetch_entry(entry: CatalogueEntry, config: TrainConfig) -> RawTable:
