@@ -39,7 +39,7 @@ train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SE
 
 .PHONY: check
 check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CONF and its dataset from training
-	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS)
+	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: datasets
 datasets: $(TRAIN)/ready ## List the datasets that DATASET= knows by name

@@ -12,9 +12,11 @@ import click
 from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
-from train.commands import compare, prune, report, reproduce, runs
+from train.artefacts.folder import DEFAULT_DIR
+from train.commands import compare, prune, report, reproduce, runs, trust_code
 from train.config import TrainConfig, load_config
 from train.config.loading import load_draft
+from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
@@ -74,7 +76,7 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     from train.run import run as run_training
 
     progress = TerminalProgress()
-    result = run_training(config, progress, str(conf))
+    result = run_training(config, progress, str(conf), own_code(conf))
     progress.say("done")
     click.echo(_summary(result.metrics))
     click.echo(f"artefact: {result.artefact_dir}")
@@ -90,7 +92,8 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 
 @main.command()
 @_configured
-def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
+@trust_code
+def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training."""
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
@@ -102,8 +105,13 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
             tracking.check(draft.config.tracking)
         with collected(draft.problems):
             folder.prepare(draft.config.artefacts_dir)
-    preparation.check(draft, TerminalProgress())
+    prepared = preparation.check(draft, TerminalProgress(), own_code(conf) if trust_code else None)
     click.echo(f"{conf}: would train.")
+    if functions_named(prepared.config) and not trust_code:
+        click.echo(
+            f"Not checked: {would_run(prepared.config)}. If you trust that code, add --trust-code.",
+            err=True,
+        )
 
 
 @main.command()
@@ -147,10 +155,9 @@ def _summary(metrics: dict[str, Any]) -> str:
 
 
 def _next_command(artefact_dir: Path, config: TrainConfig, reads_one_text: bool) -> str:
-    default = Path(TrainConfig.model_fields["artefacts_dir"].default)
     setting = f"ARTEFACT_DIR={shlex.quote(str(artefact_dir))} "
     target = 'predict-test TEXT="…"' if reads_one_text else "predict-example"
-    return f"{'' if config.artefacts_dir == default else setting}make {target}"
+    return f"{'' if config.artefacts_dir == DEFAULT_DIR else setting}make {target}"
 
 
 for _command in (compare, report, reproduce, runs, prune):

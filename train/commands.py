@@ -13,7 +13,9 @@ import click
 
 from predict.contract.artefact import REPORT
 from predict.wording import counted
-from train.config import TrainConfig, load_config
+from train.artefacts.folder import DEFAULT_DIR
+from train.config import load_config
+from train.config.trust import Trust
 from train.terminal import DEFAULT_CONF, console, settle_tensorflow
 
 if TYPE_CHECKING:
@@ -25,9 +27,15 @@ _PREDICT_CONF = Path("conf/predict.conf")
 _artefacts_dir = click.option(
     "--artefacts-dir",
     type=click.Path(path_type=Path),
-    default=Path("data/artefacts"),
+    default=DEFAULT_DIR,
     show_default=True,
     help="The folder in which artefacts are found by name.",
+)
+
+trust_code = click.option(
+    "--trust-code",
+    is_flag=True,
+    help="Import and run the functions that the configuration names (model.pipeline: module:function).",
 )
 
 
@@ -135,7 +143,7 @@ def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
         return artefacts_dir
     if conf.exists():
         return load_config(conf).artefacts_dir
-    return Path(TrainConfig.model_fields["artefacts_dir"].default)
+    return DEFAULT_DIR
 
 
 @click.command()
@@ -243,7 +251,8 @@ def _sum_of(chosen: "Sequence[Run]") -> str:
     metavar="DIR",
     help="Keep the new artefact in this folder, which must have no other.",
 )
-def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
+@trust_code
+def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None, trust_code: bool) -> None:
     """Train the configuration of ARTEFACT again and compare. Exit with 1 if metrics or predictions differ."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settle_tensorflow()
@@ -252,7 +261,12 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None) -> None:
     from train.reproduce import reproduce as run_again
     from train.reproduce import table_of, verdict
 
-    reproduction = run_again(folder.find(artefact, artefacts_dir), TerminalProgress(), keep)
+    reproduction = run_again(
+        folder.find(artefact, artefacts_dir),
+        TerminalProgress(),
+        keep,
+        Trust() if trust_code else None,
+    )
     console().print(table_of(reproduction))
     click.echo(verdict(reproduction))
     if reproduction.artefact_dir is not None:

@@ -3,9 +3,11 @@
 from train.acceptance import behaviour, gate
 from train.config import ConfigError, TrainConfig
 from train.config.loading import Draft, for_other_dataset
+from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
+from train.data.named_values import with_known_values
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
 from train.data.splits import Prepared, split_dataset
@@ -25,7 +27,12 @@ _CHECKS = (
 )
 
 
-def prepare(config: TrainConfig, progress: Progress, place: str = "configuration") -> Prepared:
+def prepare(
+    config: TrainConfig,
+    progress: Progress,
+    place: str = "configuration",
+    trust: Trust | None = None,
+) -> Prepared:
     """Load and split the dataset of a configuration, and check that it can be trained on.
 
     If the dataset cannot be reached, the `offline` dataset replaces it, with a warning.
@@ -34,6 +41,7 @@ def prepare(config: TrainConfig, progress: Progress, place: str = "configuration
         config: What to train.
         progress: Is told what the dataset is.
         place: Where the configuration comes from, for messages.
+        trust: Allows functions that the configuration names to run. Without it, they are not checked either.
 
     Returns:
         The dataset and its split, with the configuration filled in.
@@ -42,14 +50,16 @@ def prepare(config: TrainConfig, progress: Progress, place: str = "configuration
         DatasetError: The dataset cannot be trained on.
         ConfigError: The configuration does not fit the dataset; all problems are listed.
     """
-    prepared = _load_and_split(config, progress)
+    prepared = _load_and_split(config, progress, trust)
     if problems := problems_of(prepared):
         raise ConfigError(*problems, place=place)
     return prepared
 
 
-def check(draft: Draft, progress: Progress) -> Prepared:
+def check(draft: Draft, progress: Progress, trust: Trust | None = None) -> Prepared:
     """List everything that is wrong with a configuration: its own problems, and those with its dataset.
+
+    Functions that it names are checked, and so run, only with trust.
 
     Raises:
         ConfigError: It would not train; all problems are listed.
@@ -58,7 +68,7 @@ def check(draft: Draft, progress: Progress) -> Prepared:
     if draft.config is None:
         raise ConfigError(*problems, place=draft.place)
     try:
-        prepared = _load_and_split(draft.config, progress)
+        prepared = _load_and_split(draft.config, progress, trust)
         problems += problems_of(prepared)
     except UserError as error:
         if not problems:
@@ -78,7 +88,7 @@ def problems_of(prepared: Prepared) -> list[str]:
     return problems
 
 
-def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
+def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None) -> Prepared:
     with progress.stage("dataset", config.dataset):
         config = complete(config)
         try:
@@ -93,8 +103,8 @@ def _load_and_split(config: TrainConfig, progress: Progress) -> Prepared:
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
         config = config.model_copy(update=dataset.decided)
-        config = choice.choose_pipeline(config, dataset)
-        prepared = Prepared(config, dataset, split_dataset(dataset, config))
+        config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
+        prepared = Prepared(config, dataset, split_dataset(dataset, config), trust)
         _tell(prepared, progress)
     return prepared
 

@@ -20,6 +20,7 @@ from predict.scoring.predictor import Predictor
 from train.artefacts.folder import LATEST
 from train.config import TrainConfig, load_config
 from train.config.sections import TrackingConfig
+from train.config.trust import Trust, functions_named, would_run
 from train.errors import UserError
 from train.models.text.canonical import canonical_bytes
 from train.preparation import prepare
@@ -71,7 +72,9 @@ class Reproduction:
         return all(line.same for line in self.results)
 
 
-def reproduce(artefact: Path, progress: Progress, keep: Path | None = None) -> Reproduction:
+def reproduce(
+    artefact: Path, progress: Progress, keep: Path | None = None, trust: Trust | None = None
+) -> Reproduction:
     """Run the configuration of an artefact again, and compare.
 
     The repetition has no gate, is not tracked, and has no `offline` dataset.
@@ -80,6 +83,7 @@ def reproduce(artefact: Path, progress: Progress, keep: Path | None = None) -> R
         artefact: A directory that a training run wrote.
         progress: Is told how the run goes.
         keep: The folder that the new artefact stays in; without it, nothing stays.
+        trust: Allows functions that the configuration names to run.
 
     Raises:
         ArtefactError: The stored artefact is damaged.
@@ -87,12 +91,16 @@ def reproduce(artefact: Path, progress: Progress, keep: Path | None = None) -> R
     """
     before = Predictor.load(artefact)
     config = load_config(artefact / CONFIGURATION)
+    if trust is None and functions_named(config):
+        raise ReproductionError(
+            f"{artefact / CONFIGURATION}: {would_run(config)}. If you trust that code, add --trust-code."
+        )
     with _folder(keep) as folder:
         config = _repeatable(config, folder)
-        result = run(config, progress)
+        result = run(config, progress, trust=trust)
         after = Predictor.load(result.artefact_dir)
         progress.say("reproduce: both models answer the test rows")
-        prepared = prepare(config, SilentProgress())
+        prepared = prepare(config, SilentProgress(), trust=trust)
         instances = prepared.dataset.instances(prepared.split.test)
         return Reproduction(
             results=[

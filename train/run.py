@@ -13,8 +13,9 @@ from train.artefacts import folder, tracking
 from train.artefacts.description import describe
 from train.artefacts.writing import as_json, unfinished_artefact
 from train.comparison.latest import against_newest
-from train.config import TrainConfig
+from train.config import ConfigError, TrainConfig
 from train.config.loading import to_yaml
+from train.config.trust import Trust, functions_named, would_run
 from train.data.splits import Prepared
 from train.evaluation import evidence
 from train.evaluation.answered import Answered
@@ -40,21 +41,29 @@ class RunResult:
     failed: list[str] = field(default_factory=list)
 
 
-def run(config: TrainConfig, progress: Progress, place: str = "configuration") -> RunResult:
+def run(
+    config: TrainConfig,
+    progress: Progress,
+    place: str = "configuration",
+    trust: Trust | None = None,
+) -> RunResult:
     """Train what a configuration says, and write the artefact.
 
     Args:
         config: What to train.
         progress: Is told how it goes.
         place: Where the configuration comes from, for messages.
+        trust: Allows functions that the configuration names to run.
 
     Raises:
         UserError: Something that the user can fix; no artefact is left then.
     """
+    if trust is None and functions_named(config):
+        raise ConfigError(f"{would_run(config)}, which nothing allows.", place=place)
     folder.prepare(config.artefacts_dir)
     tracking.check(config.tracking)
     watch = Stopwatch(progress)
-    prepared, searched = _search(prepare(config, watch, place), watch)
+    prepared, searched = _search(prepare(config, watch, place, trust), watch)
     model = choice.fit(prepared, watch)
     answered, metrics = _evaluate(prepared, model, watch)
     metrics["search"] = searched

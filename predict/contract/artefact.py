@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from predict.contract.canonical import Form
 from predict.wording import counted
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label.
@@ -82,6 +83,8 @@ class Input(_Part):
     maximum: FiniteFloat | None = None
     # Only for a category.
     categories: list[str] | None = None
+    # What all categories are, if they are all true or false, or all whole numbers: `True` is then "true", 1.0 is "1".
+    form: Form | None = None
     # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -91,8 +94,8 @@ class Input(_Part):
             raise ValueError(f"{self.name}: only a number has a minimum and a maximum")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"{self.name}: minimum must not be above maximum")
-        if self.type != "category" and self.categories is not None:
-            raise ValueError(f"{self.name}: only a category has categories")
+        if self.type != "category" and (self.categories, self.form) != (None, None):
+            raise ValueError(f"{self.name}: only a category has categories, and a form")
         _check_distinct(self.categories or (), f"{self.name}: categories")
         return self
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predict.contract.artefact import ColumnType, Derived, Input, column_types
+from predict.contract.canonical import category_reader, text_of
 from predict.contract.columns import MAX_TEXT_PIECES, Column, model_columns
 from predict.contract.features import TextFeatures, most_characters
 from predict.scoring.values import PROBLEM_OF, kind_of, missing, unknown_fields
@@ -128,7 +129,9 @@ class TableInputs:
         self._number_values = _getter(self._numbers)
         self._lows = _limits([column.minimum for column in numbers], -np.inf)
         self._highs = _limits([column.maximum for column in numbers], np.inf)
-        self._strings = [column.name for column in inputs if column.type != "number"]
+        self._string_readers = {
+            column.name: _reader_of(column) for column in inputs if column.type != "number"
+        }
         self._texts = [column.name for column in inputs if column.type == "text"]
         # Numbers go to the graph as they are. Derived columns, and columns of other types, are computed.
         self._numbers_read = set(self._numbers) & set(graph_inputs)
@@ -197,8 +200,8 @@ class TableInputs:
     ) -> None:
         """Add to the feeds every column that is not a number as it was sent."""
         raw: dict[str, Column] = dict(zip(self._numbers, numbers, strict=True))
-        for name in self._strings:
-            raw[name] = np.array([_string_of(row[name]) for row in rows], dtype=object)
+        for name, read in self._string_readers.items():
+            raw[name] = np.array([read(row[name]) for row in rows], dtype=object)
         self._warn_of_categories(raw, warnings)
         columns = model_columns(raw, self._computed_from, self._derived)
         for name in self._computed_read:
@@ -241,10 +244,11 @@ def stretches(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield start, len(lengths)
 
 
-def _string_of(value: str | int | None) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"  # as JSON has it
-    return "" if value is None else str(value).strip()
+def _reader_of(column: Input) -> Callable[[Any], str]:
+    """Return the function that turns a value, which has no problems, into the string that the model knows."""
+    if column.type == "category":
+        return category_reader(column.form, (), column.categories or ())
+    return lambda value: text_of(value).strip()
 
 
 def _plain(value: float) -> str:

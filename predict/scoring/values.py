@@ -65,8 +65,10 @@ def _category_problem(value: object, column: Input) -> str | None:
         return None
     if isinstance(value, int):
         return None if value.bit_length() <= _MOST_BITS else "expected a whole number below 1e308"
-    if isinstance(value, float):
-        return "expected a string, a whole number or a boolean, got a number with a point"
+    if isinstance(value, float):  # 1.0 is 1; another is a category only where the file had it
+        if value.is_integer() or str(value) in (column.categories or ()):
+            return None
+        return f"expected {_EXPECTED['category']}, got a number with a point"
     if not isinstance(value, str):
         return _null_or_other(value, column)
     if not value or value.isspace():

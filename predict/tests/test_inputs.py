@@ -40,6 +40,7 @@ def problems_of(predictor: Predictor, *instances: object) -> list[tuple[str, str
         {"port": "never seen"},
         {"port": 3},
         {"port": True},
+        {"port": 3.0},
         {"port": -(10**300)},
         {"port": "a\0b"},
         {"day": None},
@@ -78,7 +79,7 @@ def test_good_instances_are_answered(passengers: Predictor, changes: dict[str, A
         ({"age": 10**400}, "age", "expected a number below 1e308"),
         ({"age": -(10**400)}, "age", "expected a number below 1e308"),
         ({"fare": False}, "fare", "expected a number, got a boolean"),
-        ({"port": 3.0}, "port", f"expected {A_CATEGORY}, got a number with a point"),
+        ({"port": 3.5}, "port", f"expected {A_CATEGORY}, got a number with a point"),
         ({"port": ["C"]}, "port", f"expected {A_CATEGORY}, got a list"),
         ({"port": 10**5_000}, "port", "expected a whole number below 1e308"),
         ({"port": "\udc00"}, "port", "expected Unicode, got a lone surrogate"),
@@ -244,6 +245,38 @@ def feeds_of(inputs: list[Input], derived: list[Derived], row: dict[str, Any]) -
         assert array.shape == (1, 1)
         assert array.dtype == (np.float64 if name in numbers else object)
     return {name: array[0, 0] for name, array in feeds.items()}
+
+
+@pytest.mark.parametrize(
+    ("form", "categories", "value", "fed"),
+    [
+        ("boolean", ["false", "true"], True, "true"),
+        ("boolean", ["false", "true"], "TRUE", "true"),
+        ("boolean", ["false", "true"], " False ", "false"),
+        ("boolean", ["false", "true"], "maybe", "maybe"),
+        ("whole", ["1", "2"], 1, "1"),
+        ("whole", ["1", "2"], 1.0, "1"),
+        ("whole", ["1", "2"], "1.0", "1"),
+        ("whole", ["1", "2"], "01", "01"),
+        (None, ["1.0", "1", "x"], "1.0", "1.0"),
+        (None, ["1.0", "1", "x"], 1.0, "1"),
+        (None, ["True", "1", "x"], "True", "True"),
+        (None, ["02134", "10001"], "02134", "02134"),
+        (None, ["9007199254740993"], 9007199254740993, "9007199254740993"),
+        (None, ["2.5", "x"], 2.5, "2.5"),
+        (None, ["caf\u00e9"], "cafe\u0301", "caf\u00e9"),
+        (None, ["cafe\u0301"], "cafe\u0301", "cafe\u0301"),  # of an older artefact
+    ],
+)
+def test_a_category_is_fed_in_the_form_of_its_column(
+    form: Any, categories: list[str], value: Any, fed: str
+) -> None:
+    column = Input(name="c", type="category", categories=categories, form=form)
+    table = TableInputs([column], [], {"c": "tensor(string)"})
+    assert table.problems_of({"c": value}) == []
+    [(feeds, warnings)] = table.batches([{"c": value}])
+    assert feeds["c"].tolist() == [[fed]]
+    assert bool(warnings) is (fed not in categories)
 
 
 def test_the_graph_is_fed_every_column_that_it_reads() -> None:

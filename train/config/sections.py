@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from predict.contract.canonical import text_of
 from predict.contract.features import FeatureSettings
 
 Count = Annotated[int, Field(ge=1)]
@@ -45,8 +46,8 @@ def _as_list(value: object) -> object:
 
 
 def _as_text(value: object) -> object:
-    # YAML reads the categories 1, 2 and 3 as numbers.
-    return str(value) if type(value) is int else value
+    # YAML reads the categories 1, 2 and 3 as numbers, and yes as true.
+    return text_of(value) if isinstance(value, (int, float)) else value
 
 
 def _as_texts(value: object) -> object:

@@ -5,18 +5,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from predict.contract.artefact import reads_only_texts
+from predict.contract.canonical import canonical, form_of, text_of
 from train.config import TrainConfig
 from train.config.sections import Columns
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
 from train.data.schema import (
     Typed,
+    as_categories,
     as_numbers,
     as_text,
     find_nested,
@@ -118,13 +121,18 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
 
 
 def _equal(column: "pd.Series[Any]", value: str | float) -> "pd.Series[bool]":
-    """Return where a column equals a configured value: 3 equals 3.0 and "3", true equals "True"."""
+    """Return where a column equals a configured value: 3 equals 3.0 and "3", true equals "True".
+
+    A text equals what is written alike; in a column of booleans or of whole numbers, what means the same.
+    """
     texts = as_text(column)
     if isinstance(value, bool):
-        return texts.str.strip().str.lower() == str(value).lower()
-    if isinstance(value, str):
-        return texts == value
-    return as_numbers(texts)[0] == value
+        return texts.str.strip().str.lower() == text_of(value)
+    if not isinstance(value, str):
+        return as_numbers(texts)[0] == value
+    if form := form_of(texts.str.strip().unique().tolist()):
+        return as_categories(texts) == canonical(value, form)
+    return texts.str.normalize("NFC") == normalize("NFC", value)
 
 
 def _read_labels(
@@ -140,7 +148,9 @@ def _read_labels(
             "For any number of labels a row, set task: multilabel."
         )
     labels = as_text(column).str.strip()
-    return labels.mask(is_missing_token(labels), "") if config.task == "regression" else labels
+    if config.task == "regression":
+        return labels.mask(is_missing_token(labels), "")
+    return as_categories(labels)
 
 
 def _labels_in(cell: object, separator: str) -> tuple[str, ...]:

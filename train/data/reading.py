@@ -223,7 +223,10 @@ def _refuse_equal_names(path: Path, names: Sequence[str]) -> None:
 
 def _parse_parquet(path: Path, raw: bytes) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas()
+        # Whole numbers beside nulls would become doubles, which cannot hold a long id.
+        frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas(
+            integer_object_nulls=True
+        )
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{path}: not a Parquet file ({error}).") from None
     # What pandas wrote as an index is a column if it has a name, else just the row number.

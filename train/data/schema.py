@@ -1,7 +1,7 @@
 """The schema of a table: the types of its columns, inferred or declared, checked, and described for serving."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow
 
 from predict.contract.artefact import Input
+from predict.contract.canonical import Form, canonical, form_of, text_of
 from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns
 
@@ -22,6 +23,8 @@ _FEW_CATEGORIES, _MOST_CATEGORIES = 20, 1000
 # Rows for each category, on average, in a larger table.
 _ROWS_PER_CATEGORY = 10
 _WORDS_OF_A_TEXT = 3.0
+# Digits that do not count anything, such as the postcode 02134.
+_CODE = r"[+-]?0[0-9]+"
 _SHOWN, _LONGEST = 3, 80
 _NAMES_SHOWN = 12
 
@@ -66,7 +69,7 @@ def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str
             kind, reason = _infer(frame[name])
         if kind != "ignore":
             column_types[name] = kind
-            values[name], wrong = _convert(frame[name], kind)
+            values[name], wrong = _convert(frame[name], kind, declared)
             wrong += _check(values[name], declared)
         else:
             ignored[name] = reason
@@ -115,9 +118,26 @@ def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     if isinstance(column.dtype, pd.StringDtype):  # of pyarrow, in a fraction of the time
         return column.fillna("")
     known = column.notna().tolist()
-    values = column.astype(object).tolist()
-    shown = [_as_text(value) if there else "" for value, there in zip(values, known, strict=True)]
+    values = [
+        value.item() if isinstance(value, np.generic) else value
+        for value in column.astype(object).tolist()
+    ]
+    shown = [text_of(value) if there else "" for value, there in zip(values, known, strict=True)]
     return pd.Series(shown, column.index, dtype=object)
+
+
+def as_categories(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.Series[Any]":
+    """Return categories or labels in their one form; `also` are written elsewhere, and must have it too.
+
+    >>> as_categories(pd.Series(["True", "FALSE ", ""])).tolist()
+    ['true', 'false', '']
+    >>> as_categories(pd.Series(["1.0", "2"])).tolist(), as_categories(pd.Series(["1.0", "x"])).tolist()
+    (['1', '2'], ['1.0', 'x'])
+    """
+    known = texts.unique().tolist()
+    form = form_of([*(text.strip() for text in known), *also])
+    kept = {text: canonical(text, form) for text in known}
+    return texts.map(kept).astype(object)
 
 
 def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[bool]"]:
@@ -153,16 +173,6 @@ def find_nested(column: "pd.Series[Any]") -> list[str]:
         return []
     wrong = column.map(lambda value: isinstance(value, (list, tuple, dict, np.ndarray, bytes)))
     return _rows(column.map(repr), wrong, "a list, an object or bytes") if wrong.any() else []
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"  # as a request will say it
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _cast(texts: "pd.Series[str]") -> "pd.Series[float]":
@@ -213,6 +223,9 @@ def _infer_number(numbers: "pd.Series[float]") -> tuple[Kind, str]:
 
 def _infer_from_texts(texts: "pd.Series[str]") -> tuple[Kind, str]:
     numbers, other = as_numbers(texts)
+    codes = texts.str.fullmatch(_CODE)
+    if codes.any():
+        return _infer_from_codes(texts, texts[codes])
     if not other.any() and not np.isinf(numbers).any():
         return _infer_number(numbers)
     known = texts[~is_missing_token(texts)]
@@ -222,12 +235,23 @@ def _infer_from_texts(texts: "pd.Series[str]") -> tuple[Kind, str]:
     different = known.nunique()
     if different == 1 and len(known) == len(texts):
         return "ignore", "the same in every row"
-    most = max(_FEW_CATEGORIES, min(_MOST_CATEGORIES, len(known) // _ROWS_PER_CATEGORY))
-    if different <= most:
+    if different <= _most_categories(len(known)):
         return "category", ""
     if known.str.count(r"\S+").mean() >= _WORDS_OF_A_TEXT:
         return "text", ""
     return "ignore", _why_nothing(known, other | np.isinf(numbers))
+
+
+def _infer_from_codes(texts: "pd.Series[str]", codes: "pd.Series[str]") -> tuple[Kind, str]:
+    known = texts[texts != ""]
+    why = f"digits with leading zeros, such as {_shown(codes.iloc[0])}"
+    if known.nunique() <= _most_categories(len(known)):
+        return "category", why
+    return "ignore", f"{why}; {known.nunique():,} different values are too many for categories"
+
+
+def _most_categories(rows: int) -> int:
+    return max(_FEW_CATEGORIES, min(_MOST_CATEGORIES, rows // _ROWS_PER_CATEGORY))
 
 
 def _why_nothing(known: "pd.Series[str]", no_number: "pd.Series[bool]") -> str:
@@ -251,7 +275,9 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _convert(column: "pd.Series[Any]", kind: Kind) -> tuple["pd.Series[Any]", list[str]]:
+def _convert(
+    column: "pd.Series[Any]", kind: Kind, declared: ColumnConfig
+) -> tuple["pd.Series[Any]", list[str]]:
     """Convert the values of a column to its type; also return what could not be converted."""
     if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
         return _finite(column.astype(float))
@@ -260,7 +286,7 @@ def _convert(column: "pd.Series[Any]", kind: Kind) -> tuple["pd.Series[Any]", li
         return texts.astype(object), []
     texts = texts.str.strip()
     if kind == "category":
-        return texts.astype(object), []
+        return as_categories(texts, declared.categories or ()), []
     if kind == "number":
         numbers, wrong = as_numbers(texts)
         values, infinite = _finite(numbers)
@@ -286,7 +312,7 @@ def _check(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str]:
             above = values > declared.maximum
             problems += _rows(values, above, f"above the maximum {declared.maximum:g}")
     elif declared.categories is not None:
-        other = (values != "") & ~values.isin(declared.categories)
+        other = (values != "") & ~values.isin(_declared_categories(values, declared))
         problems += _rows(values, other, f"none of {', '.join(declared.categories)}")
     return problems + _check_missing(values, declared)
 
@@ -333,8 +359,23 @@ def _describe(
         schema["minimum"] = smallest if declared.minimum is None else declared.minimum
         schema["maximum"] = largest if declared.maximum is None else declared.maximum
     if kind == "category":
-        schema["categories"] = declared.categories or sorted(seen.unique())
+        categories = _declared_categories(values, declared)
+        schema["categories"] = categories or sorted(seen.unique())
+        schema["form"] = _form_of(values, declared)
     return Input(**schema)
+
+
+def _declared_categories(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str]:
+    """Return the declared categories in the form of the column's values."""
+    form = _form_of(values, declared)
+    return list(dict.fromkeys(canonical(name, form) for name in declared.categories or ()))
+
+
+def _form_of(values: "pd.Series[Any]", declared: ColumnConfig) -> Form | None:
+    """Return the form that the values of a typed column have; None if rows that were dropped had another."""
+    known = values.unique().tolist()
+    form = form_of([*known, *(declared.categories or ())])
+    return form if all(canonical(value, form) == value for value in known) else None
 
 
 def summarise(column_types: Mapping[str, Kind], ignored: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
 from train.config import TrainConfig
+from train.config.trust import Trust
 from train.data.dataset import Dataset
 from train.errors import DatasetError
 
@@ -23,11 +24,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model is fitted on: a dataset, its configuration with all defaults, and its split."""
+    """What a model is fitted on: a dataset, its configuration with all defaults, and its split.
+
+    Attributes:
+        trust: Whether functions that the configuration names may run; None: no, and they are not even imported.
+    """
 
     config: TrainConfig
     dataset: Dataset
     split: Split
+    trust: Trust | None = None
 
     @property
     def known(self) -> npt.NDArray[np.int64]:

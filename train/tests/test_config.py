@@ -93,7 +93,7 @@ def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: Write
         ("columns: {inputs: {age: {type: ignore, max_missing: 0}}}", "columns.inputs.age: max_missing is not for a"),
         ("columns: {inputs: {age: {max_missing: 2}}}", "columns.inputs.age.max_missing: expected a number of at"),
         ("columns: {inputs: {age: {categories: [1, '1']}}}", "columns.inputs.age: categories: one is given twice."),
-        ("columns: {inputs: {age: {categories: [true]}}}", "columns.inputs.age.categories.0: expected a text, got"),
+        ("columns: {inputs: {age: {categories: [null]}}}", "columns.inputs.age.categories.0: expected a text, got"),
         ("split: {seed: -1}", "split.seed: expected a whole number of at least 0, got -1."),
         ("split: {test: 0}", "split.test: expected a number above 0 and below 1, got 0."),
         ("split: {test: true}", "split.test: expected a number above 0 and below 1, got True."),

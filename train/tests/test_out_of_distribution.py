@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from train.config.trust import Trust
 from train.data.dataset import Dataset
 from train.data.splits import Prepared
 from train.evaluation import out_of_distribution
@@ -27,7 +28,7 @@ SILENT = SilentProgress()
 @pytest.fixture
 def prepared(tmp_path: Path) -> Any:
     file = write_table(tmp_path / "t.csv")
-    return lambda **changes: prepare(table_config(tmp_path, file, **changes), SILENT)
+    return lambda **changes: prepare(table_config(tmp_path, file, **changes), SILENT, trust=Trust())
 
 
 def _measure(prepared: Prepared, **changes: Any) -> dict[str, dict[str, Any]]:

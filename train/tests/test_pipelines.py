@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from train.config import ConfigError
 from train.config.sections import ModelConfig
+from train.config.trust import Trust
 from train.models.table.pipelines import TableShape, build_pipeline
 
 SHAPE = TableShape(["age"], ["plan"], [], "classification", seed=3)
@@ -16,7 +17,7 @@ NUMBERS = TableShape(["age"], ["plan"], [], "regression", seed=3)
 
 
 def _build(pipeline: str, shape: TableShape = SHAPE, **parameters: Any) -> Pipeline:
-    return build_pipeline(ModelConfig(pipeline=pipeline, **parameters), shape)
+    return build_pipeline(ModelConfig(pipeline=pipeline, **parameters), shape, Trust())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_file_that_has_changed_is_read_again(write: Callable[[str], str]) -> N
     ("code", "function", "parameters", "complaint"),
     [
         ("", "chrun", {}, "has no function 'chrun'. Did you mean churn[?] It has: churn, prices, anything"),
-        ("", "HELPER", {}, "has no function 'HELPER'. It has: churn"),
+        ("", "HELPER", {}, "'HELPER' is not a function that .*mine.py itself defines. It has: churn"),
         ("", "", {}, "has no function ''"),
         ("", "churn", {"c": 1}, "model.c: .* has no such parameter"),
         ("", "churn", {"max_itr": 1, "D": 2}, "model.max_itr: .* Did you mean max_iter[?]\n  model.D: "),
@@ -178,7 +179,10 @@ def test_a_file_that_has_changed_is_read_again(write: Callable[[str], str]) -> N
         ("def f(): return Pipeline", "f", {}, "returned a (type|ABCMeta)"),
         ("def f(): return Pipeline([])", "f", {}, "whose steps are not pairs"),
         ("def f(): return Pipeline([LogisticRegression()])", "f", {}, "whose steps are not pairs"),
-        ("", "Pipeline", {}, "model.steps: missing"),
+        ("", "Pipeline", {}, "'Pipeline' is not a function that .*mine.py itself defines"),
+        ("", "make_pipeline", {}, "'make_pipeline' is not a function that .*mine.py itself defines"),
+        ("from os import system as f", "f", {"command": "true"}, "'f' is not a function that"),
+        ("f = churn.__call__", "f", {}, "'f' is not a function that"),
     ],
 )  # fmt: skip
 def test_every_mistake_in_a_function_of_ones_own_is_one_clear_message(
@@ -199,12 +203,16 @@ def test_every_mistake_in_a_function_of_ones_own_is_one_clear_message(
         ("train:f", "train has no function 'f'. It has: none"),
         ("no_such_module:f", "cannot be imported .No module named 'no_such_module'.. Is its folder on PYTHONPATH"),
         ("no_such_package.module:f", "No module named 'no_such_package'.. Is its folder on PYTHONPATH"),
-        (":f", "ValueError: Empty module name"),
-        (".relative:f", "TypeError"),
-        ("builtins:print", "builtins:print returned a NoneType"),
-        ("math:pi", "math has no function 'pi'"),
+        (":f", 'expected "package.module:function" or'),
+        (".relative:f", 'expected "package.module:function" or'),
+        ("builtins:print", "builtins is part of Python"),
+        ("os:system", "os is part of Python"),
+        ("os.path:join", "os is part of Python"),
+        ("multiprocessing.util:spawnv_passfds", "multiprocessing is part of Python"),
+        ("__main__:f", "__main__ is part of Python"),
+        ("math:pi", "math is part of Python"),
         ("~/no_such_file.py:f", "is not a Python file"),
-        ("conf:f:g", "cannot be imported"),
+        ("conf:f:g", 'expected "package.module:function" or'),
     ],
 )  # fmt: skip
 def test_a_place_where_there_is_no_function_is_one_clear_message(

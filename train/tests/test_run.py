@@ -14,6 +14,7 @@ from predict.scoring.predictor import Predictor
 from train.artefacts.provenance import describe_commit
 from train.artefacts.writing import ExportError
 from train.config import ConfigError, TrainConfig, load_config
+from train.config.trust import Trust
 from train.data.splits import Prepared
 from train.evaluation.selection import search
 from train.models.table.model import FitError, TableModel
@@ -350,7 +351,7 @@ def test_a_run_that_fails_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     file = write_table(tmp_path / "t.csv")
     with pytest.raises(error, match=complaint):
-        run(table_config(tmp_path, file, **changes), TerminalProgress())
+        run(table_config(tmp_path, file, **changes), TerminalProgress(), trust=Trust())
     assert not list((tmp_path / "artefacts").iterdir())
 
 

@@ -62,7 +62,14 @@ def different(pattern: str) -> "pd.Series[str]":
         (texts("20240131", "20240201"), "number", [20240131.0]),
         (texts("0", "59", *["7"] * 58), "number", [0.0, 59.0]),  # as many as rows, but not one each
         (texts("31.01.2024", "01.02.2024"), "category", ["31.01.2024"]),
+        (texts("True", "FALSE", ""), "category", ["true", "false", ""]),
+        (texts("True", "FALSE", "maybe"), "category", ["True", "FALSE", "maybe"]),
+        (texts("02134", "10001"), "category", ["02134", "10001"]),
+        (texts("10001", "94103", *["60601"] * 57, "02134"), "category", ["10001", "94103"]),
+        (texts("0", "0.5", "-0.5"), "number", [0.0, 0.5, -0.5]),
+        (texts("cafe\u0301", "caf\u00e9"), "category", ["caf\u00e9", "caf\u00e9"]),
         (pd.Series([True, False] * 30), "category", ["true", "false"]),
+        (pd.Series([np.True_, "FALSE"] * 30, dtype=object), "category", ["true", "false"]),
         (pd.Series([True, None] * 30, dtype="boolean"), "category", ["true", ""]),
         (pd.Series([1, None] * 30, dtype="Int64"), "number", [1.0, math.nan]),
         (pd.Series([1.5, math.nan] * 30, dtype="float32"), "number", [1.5, math.nan]),
@@ -96,6 +103,7 @@ def test_a_type_is_inferred_from_the_values(values: Any, kind: str, first: list[
         (different("{}").iloc[::-1], "it numbers the rows"),
         (pd.Series(np.arange(ROWS) + 1000), "it numbers the rows"),
         (different("id{}"), "60 different values in 60 rows: too many for categories, too short for texts"),
+        (different("0{}"), "digits with leading zeros, such as '00'; 60 different values are too many for categories"),
         (different("1_{}"), "60 different values in 60 rows: too many for categories, too short for texts"),
         (texts("inf", *map(str, range(0, 118, 2))), "numbers, but 1 of 60 is not, such as 'inf'"),
         (texts("3 EUR", "oops", *map(str, range(0, 116, 2))), "numbers, but 2 of 60 are not, such as '3 EUR'"),
@@ -175,6 +183,24 @@ def test_a_column_as_text_is_what_json_shows() -> None:
     ("values", "declared", "kind", "first"),
     [
         (texts("1", "2"), "category", "category", ["1", "2"]),
+        (texts("1.0", "2", ""), "category", "category", ["1", "2", ""]),
+        (texts("True", "FALSE"), {"categories": [True, False]}, "category", ["true", "false"]),
+        (texts("TRUE", "FALSE"), {"categories": ["True", "False"]}, "category", ["true", "false"]),
+        (texts("1.0", "2.0"), {"categories": [1, 2]}, "category", ["1", "2"]),
+        (texts("1.0", "2.0"), {"categories": ["1.0", "2.0", "x"]}, "category", ["1.0", "2.0"]),
+        (texts("02134", "10001"), "number", "number", [2134.0, 10001.0]),
+        (
+            pd.Series([2**53 + 1, None] * 30, dtype=object),
+            "category",
+            "category",
+            [str(2**53 + 1), ""],
+        ),
+        (
+            pd.Series([2**53 + 1, None] * 30, dtype="Int64"),
+            "category",
+            "category",
+            [str(2**53 + 1), ""],
+        ),
         (pd.Series([1.0, math.nan] * 30), "category", "category", ["1", ""]),
         (texts("1", "2"), {"categories": [1, 2, 3]}, "category", ["1", "2"]),
         (pd.Series([3, 1] * 30), {"categories": [1, 2, 3]}, "category", ["3", "1"]),
@@ -251,6 +277,11 @@ def describe(values: Any, declared: Any = None, rows: int = ROWS) -> dict[str, A
         (texts("b", "a"), {"categories": ["c", "b", "a"]}, 2, {"type": "category", "categories": ["c", "b", "a"]}),
         (texts("b", "", "a"), None, 2,
          {"type": "category", "nullable": True, "categories": ["b"], "missing_share": 0.5}),
+        (texts("True", "FALSE"), None, 2, {"type": "category", "categories": ["false", "true"], "form": "boolean"}),
+        (texts("True", "FALSE"), {"categories": [True, False]}, 2,
+         {"type": "category", "categories": ["true", "false"], "form": "boolean"}),
+        (texts("1.0", "2"), "category", 2, {"type": "category", "categories": ["1", "2"], "form": "whole"}),
+        (texts("true", "false", "maybe"), None, 2, {"type": "category", "categories": ["false", "true"]}),
         (texts("2024-01-31", "2024-02-01"), None, 2, {"type": "date"}),
         (different("a b {} c").mask([True, *[False] * 59], " "), None, 2,
          {"type": "text", "nullable": True, "missing_share": 0.5}),
@@ -260,6 +291,16 @@ def test_a_column_is_described_as_declared_or_as_training_saw_it(
     values: Any, declared: Any, rows: int, described: dict[str, Any]
 ) -> None:
     assert describe(values, declared, rows) == described
+
+
+def test_a_form_is_claimed_only_if_the_rows_that_are_left_have_it() -> None:
+    typed_columns, _ = type_columns(
+        pd.DataFrame({"c": ["1.0", "2", "x"], "label": XY[:3]}), Columns()
+    )
+    [column] = describe_inputs(
+        typed_columns.column_types, typed_columns.values.iloc[:2], np.arange(2), Columns()
+    )
+    assert (column.categories, column.form) == (["1.0", "2"], None)
 
 
 def test_columns_are_summed_up_in_a_line_for_each_type() -> None:

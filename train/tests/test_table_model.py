@@ -15,6 +15,7 @@ from sklearn.dummy import DummyClassifier
 from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.config import ConfigError, TrainConfig
+from train.config.trust import Trust
 from train.data.splits import Prepared
 from train.evaluation.answered import Answered
 from train.evaluation.baselines import measure_baselines
@@ -46,7 +47,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def prepared(tmp_path: Path, table: Path) -> Callable[..., Prepared]:
-    return lambda **changes: prepare(table_config(tmp_path, table, **changes), SILENT)
+    return lambda **changes: prepare(
+        table_config(tmp_path, table, **changes), SILENT, trust=Trust()
+    )
 
 
 def _fit(prepared: Prepared) -> TableModel:
@@ -74,7 +77,7 @@ def test_validation_rows_are_fitted_on_unless_something_is_chosen_on_them(
     prepared: Callable[..., Prepared], changes: dict[str, Any], kept: bool
 ) -> None:
     config, dataset, split = parts(prepared(**changes))
-    model = _fit(Prepared(config, dataset, split))
+    model = _fit(Prepared(config, dataset, split, Trust()))
     known = len(split.train) + (0 if kept else len(split.validation))
     assert model.metadata["fitted_on_rows"] == known
     assert (model.validation_outputs is not None) == kept
@@ -97,7 +100,7 @@ def test_neither_the_test_rows_nor_kept_validation_rows_change_the_model(aim: st
         moved = x.copy()
         moved[unseen] += shift
         dataset = make_dataset({"x": moved.tolist()}, targets, ["no", "yes"])
-        model = _fit(Prepared(config, dataset, split))
+        model = _fit(Prepared(config, dataset, split, Trust()))
         coefficients.append([model.pipeline[-1].coef_, model.pipeline[-1].intercept_])
         assert model.inputs[0].maximum == pytest.approx(np.delete(moved, unseen).max())
     assert coefficients[0][0] == coefficients[1][0]
@@ -112,7 +115,7 @@ def test_rows_of_frequent_labels_are_left_out_of_the_fit_alone(
     known = split.train if aim == "f1" else np.concatenate([split.train, split.validation])
     rare = int(dataset.targets[known].sum())
     assert rare / len(known) < 0.35
-    assert _fit(Prepared(config, dataset, split)).metadata["fitted_on_rows"] == rare + int(
+    assert _fit(Prepared(config, dataset, split, Trust())).metadata["fitted_on_rows"] == rare + int(
         1.5 * rare
     )
     # What is chosen, measured and told is about all rows.
@@ -141,7 +144,7 @@ def test_class_weights_change_the_fit(prepared: Callable[..., Prepared]) -> None
     shares = {}
     for weights in ("none", "balanced"):
         config, dataset, split = parts(prepared(imbalance={"class_weights": weights}))
-        outputs = _fit(Prepared(config, dataset, split)).predict(dataset, split.test)
+        outputs = _fit(Prepared(config, dataset, split, Trust())).predict(dataset, split.test)
         shares[weights] = outputs[:, 1].mean()
     # Left alone, the mean probability is about the share of the label; balanced, about a half.
     share = dataset.targets.mean()
@@ -254,7 +257,7 @@ def test_the_temperature_is_that_of_rows_held_out_and_no_row_is_lost(
 ) -> None:
     config, dataset, split = parts(prepared())
     known = len(split.train) + len(split.validation)
-    model = _fit(Prepared(config, dataset, split))
+    model = _fit(Prepared(config, dataset, split, Trust()))
     assert fits[0] == model.metadata["fitted_on_rows"] == known
     assert len(fits) == 6
     assert sum(known - size for size in fits[1:]) == known
@@ -273,7 +276,7 @@ def test_a_temperature_changes_probabilities_and_no_answer(
     model = {"pipeline": "hist_gradient_boosting", "max_iter": 3}
     config, dataset, split = parts(prepared(model=model))
     scaled, plain = (
-        _fit(Prepared(config, dataset, split)),
+        _fit(Prepared(config, dataset, split, Trust())),
         _fit(prepared(model=model, calibration="none")),
     )
     assert plain.temperature is None
@@ -293,7 +296,7 @@ def test_probabilities_of_new_rows_are_better_than_without(tmp_path: Path) -> No
         model = {"pipeline": "hist_gradient_boosting", "max_iter": 10}
         changes = {"model": model, "calibration": calibration}
         config, dataset, split = parts(prepare(table_config(tmp_path, file, **changes), SILENT))
-        outputs = _fit(Prepared(config, dataset, split)).predict(dataset, split.test)
+        outputs = _fit(Prepared(config, dataset, split, Trust())).predict(dataset, split.test)
         decision = Decision("label", dataset.label_names)
         metrics = evaluate(Answered(dataset.targets[split.test], outputs, decision))
         losses[calibration] = metrics["log_loss"]
@@ -307,7 +310,7 @@ def test_of_many_rows_only_as_many_are_held_out_as_are_needed(
     config, dataset, split = parts(
         prepare(table_config(tmp_path, write_table(tmp_path / "t.csv")), SILENT)
     )
-    _fit(Prepared(config, dataset, split))
+    _fit(Prepared(config, dataset, split, Trust()))
     # A fifth of the rows has some ten of the rarer label.
     rarer = dataset.targets[np.concatenate([split.train, split.validation])].sum()
     assert len(fits) - 1 == int(np.ceil(20 / (rarer / 5))) == 2
@@ -325,7 +328,7 @@ def test_a_pipeline_that_fewer_rows_break_is_left_uncalibrated_with_a_warning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     config, dataset, split = parts(prepared(model={"pipeline": f"{own}:many_neighbours"}))
-    model: Any = table_model.fit(Prepared(config, dataset, split), TerminalProgress())
+    model: Any = table_model.fit(Prepared(config, dataset, split, Trust()), TerminalProgress())
     assert model.temperature is None
     [warning] = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
     assert "calibrate: skipped" in warning
@@ -347,7 +350,7 @@ def test_a_temperature_is_exact_in_the_exported_model(
 ) -> None:
     """Also where all trees agree, and where a line is so sure that a probability is nearly none."""
     config, dataset, split = parts(prepared(model=pipeline, calibration="none"))
-    model = replace(_fit(Prepared(config, dataset, split)), temperature=temperature)
+    model = replace(_fit(Prepared(config, dataset, split, Trust())), temperature=temperature)
     extreme = dataset.frame.copy()
     extreme.loc[extreme.index[:50], "age"] *= 1000
     asked = replace(dataset, frame=extreme)
@@ -426,7 +429,7 @@ def test_a_warning_of_scikit_learn_is_one_line(
     prepared: Callable[..., Prepared], own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, dataset, split = parts(prepared(model={"pipeline": f"{own}:stopped_early"}))
-    table_model.fit(Prepared(config, dataset, split), TerminalProgress())
+    table_model.fit(Prepared(config, dataset, split, Trust()), TerminalProgress())
     warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
     assert len(warnings) == 1
     assert "train: ConvergenceWarning: lbfgs failed to converge" in warnings[0]
@@ -461,7 +464,7 @@ def test_features_are_the_same_when_served(
     config = table_config(tmp_path, table, features=FEATURES, **changes)
     artefact = run(config, SILENT).artefact_dir
     config, dataset, split = parts(prepare(config, SILENT))
-    model = _fit(Prepared(config, dataset, split))
+    model = _fit(Prepared(config, dataset, split, Trust()))
     strange: dict[str, list[Any]] = {
         "age": [None, 30, 29.999, 44, 45, 1e9, -5, None],
         "visits": [0, 0, None, 3, 1, 2, 2, None],
@@ -559,8 +562,8 @@ def test_the_baselines_are_the_share_of_each_label_and_a_linear_model(
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
     config, dataset, split = parts(prepared(model=model, decision={"aim": "f1"}))
-    default = default_decision(Prepared(config, dataset, split))
-    baselines = measure_baselines(Prepared(config, dataset, split))
+    default = default_decision(Prepared(config, dataset, split, Trust()))
+    baselines = measure_baselines(Prepared(config, dataset, split, Trust()))
     assert list(baselines) == ["majority label", "logistic regression"]
     known = np.concatenate([split.train, split.validation])
     share = dataset.targets[known].mean()
@@ -584,7 +587,7 @@ def test_the_baselines_of_a_number_are_the_mean_and_a_linear_model(
 ) -> None:
     model = {"pipeline": "random_forest", "n_estimators": 5}
     config, dataset, split = parts(prepared(**(of_spent() | {"model": model})))
-    baselines = measure_baselines(Prepared(config, dataset, split))
+    baselines = measure_baselines(Prepared(config, dataset, split, Trust()))
     assert list(baselines) == ["mean", "ridge regression"]
     known = dataset.targets[np.concatenate([split.train, split.validation])]
     mistakes = np.abs(dataset.targets[split.test] - known.mean())
@@ -597,7 +600,7 @@ def test_a_linear_model_is_not_its_own_baseline(
 ) -> None:
     config, dataset, split = parts(prepared())
     monkeypatch.setattr(table_model, "fit", lambda *_: pytest.fail("fitted"))
-    baselines = measure_baselines(Prepared(config, dataset, split))
+    baselines = measure_baselines(Prepared(config, dataset, split, Trust()))
     assert list(baselines) == ["majority label"]
 
 
@@ -608,7 +611,7 @@ def test_a_pipeline_of_ones_own_is_trained_exported_and_served(
     tmp_path: Path, table: Path, own: Path
 ) -> None:
     config = table_config(tmp_path, table, model={"pipeline": f"{own}:good", "C": 0.5})
-    result = run(config, SILENT)
+    result = run(config, SILENT, trust=Trust())
     predictor = Predictor.load(result.artefact_dir)
     instance = {"age": 20, "visits": 1, "paid": 9.9, "plan": "basic", "since": None}
     predictor.check([instance, instance | {"age": 75, "plan": "pro"}])

@@ -13,11 +13,12 @@ from train.errors import collected
 from train.features.derived import derive
 from train.models.family import Baseline, FittedModel
 from train.models.table import model
+from train.models.table.users_code import locate
 from train.progress import Progress, SilentProgress
 
 
 def problems_of(prepared: Prepared) -> list[str]:
-    """See `Family`. The pipeline is built, and not fitted."""
+    """See `Family`. The pipeline is built, and not fitted; a function of the user's only with trust."""
     config = prepared.config
     if config.task == "multilabel":
         return [
@@ -27,6 +28,11 @@ def problems_of(prepared: Prepared) -> list[str]:
     derived: list[Derived] = []
     with collected(problems):
         derived = derive(prepared.dataset, config.features)
+    name = config.model.pipeline or ""
+    if ":" in name and prepared.trust is None:
+        with collected(problems):
+            locate(name, trust=None)
+        return problems
     with collected(problems):
         model.build(prepared, derived)
     return problems

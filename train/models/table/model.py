@@ -154,7 +154,7 @@ def build(prepared: Prepared, derived: list[Derived]) -> Pipeline:
         task=str(config.task),
         seed=config.training.seed,
     )
-    pipeline = build_pipeline(config.model, shape)
+    pipeline = build_pipeline(config.model, shape, prepared.trust)
     problems: list[str] = []
     with collected(problems):
         check_exportable(pipeline)

@@ -1,13 +1,8 @@
 """The pipelines of tables, by name: built-in ones, and functions of the user's own."""
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
@@ -27,7 +22,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from predict.wording import did_you_mean, suggestion
 from train.config import ConfigError
 from train.config.sections import ModelConfig
+from train.config.trust import Trust
 from train.models.family import WIDE_AND_DEEP
+from train.models.table.users_code import called, load_function
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,8 @@ class TableShape:
     seed: int
 
 
-def build_pipeline(model: ModelConfig, shape: TableShape) -> Pipeline:
-    """Make the unfitted pipeline that a configuration names.
+def build_pipeline(model: ModelConfig, shape: TableShape, trust: Trust | None = None) -> Pipeline:
+    """Make the unfitted pipeline that a configuration names; a function of the user's only with trust.
 
     Raises:
         ConfigError: There is no such pipeline, it does not take these parameters or columns, or the user's
@@ -50,7 +47,7 @@ def build_pipeline(model: ModelConfig, shape: TableShape) -> Pipeline:
     """
     name = model.pipeline or ""
     if ":" in name:
-        return _checked(name, _call_users_function(name, model.parameters), shape.task)
+        return _checked(name, _call_users_function(name, model.parameters, trust), shape.task)
     if name not in _BUILT_IN:
         hint = did_you_mean(name, [*_BUILT_IN, WIDE_AND_DEEP])
         raise ConfigError(
@@ -64,7 +61,7 @@ def build_pipeline(model: ModelConfig, shape: TableShape) -> Pipeline:
             "or leave the column out (columns.inputs: {… : ignore})."
         )
     _check_parameters(name, build, model.parameters, given=1)
-    built: Pipeline = _called(name, lambda: build(shape, **model.parameters))
+    built: Pipeline = called(name, lambda: build(shape, **model.parameters))
     return built
 
 
@@ -173,22 +170,10 @@ def _transformer(
 # ------------------------------------------------------------ the user's own
 
 
-def _call_users_function(name: str, parameters: Mapping[str, Any]) -> object:
-    where, _, attribute = name.rpartition(":")
-    module = _import(name, where)
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [
-            key
-            for key, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__
-        ]
-        hint = did_you_mean(attribute, known)
-        raise ConfigError(
-            f"model.pipeline: {where} has no function {attribute!r}.{hint} It has: {', '.join(known) or 'none'}."
-        )
+def _call_users_function(name: str, parameters: Mapping[str, Any], trust: Trust | None) -> object:
+    function = load_function(name, trust)
     _check_parameters(name, function, parameters, given=0)
-    return _called(name, lambda: function(**parameters))
+    return called(name, lambda: function(**parameters))
 
 
 def _checked(name: str, pipeline: object, task: str) -> Pipeline:
@@ -214,36 +199,6 @@ def _checked(name: str, pipeline: object, task: str) -> Pipeline:
             f"model.pipeline: {name} ends with {type(last).__name__}, {is_one}; task: {task} needs {needed}."
         )
     return pipeline
-
-
-def _import(name: str, where: str) -> ModuleType:
-    try:
-        if where.endswith(".py"):
-            return _import_file(Path(where).expanduser())
-        return importlib.import_module(where)
-    except ImportError as error:
-        hint = "Is its folder on PYTHONPATH? A file can be named as well: path/to/file.py:function."
-        if where.endswith(".py"):
-            hint = "The path is relative to where the command is run."
-        if error.name is not None and not f"{where}.".startswith(f"{error.name}."):
-            hint = f"The module itself imports {error.name}."
-        raise ConfigError(f"model.pipeline: {name}: cannot be imported ({error}). {hint}") from None
-    except (Exception, SystemExit) as error:  # whatever the user's file does when it is imported
-        raise ConfigError(
-            f"model.pipeline: {name}: {_told(error)}, while it was imported."
-        ) from error
-
-
-def _import_file(file: Path) -> ModuleType:
-    # Under its own name it could hide a library that it imports.
-    name = f"pipeline of {file}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise ImportError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and the like look up their module by its name
-    spec.loader.exec_module(module)
-    return module
 
 
 def _check_parameters(
@@ -275,16 +230,3 @@ def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some of what is written in C does not say
         return []
-
-
-def _called(name: str, build: Callable[[], Any]) -> Any:
-    try:
-        return build()
-    except (Exception, SystemExit) as error:  # whatever the user's function does
-        raise ConfigError(f"model.pipeline: {name} failed: {_told(error)}.") from error
-
-
-def _told(error: BaseException) -> str:
-    """Return an error of the user's code in a line."""
-    [*_, first] = ["no message", *str(error).strip().splitlines()[:1]]
-    return f"{type(error).__name__}: {first.removesuffix('.')}"

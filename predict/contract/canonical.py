@@ -1,0 +1,78 @@
+"""The one form of a value, however a file, a configuration or a request writes it; training and serving share it."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Literal
+from unicodedata import is_normalized, normalize
+
+# What all categories of a column are, or all labels: true and false, or whole numbers.
+Form = Literal["boolean", "whole"]
+
+_BOOLEANS = ("true", "false")
+# Not 02134, which is a code, nor +49: a sign says that it is more than a number.
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?", re.ASCII)
+
+
+def text_of(value: object) -> str:
+    """Return a single value as a text, without deciding what it means.
+
+    >>> text_of(True), text_of(3.0), text_of(None), text_of(" x ")
+    ('true', '3', '', ' x ')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as JSON has it
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def form_of(texts: Iterable[str]) -> Form | None:
+    """Return what all texts but the empty one are; None if they are neither or there is none.
+
+    >>> form_of(["True", "false", ""]), form_of(["1", "2.0"]), form_of(["1", "02"])
+    ('boolean', 'whole', None)
+    """
+    known = [text for text in texts if text]
+    if not known:
+        return None
+    if all(text.lower() in _BOOLEANS for text in known):
+        return "boolean"
+    return "whole" if all(map(_WHOLE.fullmatch, known)) else None
+
+
+def canonical(text: str, form: Form | None) -> str:
+    """Return a category or a label as it is kept: composed Unicode, and in the form of its column.
+
+    >>> canonical("TRUE", "boolean"), canonical("1.0", "whole"), canonical("1.0", None)
+    ('true', '1', '1.0')
+    """
+    text = text.strip()
+    if form == "boolean":
+        return text.lower() if text.lower() in _BOOLEANS else text
+    if form == "whole":
+        whole = _WHOLE.fullmatch(text)
+        return whole[1] if whole else text
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def category_reader(
+    form: Form | None, missing: Iterable[str], categories: Iterable[str]
+) -> Callable[[object], str]:
+    """Return the function that turns a value of a request into the category that the model knows.
+
+    The categories of an older artefact are perhaps not composed: requests to it then stay as they are.
+    """
+    if not all(is_normalized("NFC", category) for category in categories):
+        return lambda value: text_of(value).strip()
+    return partial(_category, form=form, missing=frozenset(missing))
+
+
+def _category(value: object, form: Form | None, missing: frozenset[str]) -> str:
+    text = canonical(text_of(value), form)
+    return "" if text in missing else text
