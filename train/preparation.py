@@ -103,6 +103,7 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
+        config = config.model_copy(update=dataset.decided)
         if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
             # What was evident is part of what is written into the artefact.
             config = config.model_copy(update={"columns": dataset.columns})
@@ -115,7 +116,7 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
 def _load(config: TrainConfig, progress: Progress) -> Dataset:
     if config.dataset == "docstrings":
         progress.say("dataset: reading the installed libraries; the first time takes half a minute")
-    return load_dataset(config)
+    return load_dataset(config, progress)
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:

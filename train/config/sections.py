@@ -78,6 +78,17 @@ def _as_scalar(value: object) -> object:
     )
 
 
+def _as_separator(value: object) -> object:
+    separator = {"tab": "\t", r"\t": "\t"}.get(value, value) if isinstance(value, str) else value
+    if (
+        not isinstance(separator, str)
+        or not re.fullmatch(r"[\t -~]", separator)
+        or separator == '"'
+    ):
+        raise ValueError(f"expected one character such as ; or | or tab, got {value!r}")
+    return separator
+
+
 Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -513,6 +524,10 @@ class TrainConfig(_Section):
     offline: str | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     encoding: str = "utf-8"
+    # None: by the ending of the file, or sniffed if its header has none of that.
+    separator: Annotated[str, BeforeValidator(_as_separator)] | None = None
+    # Whether quotation marks in CSV and TSV enclose fields. auto: where that is evident.
+    quotes: Literal["auto", "enclose", "literal"] = "auto"
     columns: Columns | None = None
     where: dict[str, Scalar] = {}
     min_samples_per_label: Count = 5

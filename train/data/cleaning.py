@@ -41,7 +41,9 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable
+from train.data.sources import RawTable
+from train.errors import DatasetError
+from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
 # Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
@@ -52,15 +54,19 @@ _SEPARATORS, _HARDLY, _MANY = (";", "|", "\t", ","), 0.01, 0.1
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, progress: Progress | None = None) -> Dataset:
     """Fetch, read, check and clean the dataset of a configuration.
+
+    Args:
+        config: Names the dataset, and how it is read.
+        progress: Is told what was guessed, and what was left out.
 
     Raises:
         UnreachableError: It is to be downloaded, and its host does not answer.
         DatasetError: Anything else that keeps it from being trained on.
     """
     config = complete(config)
-    return clean(fetch_all(config), config)
+    return clean(fetch_all(config, progress), config)
 
 
 # ------------------------------------------------------------------ cleaning
@@ -127,6 +133,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         targets=targets.values,
         label_names=targets.label_names,
         division=rows.division,
+        decided=table.decided,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),

@@ -33,6 +33,7 @@ class Dataset:
         ignored: Column -> why it is not an input.
         reasons: Input -> why it has its type.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
+        decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
         notes: How values were read, a sentence each, where that was not declared.
         warnings: What is probably not as it was meant, a sentence each.
@@ -58,6 +59,7 @@ class Dataset:
     reasons: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -21,7 +21,7 @@ from train.config.trust import Trust
 from train.data.dataset import Dataset
 from train.data.leaks import Leaks, find_leaks
 from train.data.parts import hold_out_groups, hold_out_newest, moments_of
-from train.data.sources import DatasetError
+from train.errors import DatasetError
 
 Rows = npt.NDArray[np.int64]
 # Of more groups than this, folds are not stratified.

@@ -12,9 +12,8 @@ from predict.wording import did_you_mean, listed
 from train.config import ConfigError, TrainConfig
 from train.config.loading import with_values
 from train.config.sections import SearchConfig
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, Split, fold_rows, hold_out, labels_without
-from train.errors import collected
+from train.errors import DatasetError, collected
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys

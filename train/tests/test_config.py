@@ -68,6 +68,8 @@ def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: Write
         ("task: clustering", "task: expected one of classification, regression, multilabel, got 'clustering'."),
         ("sha256: ABC", "sha256: String should match pattern '^[0-9a-f]{64}$', got 'ABC'."),
         ("encoding: 8", "encoding: expected a text, got 8. Put it into quotes."),
+        ("separator: ';;'", "separator: expected one character such as ; or | or tab, got ';;'"),
+        ("quotes: never", "quotes: expected one of auto, enclose, literal"),
         ("where: [a]", "where: expected keys and values, got ['a']."),
         ("where: {a: null}", "where.a: expected a text, a number, true or false, got None."),
         ("where: {a: ~}", 'where.a: expected a text, a number, true or false, got None. If the text'),

@@ -21,8 +21,8 @@ from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, comp
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, split_dataset, under_sample
+from train.errors import DatasetError
 from train.tests.conftest import make_rows, tiny_config, write_csv
 from train.tests.test_sources import write_table
 
