@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predict.contract.artefact import CONFIGURATION, Metadata, Output, text_column
+from predict.contract.artefact import CONFIGURATION, Input, Metadata, Output, text_column
 from predict.scoring.predictor import Predictor
 from predict.wording import listed
 from train.config import ConfigError, TrainConfig, load_config
-from train.config.sections import ColumnConfig, Columns, SplitConfig
+from train.config.sections import ColumnConfig, Columns, Notation, SplitConfig
 from train.data.catalogue import complete
 from train.data.cleaning import clean
 from train.data.dataset import Dataset
@@ -150,11 +150,20 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
                 label=model.output.name,
                 separator=stored.columns.separator if stored.columns else ",",
                 inputs={
-                    field.name: ColumnConfig(type=field.type) for field in model.metadata.inputs
+                    field.name: _column_of(field, stored.columns) for field in model.metadata.inputs
                 },
             ),
         }
     )
+
+
+def _column_of(field: Input, columns: Columns | None) -> ColumnConfig:
+    """Return a column with its type, written as in the file that the model was trained on."""
+    own = columns and columns.inputs.get(field.name)
+    keys = (
+        own.model_dump(include=set(Notation.model_fields)) if own and own.kind == field.type else {}
+    )
+    return ColumnConfig(type=field.type, **keys)
 
 
 def _read(source: _Source, model: Model, config: TrainConfig) -> Dataset:

@@ -1,6 +1,9 @@
 """The cleaning of a table: rows that cannot be learned from are dropped, and columns get their types."""
 
+import ast
 import difflib
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +18,11 @@ from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
 from predict.wording import counted, listed
 from train.config import TrainConfig
-from train.config.sections import Columns
+from train.config.sections import Columns, Notation
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
 from train.data.leaks import codes_of_identifiers
+from train.data.notation import plain_numbers, sniff_numbers
 from train.data.parts import (
     Division,
     columns_without_inputs,
@@ -37,22 +41,32 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable
+from train.data.sources import RawTable
+from train.errors import DatasetError
+from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
+# Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
+_LONGEST_LIST, _NAN = 100_000, re.compile(r"\bnan\b(?=\s*[,\]])")
+# A separator that is in so few of the rows separates nothing, and another in so many may well.
+_SEPARATORS, _HARDLY, _MANY = (";", "|", "\t", ","), 0.01, 0.1
 # A label that is a number with more values than this, and few rows for each, is a quantity, not a class.
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, progress: Progress | None = None) -> Dataset:
     """Fetch, read, check and clean the dataset of a configuration.
+
+    Args:
+        config: Names the dataset, and how it is read.
+        progress: Is told what was guessed, and what was left out.
 
     Raises:
         UnreachableError: It is to be downloaded, and its host does not answer.
         DatasetError: Anything else that keeps it from being trained on.
     """
     config = complete(config)
-    return clean(fetch_all(config), config)
+    return clean(fetch_all(config, progress), config)
 
 
 # ------------------------------------------------------------------ cleaning
@@ -88,8 +102,11 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
             "\n  ".join([f"{table.name}: {counted(len(problems), 'problem')}", *problems])
         )
     rows = _Rows(table, columns.label)
+    warnings: list[str] = []
     for column, value in config.where.items():
         rows.drop(~_equal(rows.frame[column], value), f"where {column} is not {value}")
+    if config.task == "multilabel":
+        warnings += _separator_warnings(rows.labels, columns)
     rows.labels = _read_labels(table, rows.labels, columns, config)
     if config.task != "multilabel":  # where a row may well have no label
         rows.drop(rows.labels == "", "label missing")
@@ -112,10 +129,11 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         sha256=table.sha256,
         frame=rows.frame.reset_index(drop=True),
         column_types=typed.column_types,
-        columns=columns,
+        columns=typed.columns,
         targets=targets.values,
         label_names=targets.label_names,
         division=rows.division,
+        decided=table.decided,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
@@ -128,6 +146,9 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
         ),
+        reasons=typed.reasons,
+        notes=tuple(typed.notes),
+        warnings=(*warnings, *typed.warnings),
     )
 
 
@@ -158,20 +179,58 @@ def _read_labels(
             f"{table.name}: {columns.label}: {nested[0]}. "
             "For any number of labels a row, set task: multilabel."
         )
-    labels = as_text(column).str.strip()
+    labels, missing = as_text(column).str.strip(), columns.missing
     if config.task == "regression":
-        return labels.mask(is_missing_token(labels), "")
-    return as_categories(labels)
+        return labels.mask(is_missing_token(labels, missing), "")
+    return as_categories(labels.mask(labels.isin(missing), ""))
 
 
 def _labels_in(cell: object, separator: str) -> tuple[str, ...]:
-    """Return the labels of a cell: a text with separators, or a list as JSON and Parquet know them."""
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        parts = [str(part) for part in cell]
+    """Return the labels of a cell: a text with separators, or a list as JSON, Python and Parquet know them."""
+    if isinstance(cell, str):
+        parts = _listed_in(cell)
+        parts = cell.split(separator) if parts is None else parts
+    elif isinstance(cell, (list, tuple, np.ndarray)):
+        parts = list(cell)
     else:
-        [text] = as_text(pd.Series([cell], dtype=object))
-        parts = text.split(separator)
-    return tuple(sorted({label for part in parts if (label := part.strip())}))
+        parts = as_text(pd.Series([cell], dtype=object)).item().split(separator)
+    texts = as_text(pd.Series(parts, dtype=object)).tolist()  # a null among them is no label
+    return tuple(sorted({label for text in texts if (label := canonical(text, None))}))
+
+
+def _listed_in(cell: str) -> list[Any] | None:
+    """Return the elements of a list that is written as JSON or as Python writes it; None if the text is none.
+
+    >>> _listed_in("['a', None]"), _listed_in('["a", null]'), _listed_in("[a]")
+    (['a', None], ['a', None], None)
+    """
+    text = cell.strip()
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > _LONGEST_LIST:
+        return None
+    for read in (json.loads, ast.literal_eval):  # neither runs anything
+        try:
+            parts = read(_NAN.sub("None", text) if read is ast.literal_eval else text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if all(part is None or isinstance(part, (str, int, float)) for part in parts):
+            return list(parts)
+    return None
+
+
+def _separator_warnings(cells: "pd.Series[Any]", columns: Columns) -> list[str]:
+    """Warn if the configured separator is hardly in a cell, while another one is in many."""
+    texts = as_text(
+        cells[cells.map(lambda cell: isinstance(cell, str) and _listed_in(cell) is None)]
+    )
+    shares = {sign: float(texts.str.contains(sign, regex=False).mean()) for sign in _SEPARATORS}
+    ours = float(texts.str.contains(columns.separator, regex=False).mean()) if len(texts) else 1.0
+    other = max(shares, key=shares.__getitem__)
+    if ours > _HARDLY or not shares[other] > _MANY:
+        return []
+    return [
+        f"{columns.label}: {columns.separator!r} separates labels in {ours:.1%} of the rows, but {other!r} is in "
+        f"{shares[other]:.1%}. If it separates them, set columns.separator: {json.dumps(other)}"
+    ]
 
 
 @dataclass(frozen=True)
@@ -186,7 +245,8 @@ def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainCon
         return _Targets(_numbers(table, rows.labels, columns), [])
     if config.task == "multilabel":
         return _label_sets(table, rows, columns, config)
-    _refuse_quantities(table, rows.labels, columns)
+    if "task" not in config.model_fields_set:  # what is declared needs no question
+        _refuse_quantities(table, rows.labels, columns)
     least, of_numbers = config.min_samples_per_label, not as_numbers(rows.labels)[1].any()
     _drop_unseen_labels(rows)
     counts = _learned(rows).value_counts()
@@ -225,7 +285,7 @@ def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Colum
     if not as_numbers(labels)[1].any():
         raise DatasetError(
             f"{table.name}: {columns.label} is a number with {different:,} different values in {len(labels):,} rows. "
-            "To predict a number, set task: regression. If these are classes, write them as names (c17 for 17)."
+            "To predict a number, set task: regression. If these are classes, set task: classification."
         )
 
 
@@ -255,7 +315,9 @@ def _numbers(
     table: RawTable, labels: "pd.Series[str]", columns: Columns
 ) -> npt.NDArray[np.float64]:
     """Return the targets of a regression."""
-    values, _ = as_numbers(labels)
+    values, no_number = as_numbers(plain_numbers(labels, columns))
+    if no_number.any() and not columns.of_numbers and (sniffed := sniff_numbers(labels)):
+        values, _ = as_numbers(plain_numbers(labels, Notation.model_validate(sniffed.keys)))
     wrong = ~np.isfinite(values)
     if wrong.any():
         examples = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))

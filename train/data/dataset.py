@@ -31,8 +31,12 @@ class Dataset:
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        reasons: Input -> why it has its type.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
+        decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
+        notes: How values were read, a sentence each, where that was not declared.
+        warnings: What is probably not as it was meant, a sentence each.
     """
 
     name: str
@@ -52,6 +56,10 @@ class Dataset:
     identifiers: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""

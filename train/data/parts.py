@@ -17,7 +17,9 @@ from train.config import TrainConfig
 from train.config.sections import ColumnConfig, Columns, SplitConfig
 from train.data.catalogue import CATALOGUE
 from train.data.schema import as_numbers, as_text, is_missing_token
-from train.data.sources import DatasetError, RawTable, fetch
+from train.data.sources import RawTable, fetch
+from train.errors import DatasetError
+from train.progress import Progress
 
 Way = Literal["chance", "own", "file", "column", "groups", "time"]
 Mask = npt.NDArray[np.bool_]
@@ -75,20 +77,20 @@ class Division:
 # ------------------------------------------------------------------- a file
 
 
-def fetch_all(config: TrainConfig) -> RawTable:
+def fetch_all(config: TrainConfig, progress: Progress | None = None) -> RawTable:
     """Fetch the dataset of a configuration, and below it the rows of its test file, if there is one.
 
     Raises:
         UnreachableError: A download is needed, and its host does not answer.
         DatasetError: A file cannot be read, or the columns of the two differ.
     """
-    table = fetch(config)
+    table = fetch(config, progress)
     file = config.split.test_file
     if file is None:
         return table
     _require_file(file)
     try:
-        test = fetch(config.model_copy(update={"dataset": file, "sha256": None}))
+        test = fetch(config.model_copy(update={"dataset": file, "sha256": None}), progress)
     except DatasetError as error:
         raise type(error)(f"split.test: {error}") from None
     return _joined(table, test, config)

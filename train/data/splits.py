@@ -21,7 +21,7 @@ from train.config.trust import Trust
 from train.data.dataset import Dataset
 from train.data.leaks import Leaks, find_leaks
 from train.data.parts import hold_out_groups, hold_out_newest, moments_of
-from train.data.sources import DatasetError
+from train.errors import DatasetError
 
 Rows = npt.NDArray[np.int64]
 # Of more groups than this, folds are not stratified.
@@ -43,17 +43,26 @@ class Prepared:
 
     Attributes:
         trust: Whether functions that the configuration names may run; None: no, and they are not even imported.
+        unsampled: The rows outside the test split before some were left out of training; None: none were.
     """
 
     config: TrainConfig
     dataset: Dataset
     split: Split
     trust: Trust | None = None
+    unsampled: npt.NDArray[np.int64] | None = None
 
     @property
     def known(self) -> Rows:
         """The rows outside the test split, <int64>[num_known]: training rows, then validation rows."""
         return np.concatenate([self.split.train, self.split.validation])
+
+    @property
+    def label_shares(self) -> npt.NDArray[np.float64]:
+        """The share of each label in the rows outside the test split, none left out, <float64>[num_labels]."""
+        rows = self.known if self.unsampled is None else self.unsampled
+        counts = np.bincount(self.dataset.targets[rows], minlength=len(self.dataset.label_names))
+        return counts / len(rows)
 
     @property
     def test_targets(self) -> npt.NDArray[Any]:
@@ -80,11 +89,12 @@ class Prepared:
 
     def with_training_rows(self, rows: Rows) -> "Prepared":
         """Return the same dataset with other rows to train on."""
-        return self.with_split(replace(self.split, train=rows))
+        unsampled = self.known if self.unsampled is None else self.unsampled
+        return replace(self, split=replace(self.split, train=rows), unsampled=unsampled)
 
     def with_split(self, split: Split) -> "Prepared":
         """Return the same dataset with another split."""
-        return replace(self, split=split)
+        return replace(self, split=split, unsampled=None)
 
 
 def split_dataset(dataset: Dataset, config: TrainConfig) -> Split:

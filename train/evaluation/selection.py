@@ -12,9 +12,8 @@ from predict.wording import did_you_mean, listed
 from train.config import ConfigError, TrainConfig
 from train.config.loading import with_values
 from train.config.sections import SearchConfig
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, Split, fold_rows, hold_out, labels_without
-from train.errors import collected
+from train.errors import DatasetError, collected
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys
@@ -189,7 +188,7 @@ def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
 
 def _measure(prepared: Prepared) -> dict[str, float]:
     model = choice.fit(prepared, SilentProgress())
-    chosen = decision.choose_decision(prepared, model.validation_outputs)
+    chosen = decision.choose_decision(prepared, model.validation_outputs, model.factors)
     outputs = model.predict(prepared.dataset, prepared.split.test)
     return headline(evaluate(Answered(prepared.test_targets, outputs, chosen)))
 

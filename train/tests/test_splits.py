@@ -17,8 +17,8 @@ from train.config.sections import SplitConfig
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.parts import hold_out_groups, hold_out_newest
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, Split, fold_rows, split_dataset
+from train.errors import DatasetError
 from train.evaluation.selection import _folds, cross_validate, problems_of
 from train.preparation import prepare
 from train.progress import SilentProgress
