@@ -142,10 +142,10 @@ def data(
     from train import preparation
     from train.exploration import first_configuration, tables
     from train.exploration.profile import profile_dataset
-    from train.progress import SilentProgress
+    from train.progress import SilentProgress, TerminalProgress
 
     place = out or first_configuration.default_path(dataset)
-    profile = profile_dataset(dataset, label, encoding)
+    profile = profile_dataset(dataset, label, encoding, TerminalProgress())
     to_stdout = str(place) == "-"
     tell = Console(stderr=True, highlight=False, width=console().width) if to_stdout else console()
     for line in tables.lines_of(profile):

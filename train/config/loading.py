@@ -96,7 +96,7 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
 
 def draft_of(text: str, place: str) -> Draft:
     """Read a configuration from its text as far as it can be read; `place` is for messages."""
-    return _draft(_parse_yaml(text, place), place)
+    return _draft(_keys_of(text, place), place)
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
@@ -237,10 +237,14 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: not UTF-8 text ({error.reason} at byte {error.start})."
         ) from None
-    content = parse(text, str(file))
+    return _keys_of(text, str(file))
+
+
+def _keys_of(text: str, place: str) -> dict[str, Any]:
+    content = parse(text, place)
     if not isinstance(content, dict):
         got = content.value if isinstance(content, Written) else content
-        raise ConfigError(f"{file}: expected keys and values, got {type(got).__name__}.")
+        raise ConfigError(f"{place}: expected keys and values, got {type(got).__name__}.")
     return content
 
 

@@ -14,8 +14,9 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from predict.wording import counted, did_you_mean, listed, suggestion
 from train.config import TrainConfig
-from train.config.sections import ColumnConfig, Columns, SplitConfig
+from train.config.sections import ColumnConfig, Columns, Notation, SplitConfig
 from train.data.catalogue import CATALOGUE
+from train.data.notation import read_dates, sniff_dates
 from train.data.schema import as_numbers, as_text, is_missing_token
 from train.data.sources import RawTable, fetch
 from train.errors import DatasetError
@@ -222,7 +223,8 @@ def divide(
         stratify = labels if config.task == "classification" else None
         return _by_groups(table, table.frame[split.by].loc[rows], stratify, split)
     if split.by_time is not None:
-        return _by_time(table, table.frame[split.by_time].loc[rows], split)
+        notation = (config.columns or Columns()).notation_of(split.by_time)
+        return _by_time(table, table.frame[split.by_time].loc[rows], notation, split)
     return Division()
 
 
@@ -286,8 +288,10 @@ def _by_groups(
     return division
 
 
-def _by_time(table: RawTable, cells: "pd.Series[Any]", split: SplitConfig) -> Division:
-    times = read_times(table, cells, split)
+def _by_time(
+    table: RawTable, cells: "pd.Series[Any]", notation: Notation, split: SplitConfig
+) -> Division:
+    times = read_times(table, cells, notation, split)
     missing = np.isnan(times)
     try:
         test = hold_out_newest(times, split.test_share)
@@ -308,7 +312,7 @@ def _by_time(table: RawTable, cells: "pd.Series[Any]", split: SplitConfig) -> Di
 
 
 def read_times(
-    table: RawTable, cells: "pd.Series[Any]", split: SplitConfig
+    table: RawTable, cells: "pd.Series[Any]", notation: Notation, split: SplitConfig
 ) -> npt.NDArray[np.float64]:
     """Return dates as seconds and numbers as they are, NaN where one is missing.
 
@@ -316,19 +320,27 @@ def read_times(
         DatasetError: There is something else.
     """
     texts = as_text(cells).str.strip()
-    missing = is_missing_token(texts)
+    missing = is_missing_token(texts, notation.missing)
+    texts = texts.mask(missing, "")
     numbers, wrong = as_numbers(texts)
     if not wrong.any():
         return np.asarray(numbers, np.float64)
-    known = texts.mask(missing, None).astype(object)
+    sniffed = None if notation.date_format else sniff_dates(texts[~missing])
+    if sniffed is not None and sniffed.doubt:
+        raise DatasetError(
+            f"{table.name}: split.by_time: {split.by_time}: {sniffed.doubt}, in columns.inputs.{split.by_time}"
+        )
+    if sniffed is not None:
+        notation = notation.model_copy(update=dict(sniffed.keys))
+    known = read_dates(texts, notation).mask(missing, None).astype(object)
     moments = pd.to_datetime(known, format="ISO8601", utc=True, errors="coerce")
     wrong = moments.isna() & ~missing
     if wrong.any():
         shown = listed([repr(value) for value in texts[wrong].unique()[:_SHOWN]])
         raise DatasetError(
-            f"{table.name}: split.by_time: {split.by_time} must hold dates (ISO 8601, such as 2024-01-31) or numbers; "
+            f"{table.name}: split.by_time: {split.by_time} must hold dates or numbers; "
             f"{counted(int(wrong.sum()), 'row')} hold something else, the first is row "
-            f"{int(wrong.index[wrong.to_numpy()][0]) + 1}: {shown}. Write the dates as year-month-day."
+            f"{int(wrong.index[wrong.to_numpy()][0]) + 1}: {shown}. Write 2024-01-31, or declare date_format."
         )
     seconds = (moments - pd.Timestamp("1970-01-01", tz="UTC")).dt.total_seconds()
     return np.asarray(seconds, np.float64)

@@ -49,6 +49,7 @@ def _lines(profile: Profile, dataset: str, place: str, encoding: str | None) -> 
     yield f"dataset: {_quoted(dataset)}"
     if encoding is not None:
         yield f"encoding: {_quoted(encoding)}"
+    yield from (f"{key}: {json.dumps(value)}" for key, value in profile.decided.items())
     yield f"task: {profile.task}  # {_one_line(profile.why_task)}"
     yield "columns:"
     yield f"  label: {_quoted(profile.label)}  # {_one_line(profile.why_label)}"

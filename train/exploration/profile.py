@@ -26,7 +26,9 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable, fetch
+from train.data.sources import RawTable, fetch
+from train.errors import DatasetError
+from train.progress import Progress
 
 # What labels are often called, the likeliest first.
 _LABEL_NAMES = (
@@ -66,6 +68,7 @@ class Profile:
         labels: Label -> rows, the most frequent first; empty for a regression.
         values: The inputs, converted to their types.
         targets: The label of each row, a text; a number for a regression; a tuple for multilabel.
+        decided: Key of the configuration -> how the file was read, where that was guessed.
         hints: What stands out, a sentence each.
         part: A column that says the part of each row.
         groups: Columns whose values may hold rows together.
@@ -83,6 +86,7 @@ class Profile:
     labels: dict[str, int]
     values: pd.DataFrame
     targets: "pd.Series[Any]"
+    decided: dict[str, Any]
     hints: list[str]
     part: str | None
     groups: list[str]
@@ -93,12 +97,17 @@ class Profile:
         return [column.name for column in self.columns if column.kind in kinds]
 
 
-def profile_dataset(dataset: str, label: str | None, encoding: str | None = None) -> Profile:
+def profile_dataset(
+    dataset: str,
+    label: str | None,
+    encoding: str | None = None,
+    progress: Progress | None = None,
+) -> Profile:
     """Fetch a dataset, by name, path or URL, and look at it; see `profile_table`."""
     config = TrainConfig(dataset=dataset)
     if encoding is not None:
         config = config.model_copy(update={"encoding": encoding})
-    return profile_table(fetch(config), label, complete(config).columns)
+    return profile_table(fetch(config, progress), label, complete(config).columns)
 
 
 def profile_table(
@@ -125,12 +134,14 @@ def profile_table(
     task, why_task, separator = _task_of(table, label)
     part = _part_column(frame, label)
     read = frame.drop(columns=[name for name in nested if name != label])
-    typed, _ = type_columns(read.drop(columns=[] if part is None else [part]), Columns(label=label))
+    typed, problems = type_columns(
+        read.drop(columns=[] if part is None else [part]), Columns(label=label)
+    )
     ignored = typed.ignored | dict.fromkeys(nested, "its cells are lists or objects")
     if part is not None:
         ignored[part] = "it says which rows are for training and which for the test"
     kinds = {**typed.column_types, **dict.fromkeys(ignored, "ignore"), label: "label"}
-    whys = {**ignored, label: why_label}
+    whys = {**typed.reasons, **ignored, label: why_label}
     columns = [
         _describe(name, kinds[name], whys.get(name), frame[name]) for name in frame.columns.tolist()
     ]
@@ -139,6 +150,8 @@ def profile_table(
     leaks = _leaks(typed.values, targets, task)
     groups = [column.name for column in columns if _holds_rows_together(column, len(frame))]
     hints = [
+        *typed.warnings,
+        *problems,
         *_duplicate_rows(frame, typed.values, typed.column_types, targets),
         *_about_labels(frame[label], labels, task),
         *(f"{name} tells {label} by itself: is it known before the label is?" for name in leaks),
@@ -160,6 +173,7 @@ def profile_table(
         labels=labels,
         values=typed.values,
         targets=targets,
+        decided=table.decided,
         hints=hints,
         part=part,
         groups=groups,

@@ -353,7 +353,11 @@ def test_rows_without_a_date_are_trained_on_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        (["31.12.2024"], r"300 rows hold something else, the first is row 1: '31.12.2024'"),
+        (["in May"], r"300 rows hold something else, the first is row 1: 'in May'"),
+        (
+            ["03/04/2024", "04/05/2024"],
+            "'03/04/2024' is a date in more than one way: set date_format",
+        ),
         (["2024-01-01"], "there is one moment only"),
         ([""], "there are no dates only"),
     ],
@@ -362,7 +366,7 @@ def test_dates_that_cannot_be_ordered_are_refused(
     tmp_path: Path, values: list[str], problem: str
 ) -> None:
     with pytest.raises(DatasetError, match=problem):
-        load(tmp_path, make_people().assign(bought_on=values * 300), by_time="bought_on")
+        load(tmp_path, make_people().assign(bought_on=(values * 300)[:300]), by_time="bought_on")
 
 
 def test_times_and_zones_and_numbers_are_ordered(tmp_path: Path) -> None:
@@ -373,6 +377,22 @@ def test_times_and_zones_and_numbers_are_ordered(tmp_path: Path) -> None:
     table["bought_on"] = [f"{number / 10}" for number in range(300)]  # 9.9 is before 10.0
     _, split, _ = load(tmp_path, table, by_time="bought_on")
     assert split.test.tolist() == [*range(240, 300)]
+
+
+def test_dates_that_are_written_in_another_way_are_ordered(tmp_path: Path) -> None:
+    table = make_people()
+    dates = pd.to_datetime(table["bought_on"])
+    _, expected, _ = load(tmp_path, table, by_time="bought_on")
+    _, split, _ = load(
+        tmp_path, table.assign(bought_on=dates.dt.strftime("%d.%m.%Y")), by_time="bought_on"
+    )
+    assert split.test.tolist() == expected.test.tolist()
+    file = write_table(tmp_path / "d.csv", table.assign(bought_on=dates.dt.strftime("%m/%d/%Y")))
+    ignored = {"said": "ignore", "spent": "ignore"}
+    declared = {**ignored, "bought_on": {"type": "date", "date_format": "%m/%d/%Y"}}
+    columns = {"label": "left", "inputs": declared}
+    config = table_config(tmp_path, file, columns=columns, split={"by_time": "bought_on"})
+    assert split_dataset(load_dataset(config), config).test.tolist() == expected.test.tolist()
 
 
 def test_folds_are_in_the_order_of_time(tmp_path: Path) -> None:
