@@ -32,6 +32,7 @@ from train.data.schema import (
     type_columns,
 )
 from train.data.sources import DatasetError, RawTable, fetch
+from train.data.suspicions import suspicions
 
 _CONFLICTS_SHOWN = 5
 # Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
@@ -123,7 +124,11 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         ),
         reasons=typed.reasons,
         notes=tuple(typed.notes),
-        warnings=(*warnings, *typed.warnings),
+        warnings=(
+            *warnings,
+            *typed.warnings,
+            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        ),
     )
 
 
