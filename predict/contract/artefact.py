@@ -150,8 +150,8 @@ class Output(_Part):
     type: Kind
     # In the order of the model's probabilities; none for a number.
     labels: list[str] = []
-    # The least probability at which a label is answered. A "label" has none, or one for one of two labels; "labels"
-    # have one each.
+    # The least probability at which a label is answered; "labels" have one each. A "label" has none, or one for one of
+    # two labels; or, of more than two, one each: the label whose probability is most of its threshold is answered.
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     # Only for a number.
     interval: Interval | None = None
@@ -191,12 +191,13 @@ class Output(_Part):
                 raise ValueError(f"thresholds: {name!r} is none of the labels")
         if self.kind == "labels" and len(self.thresholds) != len(self.labels):
             raise ValueError("thresholds: expected one for every label")
-        if (
-            self.kind == "label"
-            and self.thresholds
-            and (len(self.thresholds), len(self.labels)) != (1, 2)
-        ):
-            raise ValueError("thresholds: expected one, and two labels, or none")
+        expected = 1 if len(self.labels) == 2 else len(self.labels)
+        if self.kind == "label" and len(self.thresholds) not in (0, expected):
+            raise ValueError(
+                "thresholds: expected one, and two labels, or one for each of more labels, or none"
+            )
+        if self.kind == "label" and len(self.labels) > 2 and 0 in self.thresholds.values():
+            raise ValueError("thresholds: expected those of more than two labels to be above 0")
         return self
 
 

@@ -29,9 +29,8 @@ from train.comparison.rows import CompareError
 from train.config.loading import to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, split_dataset
-from train.errors import UserError
+from train.errors import DatasetError, UserError
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.evaluation.significance import Difference, mcnemar
@@ -67,7 +66,7 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     prepared = Prepared(config, dataset, split)
     model = table_model.fit(prepared, SilentProgress())
     outputs = model.predict(dataset, split.test)
-    decision = choose_decision(prepared, model.validation_outputs)
+    decision = choose_decision(prepared, model.validation_outputs, model.factors)
     directory = folder / "artefacts" / f"2026-01-01-00-00-{next(_SECONDS)}"
     directory.mkdir(parents=True)
     model.write(directory)
