@@ -106,6 +106,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
         ignored=typed.ignored,
+        row_numbers=rows.frame.index.to_numpy(np.int64) + 1,
         conflicts=len(conflicting),
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))

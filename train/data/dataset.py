@@ -30,6 +30,7 @@ class Dataset:
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        row_numbers: Which row of the file each row is, from 1, <int64>[num_rows]; None: all are kept.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     ignored: dict[str, str] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    row_numbers: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -89,6 +91,10 @@ class Dataset:
         if self.kind == "labels":
             return [name for name, has in zip(self.label_names, target, strict=True) if has]
         return self.label_names[target] if self.kind == "label" else float(target)
+
+    def row_number(self, row: int) -> int:
+        """Return which row of the file a row is, from 1."""
+        return row + 1 if self.row_numbers is None else int(self.row_numbers[row])
 
     def label_counts(self) -> dict[str, int]:
         """Return label -> rows."""
