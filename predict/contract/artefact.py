@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from predict.contract.canonical import Form
+from predict.contract.canonical import Form, zone_of
 from predict.wording import counted
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label.
@@ -85,6 +85,12 @@ class Input(_Part):
     categories: list[str] | None = None
     # What all categories are, if they are all true or false, or all whole numbers: `True` is then "true", 1.0 is "1".
     form: Form | None = None
+    # Only for a category or a date: what is written for a missing one, beside null and the empty string.
+    missing: list[str] | None = None
+    # Only for a date: how it may be written beside ISO 8601, for strptime; and the zone its parts are read in, such as
+    # UTC, +02:00 or Europe/Berlin. Without a zone they are read as they are written.
+    date_format: str | None = None
+    timezone: str | None = None
     # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -96,6 +102,9 @@ class Input(_Part):
             raise ValueError(f"{self.name}: minimum must not be above maximum")
         if self.type != "category" and (self.categories, self.form) != (None, None):
             raise ValueError(f"{self.name}: only a category has categories, and a form")
+        if self.type != "date" and (self.date_format, self.timezone) != (None, None):
+            raise ValueError(f"{self.name}: only a date has a date_format and a timezone")
+        zone_of(self.timezone)
         _check_distinct(self.categories or (), f"{self.name}: categories")
         return self
 

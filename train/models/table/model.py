@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils._param_validation import InvalidParameterError
@@ -344,7 +344,9 @@ def _calibration(
     if factors is None:
         temperature = fit_temperature(probabilities, targets[held])
     else:
-        weights = (prepared.label_shares / np.maximum(np.bincount(targets), 1))[targets[held]]
+        weights = (
+            prepared.label_shares / np.maximum(np.bincount(targets, minlength=len(factors)), 1)
+        )[targets[held]]
         temperature, factors = fit_temperature_and_prior(
             probabilities, targets[held], factors, weights
         )
@@ -376,7 +378,9 @@ def _for_calibration(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the fit on all rows has shown them
-                return _held_out(pipeline, frame, targets, folds, config)
+                groups = dataset.division.groups
+                of_rows = None if groups is None else groups[rows]
+                return _held_out(pipeline, frame, targets, folds, config, of_rows)
         except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             progress.warn(
@@ -392,12 +396,14 @@ def _held_out(
     targets: npt.NDArray[np.int64],
     folds: int,
     config: TrainConfig,
+    groups: Rows | None,
 ) -> tuple[Rows, Outputs]:
     """Return held-out rows, in as many folds as are needed, and their outputs when fitted without that fold."""
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=config.training.seed)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=config.training.seed)
     held: list[Rows] = []
     outputs: list[Outputs] = []
-    for rest, fold in splitter.split(frame, targets):
+    for rest, fold in splitter.split(frame, targets, groups):
         refitted = clone(pipeline)
         _fit(refitted, frame.iloc[rest], targets[rest], config)
         held.append(fold)

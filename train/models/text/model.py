@@ -24,6 +24,7 @@ from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import TextFeatures
 from train.config import TrainConfig
 from train.data.dataset import Dataset
+from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.features.embeddings import Embeddings, build_embeddings
 from train.features.feature_table import FeatureTable, build_table, encode_rows
@@ -85,8 +86,11 @@ class TextModel:
         dataset = prepared.dataset
         unknown, total = self._count_words(dataset.texts(prepared.split.test)).sum(axis=0).tolist()
         share = unknown / total if total else 1.0
+        columns = describe_inputs(
+            dataset.column_types, dataset.frame, prepared.known, dataset.columns
+        )
         return {
-            "inputs": [{"name": name, "type": "text"} for name in dataset.column_types],
+            "inputs": [column.model_dump(exclude_defaults=True) for column in columns],
             "embedding": self.embedding_metadata | {"unknown_token_share": share},
             "model": self.metadata,
         }
