@@ -139,6 +139,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
+        row_numbers=rows.frame.index.to_numpy(np.int64) + 1,
         ignored={**typed.ignored, **no_inputs},
         identifiers=codes_of_identifiers(
             table.frame.loc[rows.frame.index, _unread(table, typed, columns)]
