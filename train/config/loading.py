@@ -94,6 +94,11 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
     return _draft(settled, str(file))
 
 
+def draft_of(text: str, place: str) -> Draft:
+    """Read a configuration from its text as far as it can be read; `place` is for messages."""
+    return _draft(_parse_yaml(text, place), place)
+
+
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
     """Return a configuration for another dataset, without what it says about the rows of its own.
 
