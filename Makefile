@@ -24,7 +24,9 @@ DOCKER  ?= docker
 TRAIN   := .env/train
 PREDICT := .env/predict
 
-SETTINGS = $(foreach s,$(SET),--set '$(s)') $(if $(DATASET),--dataset '$(DATASET)')
+# A blank separates two settings. A quote stays a quote, and reaches the configuration.
+quoted   = '$(subst ','\'',$(1))'
+SETTINGS = $(foreach s,$(SET),--set $(call quoted,$(s))) $(if $(DATASET),--dataset $(call quoted,$(DATASET)))
 
 .PHONY: help
 help: ## Show this list
@@ -35,7 +37,7 @@ help: ## Show this list
 
 .PHONY: train
 train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SET= override it), write data/artefacts/<timestamp>
-	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' $(SETTINGS)
+	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: check
 check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CONF and its dataset from training

@@ -2,9 +2,12 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 _MOST_NAMES = 10
 _MOST_CHARACTERS = 60
+_LONGEST_NAME = 200
+_MOST_COMPARED = 10_000
 _IRREGULAR = {"category": "categories", "is": "are", "has": "have", "differs": "differ"}
 
 
@@ -26,7 +29,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     >>> closest("Acuracy", ["accuracy", "recall"])
     'accuracy'
     """
-    by_lower = {key.lower(): key for key in known}
+    if len(name) > _LONGEST_NAME:  # comparing takes long, and nobody mistypes so much
+        return None
+    by_lower = {key.lower(): key for key in islice(known, _MOST_COMPARED)}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[matches[0]] if matches else None
 

@@ -7,6 +7,7 @@ from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
+from train.data.leaks import warning_of
 from train.data.named_values import with_known_values
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
@@ -103,6 +104,9 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
         config = config.model_copy(update=dataset.decided)
+        if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
+            # What was evident is part of what is written into the artefact.
+            config = config.model_copy(update={"columns": dataset.columns})
         config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config), trust)
         _tell(prepared, progress)
@@ -122,10 +126,20 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels} "
         f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
     )
+    if dataset.division.about:
+        progress.say(f"split: {dataset.division.about}")
+    for warning in dataset.division.warnings:
+        progress.warn(f"split: {warning}")
+    if warning := warning_of(prepared.leaks):
+        progress.warn(f"split: {warning}")
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):
         progress.say(f"columns: {line}")
+    for note in dataset.notes:
+        progress.say(f"columns: {note}")
+    for warning in dataset.warnings:
+        progress.warn(f"columns: {warning}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")
     if dataset.conflicts:

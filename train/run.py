@@ -104,7 +104,7 @@ def _evaluate(
     prepared: Prepared, model: FittedModel, progress: Progress
 ) -> tuple[Answered, dict[str, Any]]:
     test, folds = prepared.split.test, prepared.config.evaluation.folds
-    decision = choose_decision(prepared, model.validation_outputs)
+    decision = choose_decision(prepared, model.validation_outputs, model.factors)
     decision.tell(progress)
     with progress.stage("evaluate", f"{len(test):,} test rows, and the baselines"):
         outputs = model.predict(prepared.dataset, test)

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from predict.contract.canonical import Form
+from predict.contract.canonical import Form, zone_of
 from predict.wording import counted
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label.
@@ -85,6 +85,12 @@ class Input(_Part):
     categories: list[str] | None = None
     # What all categories are, if they are all true or false, or all whole numbers: `True` is then "true", 1.0 is "1".
     form: Form | None = None
+    # Only for a category or a date: what is written for a missing one, beside null and the empty string.
+    missing: list[str] | None = None
+    # Only for a date: how it may be written beside ISO 8601, for strptime; and the zone its parts are read in, such as
+    # UTC, +02:00 or Europe/Berlin. Without a zone they are read as they are written.
+    date_format: str | None = None
+    timezone: str | None = None
     # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -96,6 +102,9 @@ class Input(_Part):
             raise ValueError(f"{self.name}: minimum must not be above maximum")
         if self.type != "category" and (self.categories, self.form) != (None, None):
             raise ValueError(f"{self.name}: only a category has categories, and a form")
+        if self.type != "date" and (self.date_format, self.timezone) != (None, None):
+            raise ValueError(f"{self.name}: only a date has a date_format and a timezone")
+        zone_of(self.timezone)
         _check_distinct(self.categories or (), f"{self.name}: categories")
         return self
 
@@ -137,8 +146,8 @@ class Output(_Part):
     type: Kind
     # In the order of the model's probabilities; none for a number.
     labels: list[str] = []
-    # The least probability at which a label is answered. A "label" has none, or one for one of two labels; "labels"
-    # have one each.
+    # The least probability at which a label is answered; "labels" have one each. A "label" has none, or one for one of
+    # two labels; or, of more than two, one each: the label whose probability is most of its threshold is answered.
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     # Only for a number.
     interval: Interval | None = None
@@ -178,12 +187,13 @@ class Output(_Part):
                 raise ValueError(f"thresholds: {name!r} is none of the labels")
         if self.kind == "labels" and len(self.thresholds) != len(self.labels):
             raise ValueError("thresholds: expected one for every label")
-        if (
-            self.kind == "label"
-            and self.thresholds
-            and (len(self.thresholds), len(self.labels)) != (1, 2)
-        ):
-            raise ValueError("thresholds: expected one, and two labels, or none")
+        expected = 1 if len(self.labels) == 2 else len(self.labels)
+        if self.kind == "label" and len(self.thresholds) not in (0, expected):
+            raise ValueError(
+                "thresholds: expected one, and two labels, or one for each of more labels, or none"
+            )
+        if self.kind == "label" and len(self.labels) > 2 and 0 in self.thresholds.values():
+            raise ValueError("thresholds: expected those of more than two labels to be above 0")
         return self
 
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from functools import partial
+from datetime import UTC, datetime, tzinfo
+from functools import cache, partial
 from typing import Literal
 from unicodedata import is_normalized, normalize
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # What all categories of a column are, or all labels: true and false, or whole numbers.
 Form = Literal["boolean", "whole"]
@@ -13,6 +14,8 @@ Form = Literal["boolean", "whole"]
 _BOOLEANS = ("true", "false")
 # Not 02134, which is a code, nor +49: a sign says that it is more than a number.
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?", re.ASCII)
+
+_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}", re.ASCII)
 
 
 def text_of(value: object) -> str:
@@ -59,6 +62,44 @@ def canonical(text: str, form: Form | None) -> str:
         whole = _WHOLE.fullmatch(text)
         return whole[1] if whole else text
     return text if text.isascii() else normalize("NFC", text)
+
+
+def iso_date(text: str, date_format: str | None) -> str:
+    """Return a date in the column's format as ISO 8601; anything else, ISO 8601 included, as it is.
+
+    >>> iso_date("13/01/2022", "%d/%m/%Y"), iso_date("2022-01-13", "%d/%m/%Y")
+    ('2022-01-13', '2022-01-13')
+    """
+    if date_format is None:
+        return text
+    try:
+        date = datetime.strptime(text, date_format)
+    except ValueError:
+        return text
+    has_time = any(part in date_format for part in ("%H", "%I", "%M", "%S", "%X", "%c"))
+    return date.isoformat() if has_time else date.date().isoformat()
+
+
+@cache
+def zone_of(name: str | None) -> tzinfo | None:
+    """Return the zone of a name such as UTC, +02:00 or Europe/Berlin; None for None.
+
+    Raises:
+        ValueError: There is no such zone.
+
+    >>> zone_of("+02:00")
+    datetime.timezone(datetime.timedelta(seconds=7200))
+    """
+    if name is None or name == "UTC":
+        return None if name is None else UTC
+    if _OFFSET.fullmatch(name):
+        return datetime.strptime(name, "%z").tzinfo
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"no time zone {name!r}; expected UTC, an offset such as +02:00, or a name such as Europe/Berlin"
+        ) from None
 
 
 def category_reader(

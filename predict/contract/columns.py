@@ -5,13 +5,14 @@ str for everything else, missing ones being "". Dates are ISO 8601.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from predict.contract.artefact import Derived, Input
+from predict.contract.canonical import zone_of
 from predict.contract.features import tokenize
 
 # How many words of a text count, from the start; text models keep as many by default.
@@ -53,7 +54,8 @@ def model_columns(
         if column.type == "text":
             columns[name] = _strings(map(normalise_text, raw[name]), len(raw[name]))
         elif column.type == "date":
-            dates[name] = [parse_date(text) for text in raw[name]]
+            zone = zone_of(column.timezone)
+            dates[name] = [parse_date(text, zone) for text in raw[name]]
         else:
             columns[name] = raw[name]
     for made in derived:
@@ -69,13 +71,23 @@ def normalise_text(text: str) -> str:
     return " ".join(tokenize(text, MAX_TEXT_PIECES))
 
 
-def parse_date(text: str) -> datetime | None:
+def parse_date(text: str, zone: tzinfo | None = None) -> datetime | None:
     """Read an ISO 8601 date, with or without a time; None for "".
+
+    One with a UTC offset is converted to the zone; one without an offset is taken to be in the zone already.
 
     Raises:
         ValueError: It is not a date.
     """
-    return datetime.fromisoformat(text) if text else None
+    if not text:
+        return None
+    date = datetime.fromisoformat(text)
+    if zone is None or date.tzinfo is None:
+        return date
+    try:
+        return date.astimezone(zone)
+    except OverflowError:
+        raise ValueError("the year is outside 1 to 9999 in the zone of the column") from None
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:

@@ -4,6 +4,7 @@ The predictor chooses one when it loads an artefact; no other module asks which 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from predict.contract.artefact import ColumnType, Derived, Input, column_types
 from predict.contract.canonical import category_reader, text_of
 from predict.contract.columns import MAX_TEXT_PIECES, Column, model_columns
 from predict.contract.features import TextFeatures, most_characters
-from predict.scoring.values import PROBLEM_OF, kind_of, missing, unknown_fields
+from predict.scoring.values import PROBLEM_OF, as_iso_date, kind_of, missing, unknown_fields
 from predict.wording import listed, shorten
 
 Instance = Mapping[str, Any]
@@ -247,7 +248,9 @@ def stretches(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _reader_of(column: Input) -> Callable[[Any], str]:
     """Return the function that turns a value, which has no problems, into the string that the model knows."""
     if column.type == "category":
-        return category_reader(column.form, (), column.categories or ())
+        return category_reader(column.form, column.missing or (), column.categories or ())
+    if column.type == "date":
+        return partial(as_iso_date, column=column)
     return lambda value: text_of(value).strip()
 
 

@@ -53,8 +53,10 @@ def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[P
         ranked = _ranked(row, labels)
         label, score = ranked[0]
         predictions.append({"label": label, "score": score, "probabilities": dict(ranked[:top_k])})
-    if output.thresholds:
+    if len(output.thresholds) == 1:
         _apply_threshold(predictions, rows, raw, output)
+    elif output.thresholds:
+        _apply_thresholds(predictions, rows, raw, output)
     if output.unsure_below is not None:
         for prediction in predictions:
             if prediction["score"] < output.unsure_below:
@@ -71,6 +73,25 @@ def _apply_threshold(
     for prediction, row, probability in zip(predictions, rows, raw[:, place].tolist(), strict=True):
         chosen = place if probability >= threshold else 1 - place
         prediction.update(label=output.labels[chosen], score=row[chosen])
+
+
+def _apply_thresholds(
+    predictions: Sequence[Prediction], rows: Rows, raw: Raw, output: Output
+) -> None:
+    """Answer the label whose probability is most of its threshold, the first of equal ones."""
+    chosen = most_of_threshold(raw, [output.thresholds[label] for label in output.labels])
+    for prediction, row, place in zip(predictions, rows, chosen.tolist(), strict=True):
+        prediction.update(label=output.labels[place], score=row[place])
+
+
+def most_of_threshold(raw: Raw, thresholds: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Return the index of the label whose probability is most of its threshold, <int64>[num_rows].
+
+    Shares are told apart to six digits, as probabilities are; of two that are equal the first label wins.
+    """
+    shares = raw.astype(np.float64) / np.array(thresholds)
+    best: npt.NDArray[np.int64] = shares.round(6).argmax(axis=1)
+    return best
 
 
 def _as_number(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[Prediction]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 from predict.contract.artefact import Input
+from predict.contract.canonical import iso_date, zone_of
 from predict.contract.columns import parse_date
 from predict.wording import closest, listed, shorten
 
@@ -71,7 +72,7 @@ def _category_problem(value: object, column: Input) -> str | None:
         return f"expected {_EXPECTED['category']}, got a number with a point"
     if not isinstance(value, str):
         return _null_or_other(value, column)
-    if not value or value.isspace():
+    if not value or value.isspace() or value.strip() in (column.missing or ()):
         return None if "" in (column.categories or ()) else _empty(column)
     return None if _is_unicode(value) else "expected Unicode, got a lone surrogate"
 
@@ -85,14 +86,21 @@ def _text_problem(value: object, column: Input) -> str | None:
 def _date_problem(value: object, column: Input) -> str | None:
     if not isinstance(value, str):
         return _null_or_other(value, column)
-    text = value.strip()
+    text = as_iso_date(value, column)
     if not text:
         return _empty(column)
     try:
-        parse_date(text)
+        parse_date(text, zone_of(column.timezone))
     except ValueError:
-        return f"expected {_EXPECTED['date']}, got {shorten(text)!r}"
+        also = f", or as {column.date_format} writes it" if column.date_format else ""
+        return f"expected {_EXPECTED['date']}{also}, got {shorten(text)!r}"
     return None
+
+
+def as_iso_date(value: str | None, column: Input) -> str:
+    """Return a date as ISO 8601 as far as it is one; the empty string for a missing one."""
+    text = (value or "").strip()
+    return "" if text in (column.missing or ()) else iso_date(text, column.date_format)
 
 
 def _null_or_other(value: object, column: Input) -> str | None:

@@ -279,6 +279,10 @@ def label(labels: list[str], **more: object) -> Callable[[Path], None]:
         (label(["a", "b"], thresholds={"c": 0.5}), "thresholds: 'c' is none of the labels"),
         (label(["a", "b"], thresholds={"a": 0.5, "b": 0.5}), "thresholds: expected one, and two l"),
         (label(["a", "b", "c"], thresholds={"a": 0.5}), "thresholds: expected one, and two labels"),
+        (
+            label(["a", "b", "c"], thresholds={"a": 0.5, "b": 0.4, "c": 0}),
+            "thresholds: expected those of more than two labels to be above 0",
+        ),
         (label(["a", "b"], thresholds={"a": 1.5}), r"thresholds\.a: Input should be less than or"),
         (
             label(["a", "b"], interval={"coverage": 0.9, "half_width": 1}),
@@ -339,6 +343,7 @@ def test_metadata_that_contradicts_itself_is_refused(
         inputs(type="number", minimum=1, maximum=1),
         inputs(type="category", categories=[], nullable=True),
         label(["a", "b"], thresholds={"b": 0}),
+        label(["a", "b", "c"], thresholds={"a": 0.7, "b": 0.2, "c": 0.1}),
         label(["a", "b", "c"]),
         label(["a", "b", "c"], unsure_below=0.6),
         label(["a", "b"], thresholds={"b": 0.3}, unsure_below=0),

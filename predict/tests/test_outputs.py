@@ -79,6 +79,16 @@ def test_a_threshold_decides_row_by_row() -> None:
     assert [prediction["score"] for prediction in predictions] == [0.9, 0.4, 0.8]
 
 
+def test_of_more_labels_the_one_that_is_most_of_its_threshold_is_answered() -> None:
+    thresholds = {"a": 0.8, "b": 0.15, "c": 0.05}
+    output = Output(name="o", type="label", labels=["a", "b", "c"], thresholds=thresholds)
+    raw = np.array([[0.7, 0.2, 0.1], [0.7, 0.24, 0.06], [0.9, 0.06, 0.04], [0.8, 0.15, 0.05]])
+    predictions = decode(to_rows(raw, output), raw, output)
+    assert [prediction["label"] for prediction in predictions] == ["c", "b", "a", "a"]
+    assert [prediction["score"] for prediction in predictions] == [0.1, 0.24, 0.9, 0.8]
+    assert list(predictions[0]["probabilities"]) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("score", "dtype", "is_unsure"),
     [

@@ -300,6 +300,7 @@ def _example_problems(examples: Sequence[MustBe], prepared: Prepared) -> list[Pr
         place = f"must_be.{index}"
         if example.instance is not None:
             wrong = inputs.problems_of(example.instance)
+            wrong += _unseen(example.instance, dataset) if not wrong else []
             problems += [(f"{place}.instance.{field}", f"{why}.") for field, why in wrong]
         elif text_field is None:
             columns = ", ".join(dataset.column_types)
@@ -308,6 +309,19 @@ def _example_problems(examples: Sequence[MustBe], prepared: Prepared) -> list[Pr
             wrong = inputs.problems_of({text_field: example.text})
             problems += [(f"{place}.text", f"{why}.") for _, why in wrong]
         problems += [(f"{place}.{key}", why) for key, why in _answer_problems(example, dataset)]
+    return problems
+
+
+def _unseen(instance: Instance, dataset: Dataset) -> list[Problem]:
+    """Return the cells of an example that no row has: they test nothing that was learned."""
+    problems = []
+    for name, categories in categories_of(dataset).items():
+        value = instance[name]
+        text = json.dumps(value) if isinstance(value, bool) else str(value or "").strip()
+        if text and text not in map(str.strip, categories):
+            quotes = "" if isinstance(value, str) else " A text goes into quotes."
+            hint = suggestion(text, categories).rstrip(".?")
+            problems.append((name, f"no row has the category {text!r}.{quotes}{hint}"))
     return problems
 
 
@@ -343,9 +357,18 @@ def _swap_problems(pair: Sequence[str], dataset: Dataset) -> list[str]:
         return [f"{first!r} is given twice."]
     if columns_with(first, second, dataset):
         return []
-    either = whole_words(first, second).pattern
     texts = [dataset.frame[name] for name, kind in dataset.column_types.items() if kind == "text"]
-    if any(column.str.contains(either, case=False, regex=True).any() for column in texts):
+
+    def in_texts(*words: str) -> bool:
+        pattern = whole_words(words[0], words[-1]).pattern
+        return any(column.str.contains(pattern, case=False, regex=True).any() for column in texts)
+
+    for name, categories in categories_of(dataset).items():
+        for known, other in (pair, reversed(pair)):
+            if known in categories and not in_texts(other):
+                hint = suggestion(other, categories)
+                return [f"{name} has the category {known!r}, and no {other!r}.{hint}"]
+    if in_texts(first, second):
         return []
     return [f"no text has {first!r} or {second!r}, and no column has both as categories."]
 

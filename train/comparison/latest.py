@@ -80,7 +80,7 @@ def against_latest(
     theirs = answer_rows(latest, project(instances, latest), answered.truth, common)
     ours = Answered(answered.truth, answered.outputs, common, answered.answers)
     differences = paired_differences(theirs, ours)
-    key = compared_metric(decision.kind, bool(decision.thresholds))
+    key = compared_metric(decision.kind, len(decision.thresholds) == 1)
     key = key if key in differences else "accuracy"  # PR AUC needs rows of both labels
     difference, metric = differences[key], describe_metric(key)
     better = metric.sign * difference.difference

@@ -1,18 +1,20 @@
-"""The loading of a configuration: YAML, overrides, the problems of all keys at once. The only importer of yaml."""
+"""The loading of a configuration: YAML, overrides, the problems of all keys at once."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from predict.wording import shorten
+from train.config.meant import settle
+from train.config.paths import join_path, split_override, split_path
 from train.config.problems import ConfigError, describe
-from train.config.sections import TrainConfig
+from train.config.sections import MOST_SHOWN, TrainConfig
+from train.config.written import Written, dump, parse
 
 # Keys that are about the dataset that a file names, and about no other.
 _OF_THE_DATASET = (
@@ -33,6 +35,8 @@ _SEARCHED = (
 
 # A section may be wrong only once a wrong key is left out of it; then it is left out too.
 _MOST_ROUNDS = 4
+# Problems that are worded; nobody reads more, and each looks for what was meant.
+_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
         content = _for_dataset(content, dataset)
     for override in overrides:
         _apply_override(content, override)
-    return _draft(content, str(file))
+    try:
+        settled = settle(content)
+    except ConfigError as error:
+        raise ConfigError(*error.problems, place=str(file)) from None
+    return _draft(settled, str(file))
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
@@ -108,13 +116,13 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     """
     content = config.model_dump()
     for path, value in values.items():
-        _set(content, path, value)
+        _set(content, split_path(path), value)
     return _draft(content, "search").checked()
 
 
 def to_yaml(config: TrainConfig) -> str:
     """Return a configuration as a file that trains the same model again."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump(config.model_dump(mode="json"))
 
 
 # ---------------------------------------------------------------- validation
@@ -122,7 +130,9 @@ def to_yaml(config: TrainConfig) -> str:
 
 def _draft(content: dict[str, Any], place: str) -> Draft:
     config, errors = _validate(content)
-    problems = [describe(error) for error in errors]
+    problems = [describe(error) for error in errors[:_MOST_PROBLEMS]]
+    if len(errors) > _MOST_PROBLEMS:
+        problems.append(f"… and {len(errors) - _MOST_PROBLEMS:,} more.")
     for _ in range(_MOST_ROUNDS):
         for error in errors:
             _leave_out(content, error["loc"])
@@ -160,17 +170,18 @@ def _search_problems(config: TrainConfig) -> list[str]:
         return []
     parameters = config.search.parameters
     problems = [
-        f"search.{path}: cannot be searched; expected a key of {', '.join(_SEARCHED)}, such as model.C."
+        f"search.{shorten(path, MOST_SHOWN)}: cannot be searched; "
+        f"expected a key of {', '.join(_SEARCHED)}, such as model.C."
         for path in parameters
-        if path.partition(".")[0] not in _SEARCHED
+        if split_path(path)[0] not in _SEARCHED
     ]
     content = config.model_dump() | {"search": None}
     for path, values in parameters.items() if not problems else ():
         for value in values:
             tried = copy.deepcopy(content)
             for other, [first, *_] in parameters.items():
-                _set(tried, other, first)
-            _set(tried, path, value)
+                _set(tried, split_path(other), first)
+            _set(tried, split_path(path), value)
             problems += [f"search.{describe(error)}" for error in _validate(tried)[1]]
     return list(dict.fromkeys(problems))
 
@@ -183,11 +194,20 @@ def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
     if isinstance(evaluation := rest.get("evaluation"), dict):
         rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}
+    if isinstance(split := rest.get("split"), dict):
+        rest["split"] = {
+            key: value for key, value in split.items() if _suits_any_dataset(key, value)
+        }
     return rest | {"dataset": dataset}
 
 
-def _set(content: dict[str, Any], path: str, value: object) -> None:
-    *sections, key = path.split(".")
+def _suits_any_dataset(key: str, value: object) -> bool:
+    """Return whether a key of `split` is about no column and no file."""
+    return key not in ("column", "by", "by_time") and not (key == "test" and isinstance(value, str))
+
+
+def _set(content: dict[str, Any], names: Sequence[str], value: object) -> None:
+    *sections, key = names
     section = content
     for name in sections:
         if not isinstance(section.get(name), dict):
@@ -196,43 +216,7 @@ def _set(content: dict[str, Any], path: str, value: object) -> None:
     section[key] = value
 
 
-# ---------------------------------------------------------------------- YAML
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: a key given twice is an error, and 1e-3 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (dict, list)):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"expected a text as key, got {key!r}", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _parse_yaml(text: str, place: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{place}{line}: {error.problem or error}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{place}: {error}.") from None
-    except ValueError as error:  # such as the date 2024-13-45
-        raise ConfigError(f"{place}: a value cannot be read: {error}.") from None
+# ---------------------------------------------------------------------- files
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -248,16 +232,18 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: not UTF-8 text ({error.reason} at byte {error.start})."
         ) from None
-    content = _parse_yaml(text, str(file))
+    content = parse(text, str(file))
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: expected keys and values, got {type(content).__name__}.")
+        got = content.value if isinstance(content, Written) else content
+        raise ConfigError(f"{file}: expected keys and values, got {type(got).__name__}.")
     return content
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not all(path.split(".")):
+    parts = split_override(override)
+    if parts is None or not all(parts[0]):
         raise ConfigError(
-            f"--set {override}: expected section.key=value, such as training.epochs=3."
+            f"--set {shorten(override, MOST_SHOWN)}: expected section.key=value, such as training.epochs=3."
         )
-    _set(content, path, _parse_yaml(text, f"--set {path}"))
+    names, text = parts
+    _set(content, names, parse(text, f"--set {shorten(join_path(names), MOST_SHOWN)}"))

@@ -5,8 +5,9 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from predict.wording import closest, counted, suggestion
-from train.config.sections import TrainConfig
+from predict.wording import closest, counted, shorten, suggestion
+from train.config.paths import join_path
+from train.config.sections import MOST_SHOWN, TrainConfig, shown
 from train.errors import UserError
 
 
@@ -40,10 +41,13 @@ def describe(problem: Mapping[str, Any]) -> str:
     "training.epochs: expected a whole number of at least 1, got 'many'."
     """
     location, got = problem["loc"], problem["input"]
-    place = ".".join(map(str, location)).replace("search.parameters.", "search.", 1)
-    place = place or "configuration"
+    parts = [shorten(str(part), MOST_SHOWN) for part in location]
+    # The keys of a search are paths already.
+    place = ".".join(parts) if location[:1] == ("search",) else join_path(parts)
+    place = place.replace("search.parameters.", "search.", 1) or "configuration"
     if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key.{_known_keys(str(location[-1]), _keys_at(location[:-1]))}"
+        hint = _known_keys(str(location[-1]), _keys_at(location[:-1]))
+        return f"{place}: unknown key.{hint}{_dotted(location)}"
     if problem["type"] == "missing" and location == ("dataset",):
         return "dataset: missing; give a catalogue name, a path or a URL (`make datasets` lists the names)."
     if problem["type"] == "missing" and location == ("search", "parameters"):
@@ -66,11 +70,21 @@ def describe(problem: Mapping[str, Any]) -> str:
     return f"{message} {_quoted(got) if expected == 'a text' else ''}".rstrip()
 
 
+def _dotted(location: Sequence[str | int]) -> str:
+    """Say how to write a column whose name has a dot, if a part of such a name may have become a key."""
+    if location[:2] != ("columns", "inputs") or len(location) < 4:
+        return ""
+    name = join_path([".".join(map(str, location[2:]))])
+    return f" A column with a dot in its name goes into quotes: columns.inputs.{name}."
+
+
 def _shown(value: object) -> str:
-    return str(value) if isinstance(value, date) else repr(value)
+    return str(value) if isinstance(value, date) else shown(value)
 
 
 def _quoted(value: object) -> str:
+    if value is None:
+        return 'If the text is meant, quote it: "null".'
     return "Put it into quotes." if isinstance(value, (int, float, date)) else ""
 
 

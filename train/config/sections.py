@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,8 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from predict.contract.canonical import text_of
+from predict.contract.canonical import text_of, zone_of
 from predict.contract.features import FeatureSettings
+from predict.wording import shorten
+from train.config.paths import join_path
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -27,6 +29,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 LoosePath = Annotated[Path, Strict(False)]
 Task = Literal["classification", "regression", "multilabel"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
+# Characters of a value or a key in a message.
+MOST_SHOWN = 200
 AIM = re.compile(r"none|f1|(recall|precision) *>= *(0\.\d+|1(?:\.0+)?)")
 
 
@@ -34,10 +38,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def shown(value: object) -> str:
+    """Return a value for a message, cut if it is long.
+
+    >>> len(shown("a" * 1000))
+    201
+    """
+    return shorten(repr(value), MOST_SHOWN)
+
+
 def _flattened(path: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         return {path: value}
-    sections = [_flattened(f"{path}.{key}", inner) for key, inner in value.items()]
+    sections = [_flattened(f"{path}.{join_path([key])}", inner) for key, inner in value.items()]
     return {key: inner for section in sections for key, inner in section.items()}
 
 
@@ -58,8 +71,10 @@ def _as_scalar(value: object) -> object:
     if isinstance(value, (str, int, float)):
         return value
     quotes = ". Put a date into quotes" if isinstance(value, date) else ""
+    if value is None:
+        quotes = '. If the text is meant, quote it: "null"'
     raise ValueError(
-        f"expected a text, a number, true or false, got {value if quotes else repr(value)}{quotes}"
+        f"expected a text, a number, true or false, got {value if quotes else shown(value)}{quotes}"
     )
 
 
@@ -78,7 +93,59 @@ Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class ColumnConfig(_Section):
+class Notation(_Section):
+    """How values are written in a file: for all of its columns, or for one of them."""
+
+    # What means a missing value, beside the empty cell and NA, null, ? and the like.
+    missing: Annotated[list[str], BeforeValidator(_as_texts)] = []
+    # The mark before decimals, between thousands (a blank is any blank), and what stands before or after a number.
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[",", ".", "'", " "] | None = None
+    unit: Annotated[str, Field(min_length=1)] | None = None
+    # For strptime, such as %d/%m/%Y; ISO 8601 is read without it.
+    date_format: Annotated[str, Field(min_length=1)] | None = None
+    # The zone in which parts of dates are read: UTC, +02:00, Europe/Berlin.
+    timezone: str | None = None
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether numbers are written in another way than Python's."""
+        return bool(self.decimal or self.thousands or self.unit)
+
+    @property
+    def of_dates(self) -> bool:
+        """Whether something is declared about dates."""
+        return bool(self.date_format or self.timezone)
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_a_format(cls, value: str | None) -> str | None:
+        if value is not None:
+            day = datetime(2022, 1, 13)
+            try:
+                is_one = datetime.strptime(day.strftime(value), value) == day
+            except ValueError:
+                is_one = False
+            if not is_one:
+                raise ValueError(
+                    f"expected a format of strptime with day, month and year, got {value!r}"
+                )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str | None) -> str | None:
+        zone_of(value)
+        return value
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "Notation":
+        if self.thousands is not None and self.thousands == (self.decimal or "."):
+            raise ValueError(f"decimal and thousands must differ, got {self.thousands!r} for both")
+        return self
+
+
+class ColumnConfig(Notation):
     """What is declared for one column of a table; training data is checked against it."""
 
     type: Literal["number", "category", "text", "date", "ignore"] | None = None
@@ -96,6 +163,8 @@ class ColumnConfig(_Section):
         """
         if self.type is None and (self.minimum, self.maximum) != (None, None):
             return "number"
+        if self.type is None and self.categories is None and (self.of_numbers or self.of_dates):
+            return "number" if self.of_numbers else "date"
         return "category" if self.type is None and self.categories else self.type
 
     @model_validator(mode="after")
@@ -104,6 +173,10 @@ class ColumnConfig(_Section):
             raise ValueError(f"minimum and maximum are for a number, not for type: {self.type}")
         if self.kind != "category" and self.categories is not None:
             raise ValueError(f"categories are for type: category, not for a {self.kind}")
+        if self.of_numbers and self.kind != "number":
+            raise ValueError(f"decimal, thousands and unit are for a number, not for a {self.kind}")
+        if self.of_dates and self.kind != "date":
+            raise ValueError(f"date_format and timezone are for a date, not for a {self.kind}")
         if self.type == "ignore" and self.max_missing is not None:
             raise ValueError("max_missing is not for a column that is ignored")
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
@@ -117,14 +190,22 @@ def _as_column(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
-class Columns(_Section):
-    """Which columns of the dataset are what."""
+class Columns(Notation):
+    """Which columns of the dataset are what, and how their values are written."""
 
     label: str = "label"
     # What separates the labels in one cell.
     separator: Annotated[str, Field(min_length=1)] = ","
     text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     inputs: dict[Name, Annotated[ColumnConfig, BeforeValidator(_as_column)]] = {}
+
+    def notation_of(self, name: str) -> Notation:
+        """Return how a column is written: as declared for it, or else for all columns."""
+        own = self.inputs.get(name, ColumnConfig())
+        keys = {key: getattr(own, key) or getattr(self, key) for key in Notation.model_fields}
+        if own.decimal or own.thousands:  # these two belong together
+            keys |= {"decimal": own.decimal, "thousands": own.thousands}
+        return Notation(**keys | {"missing": [*self.missing, *own.missing]})
 
     @model_validator(mode="after")
     def _are_what_they_are_once(self) -> "Columns":
@@ -223,7 +304,7 @@ class DecisionConfig(_Section):
             unsure_below: float | AccuracyAim | None = validate(value)
         except ValidationError:
             raise ValueError(
-                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {value!r}"
+                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {shown(value)}"
             ) from None
         return unsure_below
 
@@ -237,7 +318,7 @@ class DecisionConfig(_Section):
         if isinstance(aim, str) and not AIM.fullmatch(aim):
             raise ValueError(
                 'expected none, f1, "recall>=0.9", "precision>=0.9" or {cost: {fp: 1, fn: 50}}, '
-                f"got {value!r}"
+                f"got {shown(value)}"
             )
         return aim
 
@@ -345,17 +426,64 @@ class SearchConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """Shares of all rows; training gets the rest. A dataset with a test split of its own keeps it."""
+    """The parts of the rows: by chance in shares of all rows, or as a file, a column, groups or dates say.
 
-    test: Share = 0.2
+    Training gets the rest. A dataset with a test split of its own keeps it.
+    """
+
+    # A share of all rows, or a file of test rows: a path or a URL.
+    test: Share | Name = 0.2
     validation: Share = 0.08
     seed: Annotated[int, Field(ge=0)] = 0
+    # A column with the values train, validation and test.
+    column: Name | None = None
+    # A column whose values must not be in two parts, such as a person.
+    by: Name | None = None
+    # A column of dates or numbers: the newest rows are the test.
+    by_time: Name | None = None
+
+    @property
+    def test_file(self) -> str | None:
+        """The file of test rows, if there is one."""
+        return self.test if isinstance(self.test, str) else None
+
+    @property
+    def test_share(self) -> float:
+        """The share of all rows that the test split gets; 0 if it has a file of its own."""
+        return 0.0 if isinstance(self.test, str) else self.test
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether nothing but shares and a seed is configured."""
+        return self.test_file is self.column is self.by is self.by_time is None
+
+    @field_validator("test", mode="wrap")
+    @classmethod
+    def _is_a_share_or_a_file(
+        cls, value: object, validate: Callable[[object], float | str]
+    ) -> float | str:
+        expected = "expected a number above 0 and below 1, or a file of test rows"
+        try:
+            test = validate(value)
+        except ValidationError:
+            raise ValueError(f"{expected}, got {value!r}") from None
+        if isinstance(test, str) and re.fullmatch(r"\s*[-+.\d]+\s*%?\s*", test):
+            raise ValueError(
+                f"{expected}, got the text {test!r}. Write a share without quotes: 0.2"
+            )
+        return test
 
     @model_validator(mode="after")
-    def _leaves_something(self) -> "SplitConfig":
-        if self.test + self.validation >= 1:
+    def _fits_together(self) -> "SplitConfig":
+        if self.test_share + self.validation >= 1:
             raise ValueError(
                 "test and validation must leave rows to train on; their sum must be below 1"
+            )
+        ways = ["test (a file)"] if self.test_file else []
+        ways += [key for key in ("column", "by", "by_time") if getattr(self, key) is not None]
+        if len(ways) > 1:
+            raise ValueError(
+                f"{' and '.join(ways)} each say which rows are the test. Keep one of them"
             )
         return self
 

@@ -307,7 +307,11 @@ def complete(config: TrainConfig) -> TrainConfig:
     entry = CATALOGUE.get(config.dataset)
     task = config.task or (entry.task if entry else "classification")
     columns = _merged(entry.columns, config.columns) if entry else config.columns
-    return config.model_copy(update={"task": task, "columns": columns})
+    completed = config.model_copy(update={"task": task, "columns": columns})
+    declared = config.task is not None and "task" in config.model_fields_set
+    if not declared and entry is None:  # a guess is not what somebody declared
+        completed.model_fields_set.discard("task")
+    return completed
 
 
 def _merged(known: Columns, declared: Columns | None) -> Columns:

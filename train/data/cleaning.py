@@ -1,6 +1,9 @@
 """The cleaning of a table: rows that cannot be learned from are dropped, and columns get their types."""
 
+import ast
 import difflib
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +16,21 @@ import pandas as pd
 
 from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
+from predict.wording import counted, listed
 from train.config import TrainConfig
-from train.config.sections import Columns
+from train.config.sections import Columns, Notation
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
+from train.data.leaks import codes_of_identifiers
+from train.data.notation import plain_numbers, sniff_numbers
+from train.data.parts import (
+    Division,
+    columns_without_inputs,
+    divide,
+    fetch_all,
+    problems_of,
+    unseen_labels,
+)
 from train.data.schema import (
     Typed,
     as_categories,
@@ -27,11 +41,15 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import RawTable, fetch
+from train.data.sources import RawTable
 from train.errors import DatasetError
 from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
+# Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
+_LONGEST_LIST, _NAN = 100_000, re.compile(r"\bnan\b(?=\s*[,\]])")
+# A separator that is in so few of the rows separates nothing, and another in so many may well.
+_SEPARATORS, _HARDLY, _MANY = (";", "|", "\t", ","), 0.01, 0.1
 # A label that is a number with more values than this, and few rows for each, is a quantity, not a class.
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
@@ -48,7 +66,7 @@ def load_dataset(config: TrainConfig, progress: Progress | None = None) -> Datas
         DatasetError: Anything else that keeps it from being trained on.
     """
     config = complete(config)
-    return clean(fetch(config, progress), config)
+    return clean(fetch_all(config, progress), config)
 
 
 # ------------------------------------------------------------------ cleaning
@@ -60,7 +78,7 @@ class _Rows:
     def __init__(self, table: RawTable, label: str) -> None:
         self.frame = table.frame
         self.labels: pd.Series[Any] = table.frame[label]
-        self.own_test = table.own_test
+        self.division = Division()
         self.dropped: dict[str, int] = {}
 
     def drop(self, wrong: "pd.Series[bool]", reason: str) -> None:
@@ -68,8 +86,7 @@ class _Rows:
             self.dropped[reason] = count
             kept = ~wrong.to_numpy(dtype=bool)
             self.frame, self.labels = self.frame[kept], self.labels[kept]
-            if self.own_test is not None:
-                self.own_test = self.own_test[kept]
+            self.division = self.division.at(kept)
 
 
 def clean(table: RawTable, config: TrainConfig) -> Dataset:
@@ -80,14 +97,22 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     """
     columns = _columns_of(table, config)
     _require_columns(table, [*(columns.text or []), *columns.inputs, columns.label, *config.where])
+    if problems := problems_of(table, columns, config.split):
+        raise DatasetError(
+            "\n  ".join([f"{table.name}: {counted(len(problems), 'problem')}", *problems])
+        )
     rows = _Rows(table, columns.label)
+    warnings: list[str] = []
     for column, value in config.where.items():
         rows.drop(~_equal(rows.frame[column], value), f"where {column} is not {value}")
+    if config.task == "multilabel":
+        warnings += _separator_warnings(rows.labels, columns)
     rows.labels = _read_labels(table, rows.labels, columns, config)
     if config.task != "multilabel":  # where a row may well have no label
         rows.drop(rows.labels == "", "label missing")
     _require_rows(table, rows)
-    typed = _type_inputs(table, rows.frame, columns)
+    no_inputs = columns_without_inputs(config.split, columns)
+    typed = _type_inputs(table, rows.frame.drop(columns=list(no_inputs)), columns)
     rows.frame = typed.values
     of_texts = reads_only_texts(typed.column_types)
     rows.drop(_is_blank(rows.frame), "text empty" if of_texts else "every input missing")
@@ -95,6 +120,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     duplicated = pd.concat([rows.frame, rows.labels.rename(None)], axis=1).duplicated()
     if of_texts:  # two rows of a table may be equal and still be two
         rows.drop(duplicated, "exact duplicate")
+    rows.division = divide(table, rows.frame.index, rows.labels, config)
     targets = _targets_of(table, rows, columns, config)
     conflicting = _conflicts(rows.frame) if of_texts else rows.frame[:0]
     return Dataset(
@@ -103,20 +129,26 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         sha256=table.sha256,
         frame=rows.frame.reset_index(drop=True),
         column_types=typed.column_types,
-        columns=columns,
+        columns=typed.columns,
         targets=targets.values,
         label_names=targets.label_names,
-        own_test=rows.own_test,
+        division=rows.division,
         decided=table.decided,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
-        ignored=typed.ignored,
+        ignored={**typed.ignored, **no_inputs},
+        identifiers=codes_of_identifiers(
+            table.frame.loc[rows.frame.index, _unread(table, typed, columns)]
+        ),
         conflicts=len(conflicting),
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
         ),
+        reasons=typed.reasons,
+        notes=tuple(typed.notes),
+        warnings=(*warnings, *typed.warnings),
     )
 
 
@@ -147,20 +179,58 @@ def _read_labels(
             f"{table.name}: {columns.label}: {nested[0]}. "
             "For any number of labels a row, set task: multilabel."
         )
-    labels = as_text(column).str.strip()
+    labels, missing = as_text(column).str.strip(), columns.missing
     if config.task == "regression":
-        return labels.mask(is_missing_token(labels), "")
-    return as_categories(labels)
+        return labels.mask(is_missing_token(labels, missing), "")
+    return as_categories(labels.mask(labels.isin(missing), ""))
 
 
 def _labels_in(cell: object, separator: str) -> tuple[str, ...]:
-    """Return the labels of a cell: a text with separators, or a list as JSON and Parquet know them."""
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        parts = [str(part) for part in cell]
+    """Return the labels of a cell: a text with separators, or a list as JSON, Python and Parquet know them."""
+    if isinstance(cell, str):
+        parts = _listed_in(cell)
+        parts = cell.split(separator) if parts is None else parts
+    elif isinstance(cell, (list, tuple, np.ndarray)):
+        parts = list(cell)
     else:
-        [text] = as_text(pd.Series([cell], dtype=object))
-        parts = text.split(separator)
-    return tuple(sorted({label for part in parts if (label := part.strip())}))
+        parts = as_text(pd.Series([cell], dtype=object)).item().split(separator)
+    texts = as_text(pd.Series(parts, dtype=object)).tolist()  # a null among them is no label
+    return tuple(sorted({label for text in texts if (label := canonical(text, None))}))
+
+
+def _listed_in(cell: str) -> list[Any] | None:
+    """Return the elements of a list that is written as JSON or as Python writes it; None if the text is none.
+
+    >>> _listed_in("['a', None]"), _listed_in('["a", null]'), _listed_in("[a]")
+    (['a', None], ['a', None], None)
+    """
+    text = cell.strip()
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > _LONGEST_LIST:
+        return None
+    for read in (json.loads, ast.literal_eval):  # neither runs anything
+        try:
+            parts = read(_NAN.sub("None", text) if read is ast.literal_eval else text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if all(part is None or isinstance(part, (str, int, float)) for part in parts):
+            return list(parts)
+    return None
+
+
+def _separator_warnings(cells: "pd.Series[Any]", columns: Columns) -> list[str]:
+    """Warn if the configured separator is hardly in a cell, while another one is in many."""
+    texts = as_text(
+        cells[cells.map(lambda cell: isinstance(cell, str) and _listed_in(cell) is None)]
+    )
+    shares = {sign: float(texts.str.contains(sign, regex=False).mean()) for sign in _SEPARATORS}
+    ours = float(texts.str.contains(columns.separator, regex=False).mean()) if len(texts) else 1.0
+    other = max(shares, key=shares.__getitem__)
+    if ours > _HARDLY or not shares[other] > _MANY:
+        return []
+    return [
+        f"{columns.label}: {columns.separator!r} separates labels in {ours:.1%} of the rows, but {other!r} is in "
+        f"{shares[other]:.1%}. If it separates them, set columns.separator: {json.dumps(other)}"
+    ]
 
 
 @dataclass(frozen=True)
@@ -174,15 +244,37 @@ def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainCon
     if config.task == "regression":
         return _Targets(_numbers(table, rows.labels, columns), [])
     if config.task == "multilabel":
-        return _label_sets(table, rows.labels, columns, config)
-    _refuse_quantities(table, rows.labels, columns)
+        return _label_sets(table, rows, columns, config)
+    if "task" not in config.model_fields_set:  # what is declared needs no question
+        _refuse_quantities(table, rows.labels, columns)
     least, of_numbers = config.min_samples_per_label, not as_numbers(rows.labels)[1].any()
-    rows.drop(
-        rows.labels.map(rows.labels.value_counts()) < least, f"label with fewer than {least} rows"
-    )
+    _drop_unseen_labels(rows)
+    counts = _learned(rows).value_counts()
+    rows.drop(rows.labels.map(counts).fillna(0) < least, f"label with fewer than {least} rows")
     _require_labels(table, rows, of_numbers)
     names = sorted(rows.labels.unique().tolist())
     return _Targets(pd.Index(names, dtype=object).get_indexer(rows.labels.astype(object)), names)
+
+
+def _drop_unseen_labels(rows: _Rows) -> None:
+    """Drop the test rows with labels that no other row has: nothing can be learned about these."""
+    unlearned = rows.division.unlearned
+    unseen = [] if unlearned is None else unseen_labels(rows.labels.tolist(), unlearned)
+    if unseen:
+        names = listed([repr(label) for label in unseen])
+        wrong = rows.labels.isin(unseen)
+        rows.division = rows.division.warned(
+            f"{counted(len(unseen), 'label')} only in the test rows: {names}. "
+            f"{counted(int(wrong.sum()), 'row')} with them left out of the test, "
+            "because nothing can be learned about them"
+        )
+        rows.drop(wrong, "label only in the test rows")
+
+
+def _learned(rows: _Rows) -> "pd.Series[Any]":
+    """Return the labels that count as seen."""
+    unlearned = rows.division.unlearned
+    return rows.labels if unlearned is None else rows.labels[~unlearned]
 
 
 def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Columns) -> None:
@@ -193,7 +285,7 @@ def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Colum
     if not as_numbers(labels)[1].any():
         raise DatasetError(
             f"{table.name}: {columns.label} is a number with {different:,} different values in {len(labels):,} rows. "
-            "To predict a number, set task: regression. If these are classes, write them as names (c17 for 17)."
+            "To predict a number, set task: regression. If these are classes, set task: classification."
         )
 
 
@@ -202,6 +294,12 @@ def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
     if config.columns is not None:
         return config.columns
     return Columns(text=["text"]) if "text" in table.frame else Columns()
+
+
+def _unread(table: RawTable, typed: Typed, columns: Columns) -> list[str]:
+    """Return the columns that are neither an input nor the label."""
+    read = (*typed.column_types, columns.label)
+    return [name for name in table.frame.columns.tolist() if name not in read]
 
 
 def _is_blank(values: pd.DataFrame) -> "pd.Series[bool]":
@@ -217,7 +315,9 @@ def _numbers(
     table: RawTable, labels: "pd.Series[str]", columns: Columns
 ) -> npt.NDArray[np.float64]:
     """Return the targets of a regression."""
-    values, _ = as_numbers(labels)
+    values, no_number = as_numbers(plain_numbers(labels, columns))
+    if no_number.any() and not columns.of_numbers and (sniffed := sniff_numbers(labels)):
+        values, _ = as_numbers(plain_numbers(labels, Notation.model_validate(sniffed.keys)))
     wrong = ~np.isfinite(values)
     if wrong.any():
         examples = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))
@@ -233,11 +333,10 @@ def _numbers(
     return numbers
 
 
-def _label_sets(
-    table: RawTable, sets: "pd.Series[Any]", columns: Columns, config: TrainConfig
-) -> _Targets:
+def _label_sets(table: RawTable, rows: _Rows, columns: Columns, config: TrainConfig) -> _Targets:
     """Return which rows have which labels, <bool>[num_rows, num_labels]."""
-    counts = Counter(label for labels in sets for label in labels)
+    sets = rows.labels
+    counts = Counter(label for labels in _learned(rows) for label in labels)
     names = sorted(name for name, count in counts.items() if count >= config.min_samples_per_label)
     if not names:
         raise DatasetError(
@@ -248,7 +347,7 @@ def _label_sets(
     has_label = np.zeros((len(sets), len(names)), dtype=bool)
     for row, labels in enumerate(sets):
         has_label[row, [indices[label] for label in labels if label in indices]] = True
-    return _Targets(has_label, names, counts.total() - int(has_label.sum()))
+    return _Targets(has_label, names, sum(map(len, sets)) - int(has_label.sum()))
 
 
 def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Typed:

@@ -1,5 +1,6 @@
 """The schema of a table: the types of its columns, inferred or declared, checked, and described for serving."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ from predict.contract.artefact import Input
 from predict.contract.canonical import Form, canonical, form_of, text_of
 from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns
+from train.data.notation import (
+    offsets_of,
+    plain_numbers,
+    read_dates,
+    sniff_dates,
+    sniff_numbers,
+)
 
 # What files have in place of a missing number or date. In a column of texts these may be words.
 _MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))
@@ -25,6 +33,10 @@ _ROWS_PER_CATEGORY = 10
 _WORDS_OF_A_TEXT = 3.0
 # Digits that do not count anything, such as the postcode 02134.
 _CODE = r"[+-]?0[0-9]+"
+# Values that are no numbers, or no dates, are named if they are so few of them, and the others differ.
+_FEW_BAD, _LEAST_GOOD = 0.1, 10
+# Whole numbers with fewer characters have a double.
+_EXACT_DIGITS = 15
 _SHOWN, _LONGEST = 3, 80
 _NAMES_SHOWN = 12
 
@@ -39,11 +51,57 @@ class Typed:
         column_types: Column -> number, category, text or date, in the order of the table.
         values: A number is float64 with NaN for missing; anything else a str, empty for missing.
         ignored: Column -> why it is not an input.
+        reasons: Input -> why it has its type.
+        columns: What was declared, with the notations that were evident from the values.
+        notes: What was evident, a sentence each.
+        warnings: What is probably not as it was meant, a sentence each.
     """
 
     column_types: dict[str, Kind]
     values: pd.DataFrame
     ignored: dict[str, str]
+    reasons: dict[str, str]
+    columns: Columns
+    notes: list[str]
+    warnings: list[str]
+
+
+class _Column:
+    """One column on its way to a type: what is declared, what was found, and what is to be told."""
+
+    def __init__(self, name: str, raw: "pd.Series[Any]", columns: Columns) -> None:
+        self.name = name
+        self.raw = raw
+        self.declared = columns.inputs.get(name, ColumnConfig())
+        self.notation = columns.notation_of(name)
+        self.kind: Kind = self.declared.kind or ("text" if name in (columns.text or ()) else "")
+        self.reason = "as declared" if self.kind else ""
+        self.sniffed: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def sniff(self, texts: "pd.Series[str]", kind: Kind) -> bool:
+        """Adopt the notation of numbers or dates that the values have; return whether there is one."""
+        sniffed = (sniff_numbers if kind == "number" else sniff_dates)(texts)
+        if sniffed is None or self.notation.of_numbers or self.notation.date_format:
+            return False
+        if sniffed.doubt:
+            self.warnings.append(f"{sniffed.doubt}, in columns.inputs.{self.name}")
+            return False
+        self.sniffed |= sniffed.keys
+        self.notation = self.notation.model_copy(update=dict(sniffed.keys))
+        return True
+
+    def say_sniffed(self) -> None:
+        """Say which notation was evident, in the keys that declare it."""
+        if self.sniffed:
+            keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in self.sniffed.items())
+            self.notes.append(f"{self.name}: read with {keys} (columns.inputs.{self.name})")
+
+    @property
+    def declares(self) -> ColumnConfig:
+        """What is declared, and what was evident beside it."""
+        return self.declared.model_copy(update=self.sniffed)
 
 
 def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str]]:
@@ -52,30 +110,39 @@ def type_columns(frame: pd.DataFrame, columns: Columns) -> tuple[Typed, list[str
     Returns:
         The typed columns; and every violation of what was declared, a sentence each.
     """
-    column_types: dict[str, Kind] = {}
+    typed: list[_Column] = []
     values: dict[str, Any] = {}
-    ignored: dict[str, str] = {}
     problems: list[str] = []
-    texts = columns.text or []
     for name in _inputs_of(frame, columns):
-        declared = columns.inputs.get(name, ColumnConfig())
-        kind: Kind = declared.kind or ("text" if name in texts else "")
-        reason = "as declared"
-        nested = [] if kind == "ignore" else find_nested(frame[name])
+        column = _Column(name, frame[name], columns)
+        nested = [] if column.kind == "ignore" else find_nested(column.raw)
         if nested:
             problems.append(f"{name}: {nested[0]}. Flatten the column, or declare {name}: ignore")
             continue
-        if not kind:
-            kind, reason = _infer(frame[name])
-        if kind != "ignore":
-            column_types[name] = kind
-            values[name], wrong = _convert(frame[name], kind, declared)
-            wrong += _check(values[name], declared)
+        if not column.kind:
+            column.kind, column.reason = _infer(column)
+        if column.kind == "ignore":
+            wrong = _check_missing(as_text(column.raw).str.strip(), column.declared)
         else:
-            ignored[name] = reason
-            wrong = _check_missing(as_text(frame[name]).str.strip(), declared)
+            values[name], wrong = _convert(column)
+            wrong += _check(values[name], column.declared)
+        column.say_sniffed()
+        typed.append(column)
         problems += [f"{name}: {problem}" for problem in wrong]
-    return Typed(column_types, pd.DataFrame(values, index=frame.index), ignored), problems
+    return _gathered(typed, pd.DataFrame(values, index=frame.index), columns), problems
+
+
+def _gathered(typed: Sequence[_Column], values: pd.DataFrame, columns: Columns) -> Typed:
+    evident = {column.name: column.declares for column in typed if column.sniffed}
+    return Typed(
+        column_types={column.name: column.kind for column in typed if column.kind != "ignore"},
+        values=values,
+        ignored={column.name: column.reason for column in typed if column.kind == "ignore"},
+        reasons={column.name: column.reason for column in typed if column.kind != "ignore"},
+        columns=columns.model_copy(update={"inputs": {**columns.inputs, **evident}}),
+        notes=[note for column in typed for note in column.notes],
+        warnings=[f"{column.name}: {why}" for column in typed for why in column.warnings],
+    )
 
 
 def describe_inputs(
@@ -86,7 +153,7 @@ def describe_inputs(
 ) -> list[Input]:
     """Describe the inputs for clients of the model: what was declared, or else what training saw."""
     return [
-        _describe(name, kind, frame[name], training_rows, columns.inputs.get(name, ColumnConfig()))
+        _describe(name, kind, frame[name], training_rows, columns)
         for name, kind in column_types.items()
     ]
 
@@ -100,13 +167,14 @@ def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
     return values.isna() if values.dtype == float else values.str.strip() == ""
 
 
-def is_missing_token(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    """Return which texts mean a missing number or date.
+def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.Series[bool]":
+    """Return which texts mean a missing number or date; `also` are declared to.
 
     >>> is_missing_token(pd.Series(["3.5", "N/A", "?"])).tolist()
     [False, True, True]
     """
-    return texts.str.lower().isin(_MISSING)
+    missing = texts.str.lower().isin(_MISSING)
+    return missing | texts.isin(also) if also else missing
 
 
 def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
@@ -194,15 +262,16 @@ def _inputs_of(frame: pd.DataFrame, columns: Columns) -> list[str]:
     return list(dict.fromkeys([*columns.text, *columns.inputs]))  # none of them is the label
 
 
-def _infer(column: "pd.Series[Any]") -> tuple[Kind, str]:
-    """Return a type; for `ignore` also why."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return "category", ""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return "date", ""
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        return _infer_from_texts(as_text(column).str.strip())
-    return _infer_number(column.astype(float))
+def _infer(column: _Column) -> tuple[Kind, str]:
+    """Return a type, and why."""
+    raw = column.raw
+    if pd.api.types.is_bool_dtype(raw.dtype):
+        return "category", "true or false"
+    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
+        return "date", "dates in the file"
+    if pd.api.types.is_numeric_dtype(raw.dtype) and not column.notation.missing:
+        return _infer_number(raw.astype(float))
+    return _infer_from_texts(column, as_text(raw).str.strip())
 
 
 def _infer_number(numbers: "pd.Series[float]") -> tuple[Kind, str]:
@@ -218,28 +287,81 @@ def _infer_number(numbers: "pd.Series[float]") -> tuple[Kind, str]:
         and bool((known % 1 == 0).all())
         and known.is_unique
     )
-    return ("ignore", "it numbers the rows") if consecutive else ("number", "")
+    return (
+        ("ignore", "it numbers the rows") if consecutive else ("number", "every value is a number")
+    )
 
 
-def _infer_from_texts(texts: "pd.Series[str]") -> tuple[Kind, str]:
-    numbers, other = as_numbers(texts)
-    codes = texts.str.fullmatch(_CODE)
-    if codes.any():
-        return _infer_from_codes(texts, texts[codes])
-    if not other.any() and not np.isinf(numbers).any():
-        return _infer_number(numbers)
+def _infer_from_texts(column: _Column, texts: "pd.Series[str]") -> tuple[Kind, str]:
+    texts = texts.mask(texts.isin(column.notation.missing), "")
     known = texts[~is_missing_token(texts)]
-    if known.map(_is_date).all():
-        return "date", ""
+    codes = known.str.fullmatch(_CODE)
+    if codes.any() and not column.notation.of_numbers:
+        return _infer_from_codes(texts, known[codes])
+    numbers, no_number = _read_numbers(column, texts)
+    if no_number.any() and column.sniff(known, "number"):
+        numbers, no_number = _read_numbers(column, texts)
+    no_number |= np.isinf(numbers)
+    if not no_number.any():
+        return _infer_number(numbers)
+    no_date = ~_read_dates(column, known).map(_is_date)
+    if no_date.any() and not column.sniffed and column.sniff(known, "date"):
+        no_date = ~_read_dates(column, known).map(_is_date)
+    if not no_date.any():
+        return "date", "every value is a date"
+    kind, reason = _infer_from_words(texts, no_number)
+    if kind != "text":
+        column.warnings += _few_bad(kind, known, no_number[known.index], "a number")
+        column.warnings += _few_bad(kind, known, no_date, "a date")
+    column.sniffed.clear()  # what only nearly all values have is not declared
+    return kind, reason
+
+
+def _infer_from_words(texts: "pd.Series[str]", no_number: "pd.Series[bool]") -> tuple[Kind, str]:
     known = texts[texts != ""]
     different = known.nunique()
     if different == 1 and len(known) == len(texts):
         return "ignore", "the same in every row"
     if different <= _most_categories(len(known)):
-        return "category", ""
+        return "category", f"{counted(different, 'different value')} in {len(known):,} rows"
     if known.str.count(r"\S+").mean() >= _WORDS_OF_A_TEXT:
-        return "text", ""
-    return "ignore", _why_nothing(known, other | np.isinf(numbers))
+        return "text", "many different values of several words"
+    return "ignore", _why_nothing(known, no_number)
+
+
+def _few_bad(kind: Kind, known: "pd.Series[str]", wrong: "pd.Series[bool]", what: str) -> list[str]:
+    """Warn of a few values that keep a column from being numbers or dates."""
+    bad, good = known[wrong], known[~wrong]
+    few = len(bad) <= _FEW_BAD * len(known) or (bad.nunique() <= _SHOWN and len(bad) < len(good))
+    if not few or good.nunique() < _LEAST_GOOD:
+        return []
+    cells = list(dict.fromkeys(bad.tolist()))[:_SHOWN]
+    shown = ", ".join(f"{_shown(cell)} (row {_row_of(bad, cell)})" for cell in cells)
+    verb = "is not" if len(bad) == 1 else "are not"
+    taken = "left out" if kind == "ignore" else f"taken for a {kind}"
+    keys = json.dumps(cells, ensure_ascii=False)
+    return [
+        f"{taken}, because {len(bad):,} of {len(known):,} values {verb} {what}: {shown}. "
+        f"If this means a missing value, set columns.missing: {keys}; or declare the type in columns.inputs"
+    ]
+
+
+def _row_of(values: "pd.Series[str]", cell: str) -> int:
+    return int(values.index[(values == cell).to_numpy()][0]) + 1
+
+
+def _read_numbers(
+    column: _Column, texts: "pd.Series[str]"
+) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
+    missing = is_missing_token(texts, column.notation.missing)
+    if not column.notation.of_numbers and not column.notation.missing:
+        return as_numbers(texts)
+    return as_numbers(plain_numbers(texts.mask(missing, ""), column.notation).mask(missing, ""))
+
+
+def _read_dates(column: _Column, texts: "pd.Series[str]") -> "pd.Series[Any]":
+    missing = is_missing_token(texts, column.notation.missing)
+    return read_dates(texts.mask(missing, ""), column.notation)
 
 
 def _infer_from_codes(texts: "pd.Series[str]", codes: "pd.Series[str]") -> tuple[Kind, str]:
@@ -275,26 +397,76 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _convert(
-    column: "pd.Series[Any]", kind: Kind, declared: ColumnConfig
-) -> tuple["pd.Series[Any]", list[str]]:
+def _convert(column: _Column) -> tuple["pd.Series[Any]", list[str]]:
     """Convert the values of a column to its type; also return what could not be converted."""
-    if kind == "number" and pd.api.types.is_numeric_dtype(column.dtype):
-        return _finite(column.astype(float))
-    texts = as_text(column)
+    kind, raw, missing = column.kind, column.raw, column.notation.missing
+    if kind == "number" and pd.api.types.is_numeric_dtype(raw.dtype) and not missing:
+        column.warnings += _inexact(raw)
+        return _finite(raw.astype(float))
+    texts = as_text(raw)
     if kind == "text":
         return texts.astype(object), []
     texts = texts.str.strip()
     if kind == "category":
-        return as_categories(texts, declared.categories or ()), []
+        known = texts.mask(texts.isin(missing), "")
+        return as_categories(known, column.declared.categories or ()), []
     if kind == "number":
-        numbers, wrong = as_numbers(texts)
-        values, infinite = _finite(numbers)
-        return values, [*_rows(texts, wrong, "not a number"), *infinite]
-    missing = is_missing_token(texts)
-    dates = texts.mask(missing, "").astype(object)
-    wrong = ~missing & ~dates.map(_is_date)
-    return dates, _rows(texts, wrong, "not an ISO 8601 date (2024-01-31)")
+        return _convert_numbers(column, texts)
+    return _convert_dates(column, texts)
+
+
+def _convert_numbers(
+    column: _Column, texts: "pd.Series[str]"
+) -> tuple["pd.Series[Any]", list[str]]:
+    numbers, wrong = _read_numbers(column, texts)
+    if wrong.any() and not column.sniffed:
+        known = texts[~is_missing_token(texts, column.notation.missing)]
+        if column.sniff(known, "number"):
+            numbers, wrong = _read_numbers(column, texts)
+    column.warnings += _inexact(texts)
+    values, infinite = _finite(numbers)
+    return values, [*_rows(texts, wrong, "not a number", hint=True), *infinite]
+
+
+def _convert_dates(column: _Column, texts: "pd.Series[str]") -> tuple["pd.Series[Any]", list[str]]:
+    dates = _read_dates(column, texts)
+    wrong = (dates != "") & ~dates.map(_is_date)
+    if wrong.any() and not column.sniffed:
+        known = texts[~is_missing_token(texts, column.notation.missing)]
+        if column.sniff(known, "date"):
+            dates = _read_dates(column, texts)
+            wrong = (dates != "") & ~dates.map(_is_date)
+    if not wrong.any():
+        _choose_zone(column, dates)
+    return dates, _rows(texts, wrong, "not an ISO 8601 date (2024-01-31)", hint=True)
+
+
+def _choose_zone(column: _Column, dates: "pd.Series[Any]") -> None:
+    """Read the parts of dates with UTC offsets in one zone: the declared one, the single offset, or UTC."""
+    offsets = offsets_of(dates)
+    if column.notation.timezone is not None or not offsets:
+        return
+    zone = next(iter(offsets)) if len(offsets) == 1 else "UTC"
+    column.sniffed["timezone"] = zone
+    if len(offsets) > 1:
+        shown = listed(sorted(offsets), _SHOWN)
+        column.notes.append(
+            f"{column.name}: UTC offsets differ ({shown}), so the parts are those in UTC"
+        )
+
+
+def _inexact(values: "pd.Series[Any]") -> list[str]:
+    """Warn of whole numbers that no double is equal to."""
+    texts = values.dropna().astype(str)
+    long = texts[texts.str.len() > _EXACT_DIGITS]
+    long = long[long.str.fullmatch(r"[+-]?[0-9]+")]
+    wrong = long[[int(text) != int(float(text)) for text in long.tolist()]]
+    if wrong.empty:
+        return []
+    return [
+        f"{counted(len(wrong), 'value')} cannot be kept exactly in a number, such as {wrong.iloc[0]}. "
+        "Ids are categories: declare category or ignore in columns.inputs"
+    ]
 
 
 def _finite(numbers: "pd.Series[float]") -> tuple["pd.Series[float]", list[str]]:
@@ -324,14 +496,17 @@ def _check_missing(values: "pd.Series[Any]", declared: ColumnConfig) -> list[str
     return [f"missing in {share:.1%} of the rows, at most {declared.max_missing:.1%} is declared"]
 
 
-def _rows(values: "pd.Series[Any]", wrong: "pd.Series[bool]", what: str) -> list[str]:
+def _rows(
+    values: "pd.Series[Any]", wrong: "pd.Series[bool]", what: str, hint: bool = False
+) -> list[str]:
     if not wrong.any():
         return []
     examples = ", ".join(map(_shown, values[wrong].unique().tolist()[:_SHOWN]))
     first = int(values.index[wrong.to_numpy()][0]) + 1
     count = int(wrong.sum())
     rows = "1 row is" if count == 1 else f"{count:,} rows are"
-    return [f"{rows} {what}, the first is row {first}: {examples}"]
+    mend = ". If it means missing, set columns.missing" if hint else ""
+    return [f"{rows} {what}, the first is row {first}: {examples}{mend}"]
 
 
 def _shown(value: object) -> str:
@@ -344,15 +519,17 @@ def _describe(
     kind: Kind,
     values: "pd.Series[Any]",
     training_rows: npt.NDArray[np.int64],
-    declared: ColumnConfig,
+    columns: Columns,
 ) -> Input:
+    declared, notation = columns.inputs.get(name, ColumnConfig()), columns.notation_of(name)
     missing = is_missing(values)
-    seen = values.iloc[training_rows][~missing.iloc[training_rows]]
+    lacking = missing.iloc[training_rows]
+    seen = values.iloc[training_rows][~lacking]
     schema: dict[str, Any] = {
         "name": name,
         "type": kind,
         "nullable": bool(missing.any() or declared.max_missing),
-        "missing_share": round(float(missing.iloc[training_rows].mean()), 6),
+        "missing_share": round(float(lacking.mean()), 6) if len(lacking) else 0.0,
     }
     if kind == "number":
         smallest, largest = (seen.min(), seen.max()) if len(seen) else (None, None)
@@ -362,6 +539,10 @@ def _describe(
         categories = _declared_categories(values, declared)
         schema["categories"] = categories or sorted(seen.unique())
         schema["form"] = _form_of(values, declared)
+    if kind in ("category", "date"):
+        schema["missing"] = notation.missing or None
+    if kind == "date":
+        schema["date_format"], schema["timezone"] = notation.date_format, notation.timezone
     return Input(**schema)
 
 

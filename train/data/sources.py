@@ -43,6 +43,8 @@ class RawTable:
     decided: dict[str, Any] = field(default_factory=dict)
     # <bool>[num_rows] of the dataset's own test split, or None.
     own_test: npt.NDArray[np.bool_] | None = None
+    # What must not be overlooked about its test rows.
+    test_warnings: tuple[str, ...] = ()
 
 
 def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:

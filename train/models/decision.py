@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predict.contract.artefact import Kind, Output
+from predict.scoring.outputs import most_of_threshold
 from predict.wording import counted, listed, plural, readable
 from train.config.sections import AccuracyAim, CostAim
 from train.data.splits import Prepared
@@ -39,7 +40,8 @@ class Decision:
     Attributes:
         kind: The kind of answer.
         label_names: In the order of the probabilities; empty for numbers.
-        thresholds: Label -> the probability from which on it is given.
+        thresholds: Label -> the probability from which on it is given; if there is one for each of more than two labels
+            and one is answered, it is the label whose probability is most of its threshold.
         positive: The label that a threshold, precision and recall are about, where one of two labels is answered and
             this was declared or chosen.
         half_width: What a prediction interval adds on either side of a value.
@@ -67,7 +69,9 @@ class Decision:
             output.kind,
             output.labels,
             output.thresholds,
-            positive=next(iter(output.thresholds), None) if output.kind == "label" else None,
+            positive=next(iter(output.thresholds))
+            if output.kind == "label" and len(output.thresholds) == 1
+            else None,
             half_width=interval.half_width if interval else None,
             coverage=interval.coverage if interval else None,
             unsure_below=output.unsure_below,
@@ -95,6 +99,12 @@ class Decision:
                 f"decision: the true value lies within ± {readable(self.half_width)} "
                 f"for {self.coverage:.0%} of such rows"
             )
+        if self.kind == "label" and len(self.thresholds) > 1:
+            progress.say(
+                "decision: because of `imbalance`, the label that is probable for its share of the rows is answered; "
+                "decision.aim: none answers the most probable one"
+            )
+            return
         for label, threshold in list(self.thresholds.items())[:_LABELS_SHOWN]:
             progress.say(f"decision: {label} from a probability of {threshold:.4g} on")
         if self.unsure_below is not None:
@@ -119,6 +129,8 @@ class Decision:
             return outputs[:, 0]
         if self.kind == "labels":
             return outputs >= np.array([self.thresholds[name] for name in self.label_names])
+        if len(self.thresholds) > 1:
+            return most_of_threshold(outputs, [self.thresholds[name] for name in self.label_names])
         if self.thresholds:
             [(label, threshold)] = self.thresholds.items()
             positive = self.label_names.index(label)
@@ -273,12 +285,19 @@ def default_decision(prepared: Prepared) -> Decision:
     return Decision(kind, names, positive=positive_label(names, labels, declared))
 
 
-def choose_decision(prepared: Prepared, validation_outputs: Outputs | None) -> Decision:
+def choose_decision(
+    prepared: Prepared, validation_outputs: Outputs | None, factors: Values | None = None
+) -> Decision:
     """Choose thresholds or the width of an interval on the validation rows, if there is something to choose.
+
+    Args:
+        prepared: What the model was fitted on.
+        validation_outputs: Its outputs for the validation rows; None if it was fitted on them.
+        factors: What its probabilities were multiplied by to undo weights and under-sampling; see `FittedModel`.
 
     The score below which an answer is unsure comes last: an answer's score depends on the threshold.
     """
-    decision = _choose_answers(prepared, validation_outputs)
+    decision = _choose_answers(prepared, validation_outputs, factors)
     unsure_below = prepared.config.decision.unsure_below
     if not isinstance(unsure_below, AccuracyAim):
         return replace(decision, unsure_below=unsure_below)
@@ -290,8 +309,12 @@ def choose_decision(prepared: Prepared, validation_outputs: Outputs | None) -> D
     return replace(decision, unsure_below=threshold, unsure_missed=not reached)
 
 
-def _choose_answers(prepared: Prepared, validation_outputs: Outputs | None) -> Decision:
+def _choose_answers(
+    prepared: Prepared, validation_outputs: Outputs | None, factors: Values | None
+) -> Decision:
     default, config = default_decision(prepared), prepared.config
+    if factors is not None and config.decision.aim is None:
+        return replace(default, thresholds=_weighted_thresholds(default, factors))
     if validation_outputs is None:
         return default
     truth = prepared.dataset.targets[prepared.split.validation]
@@ -311,6 +334,16 @@ def _choose_answers(prepared: Prepared, validation_outputs: Outputs | None) -> D
     index = default.label_names.index(positive)
     threshold, reached = choose_threshold(truth == index, validation_outputs[:, index], aim)
     return replace(default, thresholds={positive: threshold}, missed=() if reached else (positive,))
+
+
+def _weighted_thresholds(default: Decision, factors: Values) -> dict[str, float]:
+    """Return the thresholds that give the answers of a model whose weights the factors undo.
+
+    Weights are asked for to find rare labels. The probabilities are right again, and the answers remain weighted.
+    """
+    shares = np.maximum(factors, _CLOSE)
+    thresholds = dict(zip(default.label_names, shares.tolist(), strict=True))
+    return {default.positive: thresholds[default.positive]} if default.positive else thresholds
 
 
 def _choose_for_each(

@@ -51,6 +51,10 @@ class FittedModel(Protocol):
     def tolerance(self) -> Tolerance:
         """How far served outputs may be from trained ones."""
 
+    @property
+    def factors(self) -> Outputs | None:
+        """What its probabilities were multiplied by to undo `imbalance`, <float64>[num_labels]; or None."""
+
     def predict(self, dataset: Dataset, rows: Rows) -> Outputs:
         """Return the outputs for rows of a dataset with the columns that it was fitted on."""
 

@@ -26,6 +26,7 @@ def to_onnx(
     file: Path,
     temperature: float | None = None,
     smallest: float = 0.0,
+    factors: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Write a fitted pipeline as ONNX.
 
@@ -40,6 +41,7 @@ def to_onnx(
         temperature: What the logarithms of the probabilities are divided by, as `calibration.tempered` does;
             None for values, and for probabilities that stay as they are.
         smallest: What a probability counts as at least, before its logarithm is taken.
+        factors: What the result is multiplied by, label by label, <float64>[num_labels].
 
     Raises:
         UnsupportedStepError: The step that the message names cannot be converted, or the model is too large.
@@ -56,7 +58,10 @@ def to_onnx(
     output = predicted(graph, Step(pipeline, (), table))
     if temperature is not None:
         known = graph.add("Max", output, smallest)
-        output = graph.share_of_row(graph.add("Pow", known, 1 / temperature))
+        powers = graph.add("Pow", known, 1 / temperature)
+        if factors is not None:
+            powers = graph.add("Mul", powers, factors[np.newaxis])
+        output = graph.share_of_row(powers)
     file.write_bytes(_serialised(graph.to_model(output)))
 
 

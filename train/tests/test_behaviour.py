@@ -437,6 +437,13 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
         ({"must_be": [{"text": "hello", "label": "yes"}]},
          "must_be.0.text: the columns are age, visits, paid, plan, since, said; give an instance."),
         ({"swaps": [["he", "she"]]}, "swaps.0: no text has 'he' or 'she', and no column has both as categories."),
+        ({"must_be": [{"instance": FITTING | {"plan": "prp"}, "label": "yes"}]},
+         "must_be.0.instance.plan: no row has the category 'prp'. Did you mean pro."),
+        ({"must_be": [{"instance": FITTING | {"plan": False}, "label": "yes"}]},
+         "must_be.0.instance.plan: no row has the category 'false'. A text goes into quotes. Known: basic, plus, pro."),
+        ({"swaps": [["pro", "baisc"]]}, "swaps.0: plan has the category 'pro', and no 'baisc'. Did you mean basic?"),
+        ({"swaps": [["gold", "plus"]]}, "swaps.0: plan has the category 'plus', and no 'gold'. Known: basic,"
+         " plus, pro."),
         ({"swaps": [["pro", "pro"]]}, "swaps.0: 'pro' is given twice."),
         ({"swaps": [["pro", " "]]}, "swaps.0: expected two words, got an empty one."),
         ({"directions": [{"column": "agee", "by": 1, "expect": "up", "label": "yes"}]},

@@ -66,7 +66,7 @@ def _train(folder: Path, file: Path, **changes: Any) -> Path:
     prepared = Prepared(config, dataset, split)
     model = table_model.fit(prepared, SilentProgress())
     outputs = model.predict(dataset, split.test)
-    decision = choose_decision(prepared, model.validation_outputs)
+    decision = choose_decision(prepared, model.validation_outputs, model.factors)
     directory = folder / "artefacts" / f"2026-01-01-00-00-{next(_SECONDS)}"
     directory.mkdir(parents=True)
     model.write(directory)

@@ -1,6 +1,7 @@
 """Claims about cleaning and splitting a dataset, and about what its rows look like to others."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -163,7 +164,7 @@ def test_rows_without_any_input_are_dropped(tmp_path: Path) -> None:
 def test_a_column_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
     dataset = load_table(tmp_path, {name: NUMBERS, "label": XY})
     assert dataset.frame[name].tolist() == NUMBERS
-    assert dataset.own_test is None
+    assert dataset.division.test is None
     assert dataset.label_counts() == {"x": 20, "y": 20}
 
 
@@ -203,8 +204,10 @@ def test_every_problem_of_the_columns_is_reported_at_once_with_count_and_first_r
         "  low: 2 rows are below the minimum 0, the first is row 2: -2.0, -1.0",
         "  low: 1 row is above the maximum 35, the first is row 40: 36.0",
         "  few: 16 rows are none of p, q, the first is row 3: 'r', 's'",
-        "  number: 2 rows are not a number, the first is row 39: 'many', 'some'",
-        "  day: 1 row is not an ISO 8601 date (2024-01-31), the first is row 2: '2024-02-30'",
+        "  number: 2 rows are not a number, the first is row 39: 'many', 'some'. "
+        "If it means missing, set columns.missing",
+        "  day: 1 row is not an ISO 8601 date (2024-01-31), the first is row 2: '2024-02-30'. "
+        "If it means missing, set columns.missing",
         "  gaps: missing in 48.7% of the rows, at most 40.0% is declared",
         "  nested: 1 row is a list, an object or bytes, the first is row 2: '[]'. "
         "Flatten the column, or declare nested: ignore",
@@ -544,3 +547,68 @@ def test_of_a_file_nothing_is_known_but_that_it_is_classified() -> None:
     config = complete(TrainConfig(dataset="a.csv"))
     assert (config.task, config.columns) == ("classification", None)
     assert complete(TrainConfig(dataset="a.csv", task="multilabel")).task == "multilabel"
+
+
+# -------------------------------------------------------------- label sets
+
+
+def label_sets(folder: Path, cells: Sequence[Any], **columns: Any) -> Dataset:
+    table = {"text": [f"text {i}" for i in range(len(cells))], "tags": list(cells)}
+    return load_table(
+        folder,
+        table,
+        task="multilabel",
+        columns={"text": "text", "label": "tags", **columns},
+        min_samples_per_label=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("['a', 'b']", ["a", "b"]),
+        ('["a", "b"]', ["a", "b"]),
+        ('["a", null, "b", NaN]', ["a", "b"]),
+        ("['a', None, nan]", ["a"]),
+        (["a", None, math.nan, "b"], ["a", "b"]),
+        ("[]", []),
+        (None, []),
+        ("[1, 2.0]", ["1", "2"]),
+        (" [ 'a' ] ", ["a"]),
+        ("['banana', 'nan']", ["banana", "nan"]),
+        ("[a], [b]", ["[a]", "[b]"]),
+        ("[[1], [2]]", ["[[1]", "[2]]"]),
+        ("[__import__('os')]", ["[__import__('os')]"]),
+        ("[" * 100_000 + "]" * 100_000, ["[" * 100_000 + "]" * 100_000]),
+        ("a, b", ["a", "b"]),
+        ("cafe\u0301,caf\u00e9", ["caf\u00e9"]),
+    ],
+)
+def test_the_labels_of_a_cell_are_those_of_a_list_or_between_separators(
+    tmp_path: Path, cell: Any, labels: list[str]
+) -> None:
+    dataset = label_sets(tmp_path, [cell, "other", "other"])
+    assert dataset.truth(0) == sorted(labels)
+
+
+@pytest.mark.parametrize("sign", [";", "|", "\t"])
+def test_a_separator_that_is_not_the_configured_one_is_named(tmp_path: Path, sign: str) -> None:
+    cells = [f"a{sign}b", f"b{sign}c", "a"] * 10
+    [warning] = label_sets(tmp_path, cells).warnings
+    assert "',' separates labels in 0.0% of the rows" in warning
+    assert warning.endswith(
+        f"is in 66.7%. If it separates them, set columns.separator: {json.dumps(sign)}"
+    )
+    assert label_sets(tmp_path, cells, separator=sign).warnings == ()
+    assert label_sets(tmp_path, [*cells, "a,b"]).warnings == ()
+
+
+def test_numbers_that_are_declared_to_be_classes_are_classes(tmp_path: Path) -> None:
+    rows = [(f"say {100 + i % 150} {i}", str(100 + i % 150)) for i in range(900)]
+    assert len(load(rows, tmp_path, task="classification").label_names) == 150
+    with pytest.raises(
+        DatasetError, match=r"150 different .* If these are classes, set task: classification\."
+    ):
+        load(rows, tmp_path)
+    with pytest.raises(DatasetError, match="150 different"):  # the guess was filled in before
+        load_dataset(complete(tiny_config(tmp_path, tmp_path / "d.csv")))

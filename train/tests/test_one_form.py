@@ -9,6 +9,7 @@ import pytest
 from predict.contract.artefact import load_artefact
 from predict.scoring.predictor import Predictor
 from train.config import TrainConfig
+from train.config.loading import load_config
 from train.data.cleaning import load_dataset
 from train.preparation import prepare
 from train.progress import SilentProgress
@@ -127,3 +128,46 @@ def test_the_configuration_in_the_artefact_names_values_as_the_dataset_has_them(
 ) -> None:
     config = configured(tmp_path, HOMES, decision={"positive": "True"})
     assert prepare(config, SilentProgress()).config.decision.positive == "true"
+
+
+def test_a_notation_is_kept_in_the_artefact_and_requests_may_use_it(tmp_path: Path) -> None:
+    table = {
+        "day": [f"{1 + i % 28}/{1 + i % 12:02}/2024" for i in range(80)],
+        "shop": ["a", "b", "--", "a"] * 20,
+        "paid": [f"{1 + i % 7},{i % 10}" for i in range(80)],
+        "y": ["u", "v"] * 40,
+    }
+    config = configured(tmp_path, table, columns={"label": "y", "missing": ["--"]})
+    result = run(config, SilentProgress())
+    inputs = load_config(result.artefact_dir / "train-conf.yml").columns.inputs
+    assert (inputs["day"].date_format, inputs["paid"].decimal) == ("%d/%m/%Y", ",")
+    predictor = Predictor(load_artefact(result.artefact_dir))
+    rows = [{"day": day, "shop": shop, "paid": 3.5} for day, shop in
+            [("28/02/2024", "--"), ("2024-02-28", None), ("2024-02-28T00:00", "")]]  # fmt: skip
+    said = answers(predictor, *rows)
+    assert said == [said[0]] * 3
+    assert "warnings" not in said[0]
+    [(place, message)] = predictor._inputs.problems_of(rows[0] | {"day": "02-28-2024"})
+    assert (place, message.endswith("or as %d/%m/%Y writes it, got '02-28-2024'")) == ("day", True)
+
+
+def test_offsets_in_requests_are_converted_to_the_zone_of_the_file(tmp_path: Path) -> None:
+    days = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}T{i % 24:02}:30+02:00" for i in range(80)]
+    predictor = trained(tmp_path, {"at": days, "y": ["u", "v"] * 40})
+    moments = [
+        "2024-05-01T01:30+02:00",
+        "2024-04-30T23:30Z",
+        "2024-04-30T23:30+00:00",
+        "2024-05-01T01:30",
+    ]
+    said = answers(predictor, *({"at": moment} for moment in moments))
+    assert said == [said[0]] * 4
+    problems = predictor._inputs.problems_of({"at": "9999-12-31T23:30-10:00"})
+    assert [place for place, _ in problems] == ["at"]
+
+
+def test_a_regression_reads_its_target_as_it_is_written(tmp_path: Path) -> None:
+    prices = [f"{1 + i % 9},{i % 10}{i % 10}" for i in range(80)]
+    table = {"x": [i % 11 for i in range(80)], "y": prices}
+    dataset = load_dataset(configured(tmp_path, table, task="regression"))
+    assert dataset.targets[:2].tolist() == [1.0, 2.11]

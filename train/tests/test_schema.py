@@ -61,7 +61,18 @@ def different(pattern: str) -> "pd.Series[str]":
         (different("2024-01-31T10:{:02}:00Z"), "date", ["2024-01-31T10:00:00Z"]),
         (texts("20240131", "20240201"), "number", [20240131.0]),
         (texts("0", "59", *["7"] * 58), "number", [0.0, 59.0]),  # as many as rows, but not one each
-        (texts("31.01.2024", "01.02.2024"), "category", ["31.01.2024"]),
+        (texts("31.01.2024", "01.02.2024"), "date", ["2024-01-31", "2024-02-01"]),
+        (texts("01.02.2024", "03.02.2024"), "category", ["01.02.2024"]),  # which is the month?
+        (texts("13/01/2022 10:05", ""), "date", ["2022-01-13T10:05:00", ""]),
+        (texts("1,163.74", "12", "-5,000.5"), "number", [1163.74, 12.0, -5000.5]),
+        (texts("1.163,74", "12"), "number", [1163.74, 12.0]),
+        (texts("34,1", "-5", "?"), "number", [34.1, -5.0, math.nan]),
+        (texts("1 163,74", "12"), "number", [1163.74, 12.0]),
+        (texts("45 %", "7.5%"), "number", [45.0, 7.5]),
+        (texts("$12", "-$1,000.50", "$ 3"), "number", [12.0, -1000.5, 3.0]),
+        (texts("1,234", "5,678"), "category", ["1,234"]),  # thousands or decimals?
+        (texts("10.0.0.1", "10.0.0.2"), "category", ["10.0.0.1"]),
+        (texts("1,2,3", "4,5,6"), "category", ["1,2,3"]),
         (texts("True", "FALSE", ""), "category", ["true", "false", ""]),
         (texts("True", "FALSE", "maybe"), "category", ["True", "FALSE", "maybe"]),
         (texts("02134", "10001"), "category", ["02134", "10001"]),

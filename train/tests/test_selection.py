@@ -50,6 +50,7 @@ class Notes:
     fitted: list[Split] = field(default_factory=list)
     predicted: list[Any] = field(default_factory=list)
     validation_outputs: Any = None
+    factors: Any = None
 
     def problems_of(self, prepared: Prepared) -> list[str]:
         return []

@@ -144,7 +144,9 @@ def test_class_weights_change_the_fit(prepared: Callable[..., Prepared]) -> None
     shares = {}
     for weights in ("none", "balanced"):
         config, dataset, split = parts(prepared(imbalance={"class_weights": weights}))
-        outputs = _fit(Prepared(config, dataset, split, Trust())).predict(dataset, split.test)
+        model = _fit(Prepared(config, dataset, split, Trust()))
+        outputs = model.uncalibrated(model.predict(dataset, split.test))
+        assert outputs is not None
         shares[weights] = outputs[:, 1].mean()
     # Left alone, the mean probability is about the share of the label; balanced, about a half.
     share = dataset.targets.mean()
@@ -153,8 +155,8 @@ def test_class_weights_change_the_fit(prepared: Callable[..., Prepared]) -> None
 
 
 def test_weights_and_samples_go_together(prepared: Callable[..., Prepared]) -> None:
-    both = prepared(imbalance={"class_weights": "balanced", "under_sample": 1})
-    sampled = prepared(imbalance={"under_sample": 1})
+    both = prepared(imbalance={"class_weights": "balanced", "under_sample": 1}, calibration="none")
+    sampled = prepared(imbalance={"under_sample": 1}, calibration="none")
     _, dataset, split = parts(both)
     # Of labels that are as frequent, each weighs one.
     np.testing.assert_allclose(

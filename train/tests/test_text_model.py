@@ -11,8 +11,9 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from predict.contract.artefact import MODEL
+from predict.contract.artefact import MODEL, Input
 from predict.contract.features import FeatureSettings, TextFeatures
+from predict.scoring.inputs import TextInputs
 from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
@@ -300,3 +301,25 @@ def test_metadata_names_everything_that_makes_the_features(fitted: Fitted) -> No
     }
     assert settings.items() <= fitted.model.embedding_metadata.items()
     assert fitted.model.metadata["table_rows"] == len(fitted.model.table.idf)
+
+
+def test_of_several_texts_one_may_be_null_where_it_was_in_training(tmp_path: Path) -> None:
+    rows = [
+        (text if i % 3 else "", "" if i % 3 == 1 else f"{text} b{i}", label)
+        for i, (text, label) in enumerate(make_rows(120))
+    ]
+    file = write_csv(tmp_path / "mails.csv", rows, ("subject", "body", "label"))
+    two = fit(tiny_config(tmp_path, file, columns={"text": ["subject", "body"]}))
+    inputs = [Input.model_validate(column) for column in two.model.describe(two.prepared)["inputs"]]
+    assert [(column.name, column.nullable) for column in inputs] == [
+        ("subject", True),
+        ("body", True),
+    ]
+    assert 0.2 < inputs[0].missing_share < 0.5
+    asked = TextInputs(inputs, two.model.features)
+    assert asked.problems_of({"subject": None, "body": "apple pie"}) == []
+    assert asked.problems_of({"subject": None, "body": " "}) == [("subject", "empty text")]
+
+
+def test_a_text_that_was_never_missing_is_described_by_name_and_type_alone(fitted: Fitted) -> None:
+    assert fitted.model.describe(fitted.prepared)["inputs"] == [{"name": "text", "type": "text"}]

@@ -24,11 +24,13 @@ from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import TextFeatures
 from train.config import TrainConfig
 from train.data.dataset import Dataset
+from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.features.embeddings import Embeddings, build_embeddings
 from train.features.feature_table import FeatureTable, build_table, encode_rows
 from train.models.calibration import Calibration, Probabilities, calibrate
 from train.models.family import Rows, Tolerance
+from train.models.imbalance import factors_of
 from train.models.text.network import write_onnx
 from train.models.text.targets import as_yes_and_no, sample_weights
 from train.models.text.training import Batches, Scorer, Trainer, make_scorer, score_margins
@@ -53,6 +55,11 @@ class TextModel:
     def tolerance(self) -> Tolerance:
         """Everything is computed in single precision, and small probabilities are differences of large numbers."""
         return Tolerance(relative=0.0, absolute=1e-5, same_labels=False)
+
+    @property
+    def factors(self) -> Probabilities | None:
+        """See `FittedModel`."""
+        return self.calibration.prior_factors
 
     def predict(self, dataset: Dataset, rows: Rows) -> Probabilities:
         """Return <float64>[num_rows, num_labels], rows summing to 1 where each has exactly one label."""
@@ -79,8 +86,11 @@ class TextModel:
         dataset = prepared.dataset
         unknown, total = self._count_words(dataset.texts(prepared.split.test)).sum(axis=0).tolist()
         share = unknown / total if total else 1.0
+        columns = describe_inputs(
+            dataset.column_types, dataset.frame, prepared.known, dataset.columns
+        )
         return {
-            "inputs": [{"name": name, "type": "text"} for name in dataset.column_types],
+            "inputs": [column.model_dump(exclude_defaults=True) for column in columns],
             "embedding": self.embedding_metadata | {"unknown_token_share": share},
             "model": self.metadata,
         }
@@ -131,7 +141,8 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         )
         best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
         margins = score_margins(make_scorer(heads), [rows[i] for i in split.validation])
-        calibration = calibrate(*margins, dataset.targets[split.validation])
+        factors = factors_of(prepared, split.train)
+        calibration = calibrate(*margins, dataset.targets[split.validation], factors)
         validation_outputs = calibration.probabilities(*margins)
         progress.say(
             f"train: best after epoch {best}; deep share {calibration.deep_share}, "
@@ -175,6 +186,7 @@ def _describe_embedding(embeddings: Embeddings, features: TextFeatures) -> dict[
 def _describe_model(
     table: FeatureTable, epochs: int, calibration: Calibration, config: TrainConfig
 ) -> dict[str, Any]:
+    factors = calibration.prior_factors
     return {
         "family": "text: wide and deep",
         "table_rows": len(table.idf),
@@ -182,4 +194,5 @@ def _describe_model(
         "epochs": epochs,
         "deep_share": calibration.deep_share,
         "temperature": calibration.temperature,
+        **({} if factors is None else {"prior_factors": factors.tolist()}),
     }

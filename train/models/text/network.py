@@ -86,6 +86,8 @@ def _served_network(
     kernel, bias = (weight * deep_share for weight in output.get_weights())
     bias, offsets = bias + heads.get_layer("prior").bias.numpy() * wide_share, calibration.offsets
     bias = bias if offsets is None else bias + offsets
+    if calibration.prior_factors is not None:
+        bias = bias + np.log(calibration.prior_factors)
 
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     ngram_ids = keras.Input((None,), dtype="int32", name="ngram_ids")

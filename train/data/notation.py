@@ -1,0 +1,161 @@
+"""The notation of numbers and dates in a file: as declared, or as it is evident from the values."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import pandas as pd
+
+from predict.contract.canonical import iso_date
+from train.config.sections import Notation
+
+# What stands for the blank between groups of three digits.
+_BLANKS = " \u00a0\u202f"
+_UNITS = "%$€£¥"
+# A notation is evident only if nearly all values have it; the others are then named.
+_NEARLY_ALL = 0.9
+# How thousands and decimals may be marked, and what only such a number looks like.
+_NUMBERS = {
+    (".", ","): re.compile(r"\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}"),
+    (",", "."): re.compile(r"\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,}"),
+    (",", None): re.compile(r"\d+,(\d{1,2}|\d{4,})|(0|\d{4,}),\d+"),
+    (".", " "): re.compile(rf"\d{{1,3}}([{_BLANKS}]\d{{3}})+(\.\d+)?"),
+    (",", " "): re.compile(rf"\d{{1,3}}([{_BLANKS}]\d{{3}})+,\d+"),
+    (".", "'"): re.compile(r"\d{1,3}(['’]\d{3})+(\.\d+)?"),
+    (".", None): None,
+}
+_AMBIGUOUS_NUMBER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_LIKE_A_DATE = re.compile(r"\d{1,4}([-/. ])\d{1,2}\1\d{1,4}([ T].*)?")
+_DATES = [
+    order.replace("-", sign) + time
+    for sign in "-/."
+    for order in ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d")
+    for time in ("", " %H:%M", " %H:%M:%S")
+]
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """A notation that is evident from values, as keys of the configuration; or why it is not."""
+
+    keys: Mapping[str, str]
+    doubt: str = ""
+
+
+def plain_numbers(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[str]":
+    """Return numbers as Python writes them; what is not written in the notation becomes a dash.
+
+    >>> plain_numbers(pd.Series(["$1,163.74", "-5", "1.163,74"]), Notation(thousands=",", unit="$")).tolist()
+    ['1163.74', '-5', '—']
+    """
+    if not notation.of_numbers:
+        return texts
+    known = {text: _plain(text, notation) for text in texts.unique().tolist()}
+    return texts.map(known)
+
+
+def sniff_numbers(known: "pd.Series[str]") -> Sniffed | None:
+    """Return the notation of numbers that values, none of them missing, have; None if they have none."""
+    different = known.unique().tolist()
+    values = [text for text in different if any(map(str.isdigit, text))]
+    if not values or len(values) < _NEARLY_ALL * len(different):
+        return None
+    unit = next((sign for sign in _UNITS if all(sign in text for text in values)), None)
+    bare = [_without(text, unit) for text in values]
+    evident = list(_evident_numbers(bare, unit))
+    if len(evident) == 1:
+        return Sniffed(evident[0] | ({"unit": unit} if unit else {}))
+    doubtful = [text for text in bare if _AMBIGUOUS_NUMBER.fullmatch(text)]
+    if doubtful and all(text in doubtful or text.isdecimal() for text in bare):
+        return Sniffed(
+            {}, f'{doubtful[0]!r} has thousands or decimals: set thousands: "," or decimal: ","'
+        )
+    return None
+
+
+def sniff_dates(known: "pd.Series[str]") -> Sniffed | None:
+    """Return the format that dates, none of them missing, have; None if they are no dates."""
+    values = known.drop_duplicates()
+    if not len(values) or values.str.fullmatch(_LIKE_A_DATE).mean() < _NEARLY_ALL:
+        return None
+    shares = {
+        date_format: float(
+            pd.to_datetime(values, format=date_format, errors="coerce").notna().mean()
+        )
+        for date_format in _DATES
+    }
+    best = max(shares.values())
+    if best < _NEARLY_ALL:
+        return None
+    formats = [date_format for date_format, share in shares.items() if share == best]
+    if len(formats) == 1:
+        return Sniffed({"date_format": formats[0]})
+    options = " or ".join(f'"{date_format}"' for date_format in formats)
+    return Sniffed(
+        {}, f"{values.iloc[0]!r} is a date in more than one way: set date_format: {options}"
+    )
+
+
+def read_dates(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[Any]":
+    """Return dates in the declared format as ISO 8601, and everything else as it is."""
+    if notation.date_format is None:
+        return texts.astype(object)
+    known = {text: iso_date(text, notation.date_format) for text in texts.unique().tolist()}
+    return texts.map(known).astype(object)
+
+
+def offsets_of(dates: "pd.Series[Any]") -> set[str]:
+    """Return the UTC offsets of ISO 8601 dates, such as {"+02:00"}; those that have none do not count.
+
+    >>> sorted(offsets_of(pd.Series(["2024-01-31T10:00Z", "2024-01-31T10:00+02:00", "2024-01-31"])))
+    ['+02:00', 'UTC']
+    """
+    with_time = dates[dates.str.contains("[T ]", regex=True)].unique().tolist()
+    offsets = {datetime.fromisoformat(date).utcoffset() for date in with_time} - {None}
+    return {
+        str(timezone(offset)).removeprefix("UTC") or "UTC"
+        for offset in offsets
+        if offset is not None
+    }
+
+
+def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, str]]:
+    for (decimal, thousands), evidence in _NUMBERS.items():
+        keys = {} if decimal == "." else {"decimal": decimal}
+        keys |= {} if thousands is None else {"thousands": thousands}
+        notation = Notation.model_validate(keys) if keys else Notation(decimal=".")
+        matching = sum(_plain(text, notation) != _NO_NUMBER for text in bare)
+        if matching < _NEARLY_ALL * len(bare):
+            continue
+        if evidence is None:
+            if unit:
+                yield {}
+        elif any(evidence.fullmatch(text.lstrip("+-")) for text in bare):
+            yield keys
+
+
+_NO_NUMBER = "—"
+
+
+def _plain(text: str, notation: Notation) -> str:
+    bare = _without(text, notation.unit)
+    decimal, thousands = notation.decimal or ".", notation.thousands or ""
+    signs = _BLANKS if thousands == " " else "'’" if thousands == "'" else thousands
+    whole = rf"\d{{1,3}}(?:[{re.escape(signs)}]\d{{3}})+|\d+" if signs else r"\d+"
+    number = rf"([+-]?(?:{whole})?)(?:{re.escape(decimal)}(\d*))?([eE][+-]?\d+)?"
+    match = re.fullmatch(number, bare, re.ASCII)
+    if match is None or not any(map(str.isdigit, bare)):
+        return _NO_NUMBER
+    digits = "".join(sign for sign in match[1] if sign not in signs or not signs)
+    return f"{digits}{'.' + match[2] if match[2] else ''}{match[3] or ''}"
+
+
+def _without(text: str, unit: str | None) -> str:
+    """Return a number without its unit, before or after it, and without blanks around it."""
+    bare = text.strip()
+    if not unit:
+        return bare
+    sign = bare[:1] if bare[:1] in ("+", "-") and bare[1:].startswith(unit) else ""
+    return sign + bare.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()
