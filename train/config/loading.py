@@ -96,7 +96,7 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
 
 def draft_of(text: str, place: str) -> Draft:
     """Read a configuration from its text as far as it can be read; `place` is for messages."""
-    return _draft(_parse_yaml(text, place), place)
+    return _draft(parse(text, place), place)
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:

@@ -26,7 +26,8 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable, fetch
+from train.data.sources import RawTable, fetch
+from train.errors import DatasetError
 
 # What labels are often called, the likeliest first.
 _LABEL_NAMES = (
