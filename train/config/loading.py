@@ -18,7 +18,7 @@ from train.config.written import Written, dump, parse
 
 # Keys that are about the dataset that a file names, and about no other.
 _OF_THE_DATASET = (
-    *("task", "columns", "where", "sha256", "encoding", "separator", "quotes"),
+    *("task", "columns", "where", "sha256", "encoding", "separator", "quotes", "sheet"),
     *("imbalance", "decision", "behaviour", "model", "features", "search"),
 )
 # What a search may change: anything that is read when a model is fitted.
