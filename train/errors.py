@@ -17,6 +17,10 @@ class ExportError(UserError):
     """An artefact that could not be written, or that does not answer as the trained model does."""
 
 
+class DatasetError(UserError):
+    """A dataset that cannot be trained on. The message says what, where and how to fix it."""
+
+
 @contextmanager
 def collected(problems: list[str]) -> Iterator[None]:
     """Add the problems of an error to a list instead of raising it, so that a later check can add its own.

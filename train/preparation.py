@@ -7,6 +7,7 @@ from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
+from train.data.leaks import warning_of
 from train.data.named_values import with_known_values
 from train.data.schema import summarise
 from train.data.sources import UnreachableError
@@ -69,7 +70,7 @@ def check(draft: Draft, progress: Progress, trust: Trust | None = None) -> Prepa
         raise ConfigError(*problems, place=draft.place)
     try:
         prepared = _load_and_split(draft.config, progress, trust)
-        problems += problems_of(prepared)
+        problems += problems_of(prepared) or choice.problems_of_sample(prepared)
     except UserError as error:
         if not problems:
             raise
@@ -102,6 +103,7 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             )
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
+        config = config.model_copy(update=dataset.decided)
         if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
             # What was evident is part of what is written into the artefact.
             config = config.model_copy(update={"columns": dataset.columns})
@@ -114,7 +116,7 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
 def _load(config: TrainConfig, progress: Progress) -> Dataset:
     if config.dataset == "docstrings":
         progress.say("dataset: reading the installed libraries; the first time takes half a minute")
-    return load_dataset(config)
+    return load_dataset(config, progress)
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:
@@ -124,6 +126,12 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         f"dataset: {dataset.rows_read:,} rows read, {len(dataset):,} kept,{labels} "
         f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
     )
+    if dataset.division.about:
+        progress.say(f"split: {dataset.division.about}")
+    for warning in dataset.division.warnings:
+        progress.warn(f"split: {warning}")
+    if warning := warning_of(prepared.leaks):
+        progress.warn(f"split: {warning}")
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from train.config.sections import SplitConfig
 from train.data.splits import Prepared
 
 _PACKAGES = (
@@ -79,8 +80,10 @@ def describe_dataset(prepared: Prepared, requested: str) -> dict[str, Any]:
             "validation": len(split.validation),
             "test": len(split.test),
             "seed": config.split.seed,
-            "own_test_split": dataset.own_test is not None,
+            "own_test_split": dataset.division.way in ("own", "file", "column"),
+            **_way(config.split),
         },
+        "leaks": prepared.leaks.described(),
         "label_counts": dataset.label_counts(),
     }
     if not dataset.label_names:
@@ -91,3 +94,14 @@ def describe_dataset(prepared: Prepared, requested: str) -> dict[str, Any]:
             "maximum": float(known.max()),
         }
     return described
+
+
+def _way(split: SplitConfig) -> dict[str, str]:
+    """Return what says the parts of the rows, unless it is chance or the dataset itself."""
+    ways = {
+        "test_file": split.test_file,
+        "column": split.column,
+        "by": split.by,
+        "by_time": split.by_time,
+    }
+    return {way: name for way, name in ways.items() if name is not None}

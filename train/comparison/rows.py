@@ -12,11 +12,12 @@ from predict.contract.artefact import CONFIGURATION, Input, Metadata, Output, te
 from predict.scoring.predictor import Predictor
 from predict.wording import listed
 from train.config import ConfigError, TrainConfig, load_config
-from train.config.sections import ColumnConfig, Columns, Notation
+from train.config.sections import ColumnConfig, Columns, Notation, SplitConfig
 from train.data.catalogue import complete
 from train.data.cleaning import clean
 from train.data.dataset import Dataset
-from train.data.sources import RawTable, fetch
+from train.data.parts import fetch_all
+from train.data.sources import RawTable
 from train.data.splits import Prepared, split_dataset
 from train.errors import UserError
 from train.models.decision import Decision
@@ -104,7 +105,7 @@ def gather(first: Model, second: Model, data: Path | None) -> CommonRows:
     """
     config = _config_of(first, data)
     try:
-        source = _Source(fetch(config), data is not None)
+        source = _Source(fetch_all(config), data is not None)
         dataset = _read(source, first, config)
         numbers = np.arange(len(dataset)) if source.given else split_dataset(dataset, config).test
     except UserError as error:
@@ -144,6 +145,7 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
             "task": model.metadata.task,
             "where": {},
             "min_samples_per_label": 1,
+            "split": SplitConfig(),
             "columns": Columns(
                 label=model.output.name,
                 separator=stored.columns.separator if stored.columns else ",",
@@ -188,7 +190,8 @@ def _view_of(
         if source.given and own.columns and config.columns:  # the label is where A has it
             columns = own.columns.model_copy(update={"label": config.columns.label})
             own = own.model_copy(update={"columns": columns})
-        if all(getattr(own, key) == getattr(config, key) for key in _OF_THE_ROWS):
+        as_split = own.split == config.split or (own.split.by_chance and config.split.by_chance)
+        if as_split and all(getattr(own, key) == getattr(config, key) for key in _OF_THE_ROWS):
             return dataset
         view = _read(source, model, own)
     except UserError:

@@ -18,7 +18,7 @@ from train.config.written import Written, dump, parse
 
 # Keys that are about the dataset that a file names, and about no other.
 _OF_THE_DATASET = (
-    *("task", "columns", "where", "sha256", "encoding"),
+    *("task", "columns", "where", "sha256", "encoding", "separator", "quotes", "sheet"),
     *("imbalance", "decision", "behaviour", "model", "features", "search"),
 )
 # What a search may change: anything that is read when a model is fitted.
@@ -87,11 +87,12 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
         content = _for_dataset(content, dataset)
     for override in overrides:
         _apply_override(content, override)
-    try:
-        settled = settle(content)
-    except ConfigError as error:
-        raise ConfigError(*error.problems, place=str(file)) from None
-    return _draft(settled, str(file))
+    return _draft_of_written(content, str(file))
+
+
+def draft_of(text: str, place: str) -> Draft:
+    """Read a configuration from its text as far as it can be read; `place` is for messages."""
+    return _draft_of_written(parse(text, place), place)
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
@@ -126,6 +127,14 @@ def to_yaml(config: TrainConfig) -> str:
 
 
 # ---------------------------------------------------------------- validation
+
+
+def _draft_of_written(content: object, place: str) -> Draft:
+    try:
+        settled = settle(content)
+    except ConfigError as error:
+        raise ConfigError(*error.problems, place=place) from None
+    return _draft(settled, place)
 
 
 def _draft(content: dict[str, Any], place: str) -> Draft:
@@ -194,7 +203,16 @@ def _for_dataset(content: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     rest = {key: value for key, value in content.items() if key not in _OF_THE_DATASET}
     if isinstance(evaluation := rest.get("evaluation"), dict):
         rest["evaluation"] = {key: value for key, value in evaluation.items() if key == "folds"}
+    if isinstance(split := rest.get("split"), dict):
+        rest["split"] = {
+            key: value for key, value in split.items() if _suits_any_dataset(key, value)
+        }
     return rest | {"dataset": dataset}
+
+
+def _suits_any_dataset(key: str, value: object) -> bool:
+    """Return whether a key of `split` is about no column and no file."""
+    return key not in ("column", "by", "by_time") and not (key == "test" and isinstance(value, str))
 
 
 def _set(content: dict[str, Any], names: Sequence[str], value: object) -> None:

@@ -78,6 +78,17 @@ def _as_scalar(value: object) -> object:
     )
 
 
+def _as_separator(value: object) -> object:
+    separator = {"tab": "\t", r"\t": "\t"}.get(value, value) if isinstance(value, str) else value
+    if (
+        not isinstance(separator, str)
+        or not re.fullmatch(r"[\t -~]", separator)
+        or separator == '"'
+    ):
+        raise ValueError(f"expected one character such as ; or | or tab, got {value!r}")
+    return separator
+
+
 Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -415,17 +426,64 @@ class SearchConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """Shares of all rows; training gets the rest. A dataset with a test split of its own keeps it."""
+    """The parts of the rows: by chance in shares of all rows, or as a file, a column, groups or dates say.
 
-    test: Share = 0.2
+    Training gets the rest. A dataset with a test split of its own keeps it.
+    """
+
+    # A share of all rows, or a file of test rows: a path or a URL.
+    test: Share | Name = 0.2
     validation: Share = 0.08
     seed: Annotated[int, Field(ge=0)] = 0
+    # A column with the values train, validation and test.
+    column: Name | None = None
+    # A column whose values must not be in two parts, such as a person.
+    by: Name | None = None
+    # A column of dates or numbers: the newest rows are the test.
+    by_time: Name | None = None
+
+    @property
+    def test_file(self) -> str | None:
+        """The file of test rows, if there is one."""
+        return self.test if isinstance(self.test, str) else None
+
+    @property
+    def test_share(self) -> float:
+        """The share of all rows that the test split gets; 0 if it has a file of its own."""
+        return 0.0 if isinstance(self.test, str) else self.test
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether nothing but shares and a seed is configured."""
+        return self.test_file is self.column is self.by is self.by_time is None
+
+    @field_validator("test", mode="wrap")
+    @classmethod
+    def _is_a_share_or_a_file(
+        cls, value: object, validate: Callable[[object], float | str]
+    ) -> float | str:
+        expected = "expected a number above 0 and below 1, or a file of test rows"
+        try:
+            test = validate(value)
+        except ValidationError:
+            raise ValueError(f"{expected}, got {value!r}") from None
+        if isinstance(test, str) and re.fullmatch(r"\s*[-+.\d]+\s*%?\s*", test):
+            raise ValueError(
+                f"{expected}, got the text {test!r}. Write a share without quotes: 0.2"
+            )
+        return test
 
     @model_validator(mode="after")
-    def _leaves_something(self) -> "SplitConfig":
-        if self.test + self.validation >= 1:
+    def _fits_together(self) -> "SplitConfig":
+        if self.test_share + self.validation >= 1:
             raise ValueError(
                 "test and validation must leave rows to train on; their sum must be below 1"
+            )
+        ways = ["test (a file)"] if self.test_file else []
+        ways += [key for key in ("column", "by", "by_time") if getattr(self, key) is not None]
+        if len(ways) > 1:
+            raise ValueError(
+                f"{' and '.join(ways)} each say which rows are the test. Keep one of them"
             )
         return self
 
@@ -466,6 +524,14 @@ class TrainConfig(_Section):
     offline: str | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     encoding: str = "utf-8"
+    # None: by the ending of the file, or sniffed if its header has none of that.
+    separator: Annotated[str, BeforeValidator(_as_separator)] | None = None
+    # Whether quotation marks in CSV and TSV enclose fields. auto: where that is evident.
+    quotes: Literal["auto", "enclose", "literal"] = "auto"
+    # The sheet of an Excel workbook; None: the first.
+    sheet: Annotated[str, BeforeValidator(_as_text), Field(min_length=1)] | None = None
+    # The largest file that is read, once it is unpacked.
+    max_dataset_bytes: Count = 2_000_000_000
     columns: Columns | None = None
     where: dict[str, Scalar] = {}
     min_samples_per_label: Count = 5

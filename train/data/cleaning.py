@@ -16,11 +16,21 @@ import pandas as pd
 
 from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
+from predict.wording import counted, listed
 from train.config import TrainConfig
 from train.config.sections import Columns, Notation
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
+from train.data.leaks import codes_of_identifiers
 from train.data.notation import plain_numbers, sniff_numbers
+from train.data.parts import (
+    Division,
+    columns_without_inputs,
+    divide,
+    fetch_all,
+    problems_of,
+    unseen_labels,
+)
 from train.data.schema import (
     Typed,
     as_categories,
@@ -31,7 +41,10 @@ from train.data.schema import (
     is_missing_token,
     type_columns,
 )
-from train.data.sources import DatasetError, RawTable, fetch
+from train.data.sources import RawTable
+from train.data.suspicions import suspicions
+from train.errors import DatasetError
+from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
 # Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
@@ -42,15 +55,19 @@ _SEPARATORS, _HARDLY, _MANY = (";", "|", "\t", ","), 0.01, 0.1
 _MOST_NUMBERED_LABELS, _ROWS_PER_NUMBERED_LABEL = 100, 10
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, progress: Progress | None = None) -> Dataset:
     """Fetch, read, check and clean the dataset of a configuration.
+
+    Args:
+        config: Names the dataset, and how it is read.
+        progress: Is told what was guessed, and what was left out.
 
     Raises:
         UnreachableError: It is to be downloaded, and its host does not answer.
         DatasetError: Anything else that keeps it from being trained on.
     """
     config = complete(config)
-    return clean(fetch(config), config)
+    return clean(fetch_all(config, progress), config)
 
 
 # ------------------------------------------------------------------ cleaning
@@ -62,7 +79,7 @@ class _Rows:
     def __init__(self, table: RawTable, label: str) -> None:
         self.frame = table.frame
         self.labels: pd.Series[Any] = table.frame[label]
-        self.own_test = table.own_test
+        self.division = Division()
         self.dropped: dict[str, int] = {}
 
     def drop(self, wrong: "pd.Series[bool]", reason: str) -> None:
@@ -70,8 +87,7 @@ class _Rows:
             self.dropped[reason] = count
             kept = ~wrong.to_numpy(dtype=bool)
             self.frame, self.labels = self.frame[kept], self.labels[kept]
-            if self.own_test is not None:
-                self.own_test = self.own_test[kept]
+            self.division = self.division.at(kept)
 
 
 def clean(table: RawTable, config: TrainConfig) -> Dataset:
@@ -82,6 +98,10 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     """
     columns = _columns_of(table, config)
     _require_columns(table, [*(columns.text or []), *columns.inputs, columns.label, *config.where])
+    if problems := problems_of(table, columns, config.split):
+        raise DatasetError(
+            "\n  ".join([f"{table.name}: {counted(len(problems), 'problem')}", *problems])
+        )
     rows = _Rows(table, columns.label)
     warnings: list[str] = []
     for column, value in config.where.items():
@@ -92,7 +112,8 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     if config.task != "multilabel":  # where a row may well have no label
         rows.drop(rows.labels == "", "label missing")
     _require_rows(table, rows)
-    typed = _type_inputs(table, rows.frame, columns)
+    no_inputs = columns_without_inputs(config.split, columns)
+    typed = _type_inputs(table, rows.frame.drop(columns=list(no_inputs)), columns)
     rows.frame = typed.values
     of_texts = reads_only_texts(typed.column_types)
     rows.drop(_is_blank(rows.frame), "text empty" if of_texts else "every input missing")
@@ -100,6 +121,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     duplicated = pd.concat([rows.frame, rows.labels.rename(None)], axis=1).duplicated()
     if of_texts:  # two rows of a table may be equal and still be two
         rows.drop(duplicated, "exact duplicate")
+    rows.division = divide(table, rows.frame.index, rows.labels, config)
     targets = _targets_of(table, rows, columns, config)
     conflicting = _conflicts(rows.frame) if of_texts else rows.frame[:0]
     return Dataset(
@@ -111,19 +133,28 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         columns=typed.columns,
         targets=targets.values,
         label_names=targets.label_names,
-        own_test=rows.own_test,
+        division=rows.division,
+        decided=table.decided,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
-        ignored=typed.ignored,
+        row_numbers=rows.frame.index.to_numpy(np.int64) + 1,
+        ignored={**typed.ignored, **no_inputs},
+        identifiers=codes_of_identifiers(
+            table.frame.loc[rows.frame.index, _unread(table, typed, columns)]
+        ),
         conflicts=len(conflicting),
         conflict_examples=tuple(
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
         ),
         reasons=typed.reasons,
         notes=tuple(typed.notes),
-        warnings=(*warnings, *typed.warnings),
+        warnings=(
+            *warnings,
+            *typed.warnings,
+            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        ),
     )
 
 
@@ -219,16 +250,37 @@ def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainCon
     if config.task == "regression":
         return _Targets(_numbers(table, rows.labels, columns), [])
     if config.task == "multilabel":
-        return _label_sets(table, rows.labels, columns, config)
+        return _label_sets(table, rows, columns, config)
     if "task" not in config.model_fields_set:  # what is declared needs no question
         _refuse_quantities(table, rows.labels, columns)
     least, of_numbers = config.min_samples_per_label, not as_numbers(rows.labels)[1].any()
-    rows.drop(
-        rows.labels.map(rows.labels.value_counts()) < least, f"label with fewer than {least} rows"
-    )
+    _drop_unseen_labels(rows)
+    counts = _learned(rows).value_counts()
+    rows.drop(rows.labels.map(counts).fillna(0) < least, f"label with fewer than {least} rows")
     _require_labels(table, rows, of_numbers)
     names = sorted(rows.labels.unique().tolist())
     return _Targets(pd.Index(names, dtype=object).get_indexer(rows.labels.astype(object)), names)
+
+
+def _drop_unseen_labels(rows: _Rows) -> None:
+    """Drop the test rows with labels that no other row has: nothing can be learned about these."""
+    unlearned = rows.division.unlearned
+    unseen = [] if unlearned is None else unseen_labels(rows.labels.tolist(), unlearned)
+    if unseen:
+        names = listed([repr(label) for label in unseen])
+        wrong = rows.labels.isin(unseen)
+        rows.division = rows.division.warned(
+            f"{counted(len(unseen), 'label')} only in the test rows: {names}. "
+            f"{counted(int(wrong.sum()), 'row')} with them left out of the test, "
+            "because nothing can be learned about them"
+        )
+        rows.drop(wrong, "label only in the test rows")
+
+
+def _learned(rows: _Rows) -> "pd.Series[Any]":
+    """Return the labels that count as seen."""
+    unlearned = rows.division.unlearned
+    return rows.labels if unlearned is None else rows.labels[~unlearned]
 
 
 def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Columns) -> None:
@@ -248,6 +300,12 @@ def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
     if config.columns is not None:
         return config.columns
     return Columns(text=["text"]) if "text" in table.frame else Columns()
+
+
+def _unread(table: RawTable, typed: Typed, columns: Columns) -> list[str]:
+    """Return the columns that are neither an input nor the label."""
+    read = (*typed.column_types, columns.label)
+    return [name for name in table.frame.columns.tolist() if name not in read]
 
 
 def _is_blank(values: pd.DataFrame) -> "pd.Series[bool]":
@@ -281,11 +339,10 @@ def _numbers(
     return numbers
 
 
-def _label_sets(
-    table: RawTable, sets: "pd.Series[Any]", columns: Columns, config: TrainConfig
-) -> _Targets:
+def _label_sets(table: RawTable, rows: _Rows, columns: Columns, config: TrainConfig) -> _Targets:
     """Return which rows have which labels, <bool>[num_rows, num_labels]."""
-    counts = Counter(label for labels in sets for label in labels)
+    sets = rows.labels
+    counts = Counter(label for labels in _learned(rows) for label in labels)
     names = sorted(name for name, count in counts.items() if count >= config.min_samples_per_label)
     if not names:
         raise DatasetError(
@@ -296,7 +353,7 @@ def _label_sets(
     has_label = np.zeros((len(sets), len(names)), dtype=bool)
     for row, labels in enumerate(sets):
         has_label[row, [indices[label] for label in labels if label in indices]] = True
-    return _Targets(has_label, names, counts.total() - int(has_label.sum()))
+    return _Targets(has_label, names, sum(map(len, sets)) - int(has_label.sum()))
 
 
 def _type_inputs(table: RawTable, frame: pd.DataFrame, columns: Columns) -> Typed:

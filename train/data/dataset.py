@@ -10,6 +10,7 @@ import pandas as pd
 
 from predict.contract.artefact import Kind, reads_only_texts
 from train.config.sections import Columns
+from train.data.parts import Division
 
 # Doubles cannot tell larger whole numbers apart.
 _WHOLE = 2**53
@@ -25,12 +26,15 @@ class Dataset:
         targets: What is to be predicted. Classification: <int64>[num_rows], indices into `label_names`;
             multilabel: <bool>[num_rows, num_labels]; regression: <float64>[num_rows].
         label_names: In alphabetical order; empty for a regression.
-        own_test: <bool>[num_rows] of the dataset's own test split, or None.
+        division: What is known of the part of each row.
         dropped: Reason -> rows dropped for it.
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        row_numbers: Which row of the file each row is, from 1, <int64>[num_rows]; None: all are kept.
         reasons: Input -> why it has its type.
+        identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
+        decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
         notes: How values were read, a sentence each, where that was not declared.
         warnings: What is probably not as it was meant, a sentence each.
@@ -44,17 +48,20 @@ class Dataset:
     columns: Columns
     targets: npt.NDArray[Any]
     label_names: list[str]
-    own_test: npt.NDArray[np.bool_] | None
     rows_read: int
+    division: Division = field(default_factory=Division)
     dropped: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     rare_labels: int = 0
     ignored: dict[str, str] = field(default_factory=dict)
+    identifiers: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    row_numbers: npt.NDArray[np.int64] | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -95,6 +102,10 @@ class Dataset:
         if self.kind == "labels":
             return [name for name, has in zip(self.label_names, target, strict=True) if has]
         return self.label_names[target] if self.kind == "label" else float(target)
+
+    def row_number(self, row: int) -> int:
+        """Return which row of the file a row is, from 1."""
+        return row + 1 if self.row_numbers is None else int(self.row_numbers[row])
 
     def label_counts(self) -> dict[str, int]:
         """Return label -> rows."""

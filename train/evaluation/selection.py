@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler, StratifiedKFold
+from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from predict.wording import did_you_mean
+from predict.wording import did_you_mean, listed
 from train.config import ConfigError, TrainConfig
 from train.config.loading import with_values
 from train.config.sections import SearchConfig
-from train.data.sources import DatasetError
-from train.data.splits import Prepared, Split, split_rows
-from train.errors import collected
+from train.data.splits import Prepared, Split, fold_rows, hold_out, labels_without
+from train.errors import DatasetError, collected
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys
@@ -131,12 +130,9 @@ def _candidates(settings: SearchConfig) -> list[dict[str, Any]]:
 
 def _folds(prepared: Prepared, count: int) -> Iterator[Prepared]:
     """Yield splits whose test rows are, in turn, a fold of all rows that are not for the real test."""
-    rows = prepared.known
-    labels = _labels_of(prepared, rows)
-    kind = KFold if labels is None else StratifiedKFold
-    splitter = kind(n_splits=count, shuffle=True, random_state=prepared.config.split.seed)
-    for known, held_out in splitter.split(rows, labels):
-        yield _fold(prepared, rows[known], rows[held_out])
+    seed = prepared.config.split.seed
+    for known, held_out in fold_rows(prepared.dataset, prepared.known, count, seed):
+        yield _fold(prepared, known, held_out)
 
 
 def _check_folds(prepared: Prepared, count: int) -> None:
@@ -149,6 +145,31 @@ def _check_folds(prepared: Prepared, count: int) -> None:
             f"{prepared.dataset.name}: too few rows for {count} folds, each of which needs {every}. "
             "Lower the number of folds, or raise min_samples_per_label."
         )
+    if count > 1:
+        _check_divided_folds(prepared, count)
+
+
+def _check_divided_folds(prepared: Prepared, count: int) -> None:
+    """Raise DatasetError if groups or dates leave a fold without rows, or without a label to learn."""
+    division = prepared.dataset.division
+    if division.groups is None and division.times is None:
+        return
+    what = "groups" if division.times is None else "dates"
+    if division.groups is not None:
+        groups = len(np.unique(division.groups[prepared.known]))
+        if groups < count:
+            raise DatasetError(
+                f"{prepared.dataset.name}: {groups} groups outside the test split are too few for {count} folds. "
+                "Lower the number of folds."
+            )
+    for number, fold in enumerate(_folds(prepared, count), start=1):
+        lacking = labels_without(prepared.dataset, fold.split.train)
+        if not len(fold.split.test) or lacking:
+            why = f"nothing to learn about the label {listed(lacking)}" if lacking else "no row"
+            raise DatasetError(
+                f"{prepared.dataset.name}: {count} folds by {what} leave fold {number} with {why}. "
+                "Lower the number of folds, or set it to 0."
+            )
 
 
 def _labels_of(prepared: Prepared, rows: Rows) -> npt.NDArray[np.int64] | None:
@@ -160,8 +181,8 @@ def _labels_of(prepared: Prepared, rows: Rows) -> npt.NDArray[np.int64] | None:
 def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
     """Return a split whose test rows are those held out; its validation rows come from the rows known."""
     shares = prepared.config.split
-    share = shares.validation / (1 - shares.test)
-    train, validation = split_rows(prepared.dataset, known, share, shares.seed, "validation")
+    share = shares.validation / (1 - shares.test_share)
+    train, validation = hold_out(prepared.dataset, known, share, shares.seed, "validation")
     return prepared.with_split(Split(train, validation, held_out))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from predict.wording import counted, listed
+from train.data.leaks import sentences
 
 _MISSING_SHOWN = 8
 # Labels are called balanced while the most frequent one has fewer than so many times the rows of the rarest.
@@ -16,6 +17,7 @@ def check_data(metadata: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
     return [
         *_rows(metadata["dataset"], of_table),
         *_missing(metadata["inputs"]),
+        *sentences(metadata["dataset"].get("leaks", {}), metadata["dataset"]["split"]["test"]),
         *_labels(metadata["dataset"]),
         *_words(metadata),
         *_suspects(metrics),

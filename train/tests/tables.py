@@ -91,7 +91,6 @@ def make_dataset(
         columns=Columns(),
         targets=np.asarray(targets),
         label_names=list(label_names),
-        own_test=None,
         rows_read=len(frame),
         **more,
     )

@@ -29,9 +29,8 @@ from train.comparison.rows import CompareError
 from train.config.loading import to_yaml
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, split_dataset
-from train.errors import UserError
+from train.errors import DatasetError, UserError
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.evaluation.significance import Difference, mcnemar

@@ -21,8 +21,8 @@ from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, comp
 from train.data.cleaning import load_dataset
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.sources import DatasetError
 from train.data.splits import Prepared, split_dataset, under_sample
+from train.errors import DatasetError
 from train.tests.conftest import make_rows, tiny_config, write_csv
 from train.tests.test_sources import write_table
 
@@ -164,7 +164,7 @@ def test_rows_without_any_input_are_dropped(tmp_path: Path) -> None:
 def test_a_column_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
     dataset = load_table(tmp_path, {name: NUMBERS, "label": XY})
     assert dataset.frame[name].tolist() == NUMBERS
-    assert dataset.own_test is None
+    assert dataset.division.test is None
     assert dataset.label_counts() == {"x": 20, "y": 20}
 
 

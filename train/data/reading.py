@@ -1,0 +1,256 @@
+"""The reading of a file into a table, whatever its format."""
+
+import codecs
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from predict.wording import listed, plural
+from train.config import TrainConfig
+from train.data.formats import read_excel, read_json, read_parquet
+from train.data.separated import Dialect, Quotes, read_separated
+from train.errors import DatasetError
+from train.progress import Progress, SilentProgress
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx", ".parquet")
+_JSON = (".jsonl", ".ndjson", ".json")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_CHUNK_BYTES = 1 << 20
+# How many times larger than a gzip file its content can be.
+_MOST_PACKED = 1032
+# The longest first: UTF-32 begins as UTF-16 does.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# What a file that is not UTF-8 may be; the last one takes any byte.
+_LIKELY_ENCODINGS = ("cp1252", "latin-1")
+# What pandas and spreadsheets call a column without a name.
+_NO_NAME = re.compile(r"|Unnamed: \d+")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read; what is None depends on the file."""
+
+    encoding: str = "utf-8"
+    separator: str | None = None
+    quotes: Quotes = "auto"
+    # Of an Excel workbook; by default the first.
+    sheet: str | None = None
+    # The largest file that is read, once it is unpacked.
+    max_bytes: int = TrainConfig.model_fields["max_dataset_bytes"].default
+    # Columns that the configuration names.
+    named: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Reading":
+        """Return how a configuration says that its dataset is read."""
+        columns = config.columns
+        named = {*config.where}
+        if columns is not None:
+            named |= {columns.label, *(columns.text or ()), *columns.inputs}
+        return cls(
+            encoding=config.encoding,
+            separator=config.separator,
+            quotes=config.quotes,
+            sheet=config.sheet,
+            max_bytes=config.max_dataset_bytes,
+            named=frozenset(named),
+        )
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A file that was read.
+
+    Attributes:
+        frame: The rows, numbered from 0; the names of its columns are distinct texts.
+        decided: Key of the configuration -> what was guessed from the file.
+    """
+
+    frame: pd.DataFrame
+    decided: dict[str, Any] = field(default_factory=dict)
+
+
+def read_table(
+    path: Path, reading: Reading | None = None, progress: Progress | None = None
+) -> ReadTable:
+    """Read CSV, TSV, JSON, Excel or Parquet, gzipped or not.
+
+    Args:
+        path: A file whose ending says its format.
+        reading: How to read it.
+        progress: Is told what was guessed, and what was left out.
+
+    Returns:
+        The table; values are strings from CSV and TSV, and keep their types from other formats.
+
+    Raises:
+        DatasetError: It is not what its name says, has undecodable bytes, rows of different lengths, or columns
+            of the same name.
+    """
+    reading, progress = reading or Reading(), progress or SilentProgress()
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if kind not in FORMATS:
+        raise DatasetError(
+            f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."
+        )
+    raw = _bytes_of(path, suffixes[-1] == ".gz", reading.max_bytes)
+    decided: dict[str, Any] = {}
+    if kind == ".parquet":
+        frame = read_parquet(path, raw, reading.max_bytes)
+    elif kind == ".xlsx":
+        frame = read_excel(path, raw, reading.sheet, reading.max_bytes, progress)
+    else:
+        frame, decided = _read_text(path, raw, kind, reading, progress)
+    return ReadTable(_with_named_columns(path, frame, reading, progress), decided)
+
+
+def _read_text(
+    path: Path, raw: bytes, kind: str, reading: Reading, progress: Progress
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a format that is text; also return what was guessed from it."""
+    raw = _as_utf8(path, raw, reading.encoding, progress)
+    _refuse_other_formats(path, raw)
+    if kind in _JSON:
+        return read_json(path, raw.decode()), {}
+    expected = reading.separator or _SEPARATORS[kind]
+    dialect = Dialect(expected, reading.quotes, is_tsv=kind == ".tsv")
+    frame, separator = read_separated(path, raw, dialect, progress)
+    return frame, {} if separator == _SEPARATORS[kind] else {"separator": separator}
+
+
+def _bytes_of(path: Path, is_packed: bool, max_bytes: int) -> bytes:
+    """Return the content of a file, unpacked; a file that is too large is not kept in memory."""
+    try:
+        size = path.stat().st_size
+        if is_packed and size * _MOST_PACKED > max_bytes:
+            size = _unpacked_size(path, max_bytes)
+        if size > max_bytes:
+            unpacked = "unpacks to" if is_packed else "has"
+            raise DatasetError(
+                f"{path}: {unpacked} more than {max_bytes:,} bytes. If that is meant, set `max_dataset_bytes:`."
+            )
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if is_packed else raw
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DatasetError(f"{path}: not a complete gzip file ({error}).") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
+
+
+def _unpacked_size(path: Path, most: int) -> int:
+    """Return how large a gzip file is once it is unpacked; something above `most` as soon as it is more."""
+    size = 0
+    with gzip.open(path) as packed:
+        while size <= most and (chunk := packed.read(_CHUNK_BYTES)):
+            size += len(chunk)
+    return size
+
+
+# ------------------------------------------------------------------- encoding
+
+
+def _as_utf8(path: Path, raw: bytes, encoding: str, progress: Progress) -> bytes:
+    """Return the text of a file in UTF-8, without a byte order mark, which goes before what is configured."""
+    mark = next((mark for mark in _BYTE_ORDER_MARKS if raw.startswith(mark)), None)
+    if mark is not None and mark != codecs.BOM_UTF8 and _is_utf8(encoding):
+        encoding = _BYTE_ORDER_MARKS[mark]
+        progress.say(f"dataset: {path.name} is {encoding.upper()}, by its byte order mark")
+    elif mark == codecs.BOM_UTF8:
+        if not _is_utf8(encoding):
+            progress.warn(f"{path}: UTF-8 by its byte order mark, and read so, not as {encoding}")
+        raw, encoding = raw[len(mark) :], "utf-8"
+    try:
+        text = raw.decode(encoding)
+        return raw if _is_utf8(encoding) else text.removeprefix("\ufeff").encode()
+    except UnicodeDecodeError as error:
+        raise DatasetError(_describe_undecodable(path, raw, encoding, error)) from None
+    except (LookupError, UnicodeError):  # UnicodeError: of codecs that are not for files
+        raise DatasetError(f"encoding: Python does not know {encoding!r}.") from None
+
+
+def _is_utf8(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    except LookupError:
+        return False
+
+
+def _describe_undecodable(path: Path, raw: bytes, encoding: str, error: UnicodeDecodeError) -> str:
+    start = error.start
+    before = raw[:start]
+    line = (before.count(b"\n") or before.count(b"\r")) + 1
+    what = f"{path}, line {line}: byte {raw[start]:#04x} is not {encoding}. "
+    around = (
+        re.search(rb"[^\s,;\t|\"]*\Z", before[-20:]),
+        re.match(rb"[^\s,;\t|\"]*", raw[start:][:20]),
+    )
+    word = b"".join(match[0] for match in around if match)
+    for likely in _LIKELY_ENCODINGS if _is_utf8(encoding) else ():
+        try:
+            raw.decode(likely)
+        except UnicodeDecodeError:
+            continue
+        return (
+            f"{what}In {likely} the word there is {word.decode(likely)!r}: if that is right, set `encoding: {likely}`; "
+            "else save the file as UTF-8."
+        )
+    return f"{what}Save the file as UTF-8, or set `encoding:` (such as latin-1)."
+
+
+def _refuse_other_formats(path: Path, raw: bytes) -> None:
+    start = raw[:200].lstrip().lower()
+    if not start:
+        raise DatasetError(f"{path}: the file is empty.")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise DatasetError(
+            f"{path}: this is a web page, not {path.suffix}. Was a login page downloaded instead?"
+        )
+    if b"\0" in raw:
+        line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
+        is_wide = len(raw) > 3 and (raw[1] == raw[3] == 0 or raw[0] == raw[2] == 0)
+        likely = "le" if raw[1:2] == b"\0" else "be"
+        hint = f" If it is UTF-16, set `encoding: utf-16-{likely}`." if is_wide else ""
+        raise DatasetError(f"{path}, line {line}: a NUL byte; this is not a text file.{hint}")
+
+
+# -------------------------------------------------------------------- columns
+
+
+def _with_named_columns(
+    path: Path, frame: pd.DataFrame, reading: Reading, progress: Progress
+) -> pd.DataFrame:
+    """Refuse equal names, and leave out columns without a name unless the configuration has that name."""
+    names = [str(name) for name in frame.columns]
+    names = [name if name.strip() else f"Unnamed: {number}" for number, name in enumerate(names)]
+    _refuse_equal_names(path, names)
+    frame = frame.set_axis(names, axis=1)
+    nameless = [name for name in names if _NO_NAME.fullmatch(name) and name not in reading.named]
+    if nameless:
+        numbers = listed([str(names.index(name) + 1) for name in nameless])
+        progress.warn(
+            f"{path}: {plural(len(nameless), 'column')} {numbers} without a name (a saved index?) "
+            f"{plural(len(nameless), 'is')} left out; declare {nameless[0]!r} in columns.inputs to keep it"
+        )
+    return frame.drop(columns=nameless)
+
+
+def _refuse_equal_names(path: Path, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{path}: more than one column is called {', '.join(map(repr, twice))}. Rename or remove one."
+        )
