@@ -12,6 +12,7 @@ from predict.contract.artefact import ArtefactError
 from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
+from predict.wording import printable, replace_unknown_characters
 
 _OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
 
@@ -21,7 +22,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except _OUR_ERRORS as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(printable(str(error))) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +84,7 @@ def serve(conf: Path) -> None:
         quick = predictor.seconds_per_instance < QUICK_MODEL_S
         server = Server(create_app(predictor, settings), settings, quick)
     except ServerError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(str(error))) from None
     _announce(settings, server.port, predictor)
     server.run()
 
@@ -93,7 +94,7 @@ def _the_text(index: int) -> str:
 
 
 def _print_json(content: object) -> None:
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    click.echo(printable(json.dumps(content, indent=2, ensure_ascii=False)))
 
 
 def _announce(settings: Settings, port: int, predictor: Predictor) -> None:
@@ -107,4 +108,5 @@ def _announce(settings: Settings, port: int, predictor: Predictor) -> None:
 
 
 if __name__ == "__main__":
+    replace_unknown_characters()
     main(prog_name="python -m predict")

@@ -1,6 +1,9 @@
 """The wording of messages, for both sides: lists, suggestions, counts, shortened texts and readable numbers."""
 
 import difflib
+import io
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -8,6 +11,11 @@ _MOST_NAMES = 10
 _MOST_CHARACTERS = 60
 _LONGEST_NAME = 200
 _MOST_COMPARED = 10_000
+# What moves the cursor, colours, renames the window or turns the reading direction; and halves of characters, which
+# stand for bytes of a file's name that are not UTF-8.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _IRREGULAR = {"category": "categories", "is": "are", "has": "have", "differs": "differ"}
 
 
@@ -64,6 +72,17 @@ def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def printable(text: str) -> str:
+    r"""Return a text that a terminal or a page shows as it is, whoever wrote it.
+
+    Control characters become the escapes of JSON; line breaks and tabs stay.
+
+    >>> print(printable("\x1b[2Jred"))
+    \u001b[2Jred
+    """
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, in the singular or the plural.
 
@@ -89,3 +108,10 @@ def readable(value: float) -> str:
     ('12,346', '12.35', '0.001235')
     """
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def replace_unknown_characters() -> None:
+    """Let a terminal that does not know a character show a question mark, rather than end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

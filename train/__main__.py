@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
+from predict.wording import printable, replace_unknown_characters
 from train.artefacts.folder import DEFAULT_DIR
 from train.commands import compare, prune, report, reproduce, runs, trust_code, write_page
 from train.config import TrainConfig, load_config
@@ -20,7 +20,7 @@ from train.config.loading import draft_of, load_draft
 from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
-from train.terminal import DEFAULT_CONF, console, settle_tensorflow
+from train.terminal import DEFAULT_CONF, PlainTable, console, echo, settle_tensorflow
 
 # Neither an error that the user can fix (1) nor a wrong command line (2).
 _STOPPED_BY_GATE = 3
@@ -31,7 +31,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (ArtefactError, UserError) as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(printable(str(error))) from None
 
 
 def _configured(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,15 +80,15 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
     result = run_training(config, progress, str(conf), own_code(conf))
     progress.say("done")
     click.echo(_summary(result.metrics))
-    click.echo(f"artefact: {result.artefact_dir}")
+    echo(f"artefact: {result.artefact_dir}")
     if result.failed:
         conditions = "; ".join(result.failed)
-        click.echo(
+        echo(
             f"gate:     stopped by {conditions}. The artefact is kept, `latest` has not moved.",
             err=True,
         )
         sys.exit(_STOPPED_BY_GATE)
-    click.echo(f"next:     {_next_command(result.artefact_dir, config, result.reads_one_text)}")
+    echo(f"next:     {_next_command(result.artefact_dir, config, result.reads_one_text)}")
 
 
 @main.command()
@@ -107,9 +107,9 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
         with collected(draft.problems):
             folder.prepare(draft.config.artefacts_dir)
     prepared = preparation.check(draft, TerminalProgress(), own_code(conf) if trust_code else None)
-    click.echo(f"{conf}: would train.")
+    echo(f"{conf}: would train.")
     if functions_named(prepared.config) and not trust_code:
-        click.echo(
+        echo(
             f"Not checked: {would_run(prepared.config)}. If you trust that code, add --trust-code.",
             err=True,
         )
@@ -147,7 +147,11 @@ def data(
     place = out or first_configuration.default_path(dataset)
     profile = profile_dataset(dataset, label, encoding, TerminalProgress())
     to_stdout = str(place) == "-"
-    tell = Console(stderr=True, highlight=False, width=console().width) if to_stdout else console()
+    tell = (
+        Console(stderr=True, highlight=False, markup=False, width=console().width)
+        if to_stdout
+        else console()
+    )
     for line in tables.lines_of(profile):
         tell.print(line, markup=False, soft_wrap=True)
     tell.print(tables.table_of(profile))
@@ -163,8 +167,8 @@ def data(
         click.echo(configuration, nl=False)
         return
     _write_new(place, configuration)
-    click.echo(f"{place}: written, and would train.")
-    click.echo(f"next:     make train CONF={shlex.quote(str(place))}")
+    echo(f"{place}: written, and would train.")
+    echo(f"next:     make train CONF={shlex.quote(str(place))}")
 
 
 def _write_new(file: Path, text: str) -> None:
@@ -183,7 +187,7 @@ def _write_new(file: Path, text: str) -> None:
 @main.command()
 def datasets() -> None:
     """List the datasets that a configuration or DATASET= can name."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     for heading in ("name", "rows", "what", "licence and source"):
         table.add_column(heading, overflow="fold")
     for entry in CATALOGUE.values():
@@ -202,7 +206,7 @@ def _summary(metrics: dict[str, Any]) -> str:
             "at the default threshold": metrics["at_even_odds"],
             **columns,
         }
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     table.add_column("on the test split")
     for column in columns:
         table.add_column(column, justify="right")
@@ -232,6 +236,7 @@ for _command in (compare, report, reproduce, runs, prune):
 
 def _run_as_program() -> None:
     """Run the command line; when it is interrupted, end the process without taking the interpreter down."""
+    replace_unknown_characters()
     try:
         main(prog_name="python -m train")
     except SystemExit as ended:

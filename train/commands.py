@@ -16,7 +16,8 @@ from predict.wording import counted
 from train.artefacts.folder import DEFAULT_DIR
 from train.config import load_config
 from train.config.trust import Trust
-from train.terminal import DEFAULT_CONF, console, settle_tensorflow
+from train.errors import UserError
+from train.terminal import DEFAULT_CONF, console, echo, settle_tensorflow
 
 if TYPE_CHECKING:
     from train.artefacts.listing import Run
@@ -83,11 +84,11 @@ def compare(
     if page is not None:
         write_page(page, compare_report.render_page(comparison))
     if as_json:
-        click.echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
+        echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
     else:
         console().print(compare_report.show(comparison))
     if expect_equal is not None:
-        click.echo(comparing.check_equivalent(comparison, expect_equal), err=as_json)
+        echo(comparing.check_equivalent(comparison, expect_equal), err=as_json)
 
 
 @click.command()
@@ -99,8 +100,8 @@ def report(artefact: str, artefacts_dir: Path) -> None:
 
     page = folder.find(artefact, artefacts_dir).resolve() / REPORT
     if not page.is_file():
-        raise click.ClickException(f"{page}: there is no such report. Run `make train` first.")
-    click.echo(page)
+        raise UserError(f"{page}: there is no such report. Run `make train` first.")
+    echo(page)
     webbrowser.open(page.as_uri())  # does nothing where there is none
 
 
@@ -109,8 +110,8 @@ def write_page(file: Path, page: str) -> None:
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"--page {file}: cannot be written: {error.strerror}.") from None
-    click.echo(f"page: {file}", err=True)
+        raise UserError(f"--page {file}: cannot be written: {error.strerror}.") from None
+    echo(f"page: {file}", err=True)
 
 
 def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
@@ -187,12 +188,12 @@ def runs(
     if page is not None:
         write_page(page, listing.render_page(chosen, unreadable, metric))
     if as_json:
-        click.echo(listing.to_json(chosen, unreadable))
+        echo(listing.to_json(chosen, unreadable))
         return
     also = [sort.removeprefix("-"), *([metric] if metric else [])]
     console().print(listing.table_of(chosen, also))
     for item in unreadable:
-        click.echo(f"{item.path}: {item.reason}", err=True)
+        echo(f"{item.path}: {item.reason}", err=True)
 
 
 @click.command()
@@ -225,15 +226,15 @@ def prune(
     protected = partial(pruning.protected_paths, folder, _PREDICT_CONF)
     plan = pruning.plan_prune(listing.filter_runs(everything, where), rules, protected())
     for path, reason in plan.protected.items():
-        click.echo(f"{path} stays: {reason}")
+        echo(f"{path} stays: {reason}")
     if not plan.to_remove:
-        click.echo("Nothing to remove.")
+        echo("Nothing to remove.")
     elif yes:
         removed = pruning.prune(plan, protected)
-        click.echo(f"removed {_sum_of(removed)}.")
+        echo(f"removed {_sum_of(removed)}.")
     else:
         console().print(listing.table_of(plan.to_remove))
-        click.echo(f"{_sum_of(plan.to_remove)}. Nothing was removed yet: add --yes.")
+        echo(f"{_sum_of(plan.to_remove)}. Nothing was removed yet: add --yes.")
 
 
 def _sum_of(chosen: "Sequence[Run]") -> str:
@@ -269,8 +270,8 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None, trust_code:
         Trust() if trust_code else None,
     )
     console().print(table_of(reproduction))
-    click.echo(verdict(reproduction))
+    echo(verdict(reproduction))
     if reproduction.artefact_dir is not None:
-        click.echo(f"artefact: {reproduction.artefact_dir}")
+        echo(f"artefact: {reproduction.artefact_dir}")
     if not reproduction.reproduced:
         sys.exit(1)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from predict.wording import printable
+
 
 class Progress(Protocol):
     """The listener to a run: it is told how the run goes."""
@@ -58,11 +60,12 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """See `Progress`."""
-        click.echo(f"{self._clock()} {text}", err=True)
+        click.echo(printable(f"{self._clock()} {text}"), err=True)
 
     def warn(self, text: str) -> None:
         """See `Progress`."""
-        click.secho(f"{self._clock()} WARNING: {text}", err=True, fg="yellow", bold=True)
+        line = printable(f"{self._clock()} WARNING: {text}")
+        click.secho(line, err=True, fg="yellow", bold=True)
 
     @contextmanager
     def stage(self, name: str, about: str) -> Iterator[None]:
@@ -77,13 +80,13 @@ class TerminalProgress:
             yield lambda: None
             return
         columns = (
-            TextColumn("          {task.description}"),
+            TextColumn("          {task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
         with RichProgress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(name, total=total)
+            task = bars.add_task(printable(name), total=total)
             yield lambda: bars.advance(task)
 
     def _clock(self) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from rich.table import Table
 
 from predict.contract.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, Metadata
 from predict.scoring.inputs import InstanceError
@@ -26,6 +25,7 @@ from train.models.text.canonical import canonical_bytes
 from train.preparation import prepare
 from train.progress import Progress, SilentProgress
 from train.run import run
+from train.terminal import PlainTable
 
 # Absolute for probabilities and metrics, relative for numbers above 1. Threads may add in another order.
 TOLERANCE = 1e-6
@@ -133,9 +133,9 @@ def verdict(reproduction: Reproduction) -> str:
     return f"not reproduced: {wrong}. {why}"
 
 
-def table_of(reproduction: Reproduction) -> Table:
+def table_of(reproduction: Reproduction) -> PlainTable:
     """Return everything that was compared as a table for the terminal."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     for heading in ("", "stored", "again", ""):
         table.add_column(heading, overflow="fold")
     for line in (*reproduction.results, *reproduction.files, *reproduction.causes):

@@ -1,18 +1,50 @@
-"""What the commands share: the default configuration file, the console, and TensorFlow's settings."""
+"""What the commands share: the default configuration file, what is printed, and TensorFlow's settings."""
 
 import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+import click
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from predict.wording import printable
 
 DEFAULT_CONF = Path("conf/train-conf.yml")
 
 
 def console() -> Console:
     """Return a console that cuts no table short where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+
+
+def echo(message: object, err: bool = False) -> None:
+    """Print a line in which nothing of the user's acts on the terminal."""
+    click.echo(printable(str(message)), err=err)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return a text for a table, as it is: brackets are no markup, and control characters are shown."""
+    return Text(printable(text), style=style)
+
+
+class PlainTable(Table):
+    """A table without lines, whose headings and cells are shown as they are."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, pad_edge=False)
+
+    def add_column(self, header: RenderableType = "", *rest: Any, **options: Any) -> None:
+        """See `Table`."""
+        super().add_column(plain(header) if isinstance(header, str) else header, *rest, **options)
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """See `Table`."""
+        shown = [plain(cell) if isinstance(cell, str) else cell for cell in cells]
+        super().add_row(*shown, **options)
 
 
 def settle_tensorflow() -> None:

@@ -39,10 +39,18 @@ def prepare(artefacts_dir: Path) -> None:
         artefacts_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=artefacts_dir):
             pass
-        for left in artefacts_dir.glob(f"{UNFINISHED}*"):
-            # A run that is writing now has a fresh folder: only old ones are abandoned.
-            if time.time() - left.lstat().st_mtime > _ABANDONED_AFTER_S:
-                left.unlink() if left.is_symlink() else shutil.rmtree(left)
+    for left in artefacts_dir.glob(f"{UNFINISHED}*"):
+        with suppress(
+            OSError
+        ):  # another run may remove it meanwhile, or have rights that this one has not
+            _remove_if_abandoned(left)
+
+
+def _remove_if_abandoned(left: Path) -> None:
+    # A run that is writing now has a fresh folder: only old ones are abandoned.
+    if time.time() - left.lstat().st_mtime > _ABANDONED_AFTER_S:
+        is_folder = left.is_dir() and not left.is_symlink()
+        shutil.rmtree(left, ignore_errors=True) if is_folder else left.unlink()
 
 
 def find(name: str, artefacts_dir: Path = DEFAULT_DIR) -> Path:

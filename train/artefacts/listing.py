@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.table import Table
 
 from predict.contract.artefact import (
     KIND_OF_TASK,
@@ -27,6 +26,7 @@ from train.artefacts.folder import LATEST
 from train.errors import UserError
 from train.evaluation.metrics import MAIN_METRICS, METRIC_NAMES, in_order, show_metric
 from train.reporting import pages
+from train.terminal import PlainTable
 
 _TEXT_KEYS = ("time", "name", "dataset", "task", "model", "gate")
 _KEY_AND_CONDITION = re.compile(r"\s*([\w-]+)(.*)")
@@ -260,13 +260,13 @@ def _check_key(option: str, key: str, runs: Sequence[Run]) -> None:
 # ------------------------------------------------------------------- showing
 
 
-def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> Table:
+def table_of(runs: Sequence[Run], also: Sequence[str] = ()) -> PlainTable:
     """Return the runs as a table for the terminal, with the main metrics of their tasks and those in `also`."""
     shown = {name for run in runs for name in MAIN_METRICS[KIND_OF_TASK[run.task]].listed} | set(
         also
     )
     names = [name for name in metric_names(runs) if name in shown]
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     table.add_column("time (UTC)", no_wrap=True)
     for heading in ("dataset", "task", "model"):
         table.add_column(heading, overflow="fold")

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from predict.wording import counted, readable, shorten
 from train.comparison.compare import Change, Comparison, LabelDifference
@@ -19,6 +17,7 @@ from train.evaluation.metrics import (
 )
 from train.evaluation.significance import Difference
 from train.reporting import pages
+from train.terminal import PlainTable, plain
 
 _LABELS_SHOWN = 10
 # What is shown of an instance.
@@ -27,15 +26,15 @@ _MOST_CHARACTERS = 160
 
 def show(comparison: Comparison) -> Group:
     """Return what the terminal shows."""
-    parts: list[RenderableType] = [Text(line) for line in _heading(comparison)]
-    parts += [Text(f"note: {note}", style="yellow") for note in comparison.notes]
-    parts += [Text(), _metric_table(comparison), Text()]
-    parts += [Text(line) for line in summarise(comparison)]
+    parts: list[RenderableType] = [plain(line) for line in _heading(comparison)]
+    parts += [plain(f"note: {note}", style="yellow") for note in comparison.notes]
+    parts += [plain(""), _metric_table(comparison), plain("")]
+    parts += [plain(line) for line in summarise(comparison)]
     if labels := _labels_to_show(comparison):
-        parts += [Text(), _label_table(comparison, labels)]
+        parts += [plain(""), _label_table(comparison, labels)]
     for group, changes in comparison.changed.items():
         if changes:
-            parts += [Text(), Text(f"{group}, such as", style="bold"), _change_table(changes)]
+            parts += [plain(""), plain(f"{group}, such as", style="bold"), _change_table(changes)]
     return Group(*parts)
 
 
@@ -94,8 +93,8 @@ def _heading(comparison: Comparison) -> list[str]:
     return [*lines, f"on: {comparison.data}, {counted(comparison.rows, 'row')}"]
 
 
-def _metric_table(comparison: Comparison) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _metric_table(comparison: Comparison) -> PlainTable:
+    table = PlainTable()
     for name in ("", "A", "B", "B - A", "95 % interval"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     table.add_column("")
@@ -108,8 +107,8 @@ def _in_order(metrics: Mapping[str, Difference]) -> list[tuple[str, Difference]]
     return [(name, metrics[name]) for name in in_order(metrics)]
 
 
-def _label_table(comparison: Comparison, labels: list[LabelDifference]) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _label_table(comparison: Comparison, labels: list[LabelDifference]) -> PlainTable:
+    table = PlainTable()
     more = len(comparison.labels) - len(labels)
     table.add_column("F1 of" + (f" (and {more} labels that changed less)" if more else ""))
     for name in ("rows", "A", "B", "B - A", "95 % interval"):
@@ -117,7 +116,7 @@ def _label_table(comparison: Comparison, labels: list[LabelDifference]) -> Table
     table.add_column("")
     for label in labels:
         cells = _cells("f1", label.f1)
-        table.add_row(Text(label.label), f"{label.support:,}", *cells, verdict("f1", label.f1))
+        table.add_row(label.label, f"{label.support:,}", *cells, verdict("f1", label.f1))
     return table
 
 
@@ -134,13 +133,13 @@ def _cells(metric: str, difference: Difference) -> list[str]:
     ]
 
 
-def _change_table(changes: list[Change]) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _change_table(changes: list[Change]) -> PlainTable:
+    table = PlainTable()
     for name in ("row", "truth", "A", "B", "instance"):
         table.add_column(name, overflow="fold", justify="right" if name == "row" else "left")
     for change in changes:
         answers = (_shown_answer(answer) for answer in (change.truth, change.a, change.b))
-        table.add_row(str(change.row), *map(Text, answers), Text(_shown(change.instance)))
+        table.add_row(str(change.row), *answers, _shown(change.instance))
     return table
 
 

@@ -87,16 +87,12 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
         content = _for_dataset(content, dataset)
     for override in overrides:
         _apply_override(content, override)
-    try:
-        settled = settle(content)
-    except ConfigError as error:
-        raise ConfigError(*error.problems, place=str(file)) from None
-    return _draft(settled, str(file))
+    return _draft_of_written(content, str(file))
 
 
 def draft_of(text: str, place: str) -> Draft:
     """Read a configuration from its text as far as it can be read; `place` is for messages."""
-    return _draft(_keys_of(text, place), place)
+    return _draft_of_written(_keys_of(text, place), place)
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
@@ -131,6 +127,14 @@ def to_yaml(config: TrainConfig) -> str:
 
 
 # ---------------------------------------------------------------- validation
+
+
+def _draft_of_written(content: object, place: str) -> Draft:
+    try:
+        settled = settle(content)
+    except ConfigError as error:
+        raise ConfigError(*error.problems, place=place) from None
+    return _draft(settled, place)
 
 
 def _draft(content: dict[str, Any], place: str) -> Draft:

@@ -1,17 +1,15 @@
 """The profile of a file for the terminal."""
 
-from rich.markup import escape
-from rich.table import Table
-
 from predict.wording import counted
 from train.exploration.profile import Column, Profile
+from train.terminal import PlainTable
 
 _LABELS_SHOWN = 12
 
 
-def table_of(profile: Profile) -> Table:
+def table_of(profile: Profile) -> PlainTable:
     """Return a row for each column."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     for heading in ("column", "type", "why", "missing", "different", "for example"):
         right = heading in ("missing", "different")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
@@ -25,7 +23,7 @@ def table_of(profile: Profile) -> Table:
             f"{column.different:,}",
             _examples(column),
         )
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     return table
 
 

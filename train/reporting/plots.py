@@ -19,6 +19,8 @@ from sklearn.metrics import (
     RocCurveDisplay,
 )
 
+from predict.wording import printable
+
 # A confusion matrix of more labels cannot be read; the most frequent confusions can.
 MOST_LABELS = 30
 # Only so few labels have their numbers in the cells on a small picture.
@@ -421,7 +423,8 @@ def _embed(svg: str, title: str) -> str:
     for found, put in _REPLACED:
         inner = re.sub(found, put, inner)
     inner = re.sub(_COLOUR, lambda found: f": {_COLOURS[found[1]]}", inner)
-    return f'<svg role="img" aria-label="{_as_attribute(title)}" viewBox="{view_box[1]}">\n{inner}</svg>'
+    element = f'<svg role="img" aria-label="{_as_attribute(title)}" viewBox="{view_box[1]}">'
+    return printable(f"{element}\n{inner}</svg>")
 
 
 def _as_attribute(text: str) -> str:

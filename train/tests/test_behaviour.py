@@ -441,7 +441,7 @@ def test_tests_that_fit_the_dataset_are_none_to_complain_of(
          "must_be.0.instance.plan: no row has the category 'prp'. Did you mean pro."),
         ({"must_be": [{"instance": FITTING | {"plan": False}, "label": "yes"}]},
          "must_be.0.instance.plan: no row has the category 'false'. A text goes into quotes. Known: basic, plus, pro."),
-        ({"swaps": [["pro", "baisc"]]}, "swaps.0: plan has the category 'pro', and no 'baisc'. Did you mean basic?"),
+        ({"swaps": [["pro", "basix"]]}, "swaps.0: plan has the category 'pro', and no 'basix'. Did you mean basic?"),
         ({"swaps": [["gold", "plus"]]}, "swaps.0: plan has the category 'plus', and no 'gold'. Known: basic,"
          " plus, pro."),
         ({"swaps": [["pro", "pro"]]}, "swaps.0: 'pro' is given twice."),

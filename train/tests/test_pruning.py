@@ -197,3 +197,16 @@ def test_ages_are_hours_days_or_weeks(text: str, hours: int) -> None:
 def test_other_ages_say_what_is_expected(text: str) -> None:
     with pytest.raises(PruneError, match="expected hours, days or weeks, such as 12h, 30d or 8w"):
         read_age(text)
+
+
+def test_a_race_for_what_killed_runs_left_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".unfinished-file").write_text("")
+    (tmp_path / ".unfinished-folder").mkdir()
+    for left in tmp_path.iterdir():
+        os.utime(left, (0, 0))
+    gone = tmp_path / ".unfinished-gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone, *sorted(tmp_path.iterdir())]))
+    artefacts_folder.prepare(tmp_path)
+    assert list(tmp_path.iterdir()) == []
