@@ -32,6 +32,7 @@ class Dataset:
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
         reasons: Input -> why it has its type.
+        seen: Column -> the share of rows in which it is missing, and a few values as they are in the file.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
         decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
@@ -57,6 +58,7 @@ class Dataset:
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     decided: dict[str, Any] = field(default_factory=dict)
