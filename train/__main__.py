@@ -95,11 +95,12 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @_configured
 @trust_code
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
-    """List what keeps a configuration or its dataset from training."""
+    """List what keeps a configuration or its dataset from training, and show its columns."""
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
     from train.progress import TerminalProgress
+    from train.reporting import columns
 
     if draft.config is not None:
         with collected(draft.problems):
@@ -107,6 +108,7 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
         with collected(draft.problems):
             folder.prepare(draft.config.artefacts_dir)
     prepared = preparation.check(draft, TerminalProgress(), own_code(conf) if trust_code else None)
+    console().print(columns.table_of(prepared.dataset))
     echo(f"{conf}: would train.")
     if functions_named(prepared.config) and not trust_code:
         echo(

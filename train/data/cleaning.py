@@ -149,6 +149,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
             map("\n".join, conflicting[:_CONFLICTS_SHOWN].itertuples(index=False))
         ),
         reasons=typed.reasons,
+        seen=typed.seen,
         notes=tuple(typed.notes),
         warnings=(
             *warnings,

@@ -33,6 +33,7 @@ class Dataset:
         ignored: Column -> why it is not an input.
         row_numbers: Which row of the file each row is, from 1, <int64>[num_rows]; None: all are kept.
         reasons: Input -> why it has its type.
+        seen: Column -> the share of rows in which it is missing, and a few values as they are in the file.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
         decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
@@ -59,6 +60,7 @@ class Dataset:
     conflict_examples: tuple[str, ...] = ()
     row_numbers: npt.NDArray[np.int64] | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     decided: dict[str, Any] = field(default_factory=dict)

@@ -39,6 +39,8 @@ _FEW_BAD, _LEAST_GOOD = 0.1, 10
 _EXACT_DIGITS = 15
 _SHOWN, _LONGEST = 3, 80
 _NAMES_SHOWN = 12
+# Examples of a column are taken from its first rows.
+_ROWS_OF_EXAMPLES = 200
 
 Kind = str
 
@@ -52,6 +54,7 @@ class Typed:
         values: A number is float64 with NaN for missing; anything else a str, empty for missing.
         ignored: Column -> why it is not an input.
         reasons: Input -> why it has its type.
+        seen: Column -> the share of rows in which it is missing, and a few values as they are in the file.
         columns: What was declared, with the notations that were evident from the values.
         notes: What was evident, a sentence each.
         warnings: What is probably not as it was meant, a sentence each.
@@ -61,6 +64,7 @@ class Typed:
     values: pd.DataFrame
     ignored: dict[str, str]
     reasons: dict[str, str]
+    seen: dict[str, tuple[float, tuple[str, ...]]]
     columns: Columns
     notes: list[str]
     warnings: list[str]
@@ -139,10 +143,19 @@ def _gathered(typed: Sequence[_Column], values: pd.DataFrame, columns: Columns) 
         values=values,
         ignored={column.name: column.reason for column in typed if column.kind == "ignore"},
         reasons={column.name: column.reason for column in typed if column.kind != "ignore"},
+        seen={column.name: _seen(column, values) for column in typed},
         columns=columns.model_copy(update={"inputs": {**columns.inputs, **evident}}),
         notes=[note for column in typed for note in column.notes],
         warnings=[f"{column.name}: {why}" for column in typed for why in column.warnings],
     )
+
+
+def _seen(column: _Column, values: pd.DataFrame) -> tuple[float, tuple[str, ...]]:
+    typed, raw = values.get(column.name), column.raw
+    missing = raw.isna() | (raw == "") if typed is None else is_missing(typed)
+    texts = as_text(column.raw.iloc[:_ROWS_OF_EXAMPLES])
+    examples = [text for text in texts.unique().tolist() if text.strip()][:_SHOWN]
+    return float(missing.mean()) if len(missing) else 0.0, tuple(examples)
 
 
 def describe_inputs(

@@ -78,7 +78,7 @@ def different(pattern: str) -> "pd.Series[str]":
         (texts("02134", "10001"), "category", ["02134", "10001"]),
         (texts("10001", "94103", *["60601"] * 57, "02134"), "category", ["10001", "94103"]),
         (texts("0", "0.5", "-0.5"), "number", [0.0, 0.5, -0.5]),
-        (texts("cafe\u0301", "caf\u00e9"), "category", ["caf\u00e9", "caf\u00e9"]),
+        (texts("cafe\u0301", "café"), "category", ["café", "café"]),
         (pd.Series([True, False] * 30), "category", ["true", "false"]),
         (pd.Series([np.True_, "FALSE"] * 30, dtype=object), "category", ["true", "false"]),
         (pd.Series([True, None] * 30, dtype="boolean"), "category", ["true", ""]),
