@@ -18,7 +18,7 @@ from train.config.written import Written, dump, parse
 
 # Keys that are about the dataset that a file names, and about no other.
 _OF_THE_DATASET = (
-    *("task", "columns", "where", "sha256", "encoding", "separator", "quotes"),
+    *("task", "columns", "where", "sha256", "encoding", "separator", "quotes", "sheet"),
     *("imbalance", "decision", "behaviour", "model", "features", "search"),
 )
 # What a search may change: anything that is read when a model is fitted.
@@ -92,6 +92,11 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
     except ConfigError as error:
         raise ConfigError(*error.problems, place=str(file)) from None
     return _draft(settled, str(file))
+
+
+def draft_of(text: str, place: str) -> Draft:
+    """Read a configuration from its text as far as it can be read; `place` is for messages."""
+    return _draft(parse(text, place), place)
 
 
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:

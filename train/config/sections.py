@@ -528,6 +528,10 @@ class TrainConfig(_Section):
     separator: Annotated[str, BeforeValidator(_as_separator)] | None = None
     # Whether quotation marks in CSV and TSV enclose fields. auto: where that is evident.
     quotes: Literal["auto", "enclose", "literal"] = "auto"
+    # The sheet of an Excel workbook; None: the first.
+    sheet: Annotated[str, BeforeValidator(_as_text), Field(min_length=1)] | None = None
+    # The largest file that is read, once it is unpacked.
+    max_dataset_bytes: Count = 2_000_000_000
     columns: Columns | None = None
     where: dict[str, Scalar] = {}
     min_samples_per_label: Count = 5

@@ -42,6 +42,7 @@ from train.data.schema import (
     type_columns,
 )
 from train.data.sources import RawTable
+from train.data.suspicions import suspicions
 from train.errors import DatasetError
 from train.progress import Progress
 
@@ -149,7 +150,11 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         ),
         reasons=typed.reasons,
         notes=tuple(typed.notes),
-        warnings=(*warnings, *typed.warnings),
+        warnings=(
+            *warnings,
+            *typed.warnings,
+            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        ),
     )
 
 

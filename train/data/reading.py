@@ -2,28 +2,29 @@
 
 import codecs
 import gzip
-import json
 import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 
 from predict.wording import listed, plural
 from train.config import TrainConfig
+from train.data.formats import read_excel, read_json, read_parquet
 from train.data.separated import Dialect, Quotes, read_separated
 from train.errors import DatasetError
 from train.progress import Progress, SilentProgress
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx", ".parquet")
+_JSON = (".jsonl", ".ndjson", ".json")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_CHUNK_BYTES = 1 << 20
+# How many times larger than a gzip file its content can be.
+_MOST_PACKED = 1032
 # The longest first: UTF-32 begins as UTF-16 does.
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -45,6 +46,10 @@ class Reading:
     encoding: str = "utf-8"
     separator: str | None = None
     quotes: Quotes = "auto"
+    # Of an Excel workbook; by default the first.
+    sheet: str | None = None
+    # The largest file that is read, once it is unpacked.
+    max_bytes: int = TrainConfig.model_fields["max_dataset_bytes"].default
     # Columns that the configuration names.
     named: frozenset[str] = frozenset()
 
@@ -55,7 +60,14 @@ class Reading:
         named = {*config.where}
         if columns is not None:
             named |= {columns.label, *(columns.text or ()), *columns.inputs}
-        return cls(config.encoding, config.separator, config.quotes, frozenset(named))
+        return cls(
+            encoding=config.encoding,
+            separator=config.separator,
+            quotes=config.quotes,
+            sheet=config.sheet,
+            max_bytes=config.max_dataset_bytes,
+            named=frozenset(named),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class ReadTable:
 def read_table(
     path: Path, reading: Reading | None = None, progress: Progress | None = None
 ) -> ReadTable:
-    """Read CSV, TSV, JSON Lines or Parquet, gzipped or not.
+    """Read CSV, TSV, JSON, Excel or Parquet, gzipped or not.
 
     Args:
         path: A file whose ending says its format.
@@ -95,31 +107,57 @@ def read_table(
         raise DatasetError(
             f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."
         )
-    raw = _bytes_of(path, suffixes[-1] == ".gz")
-    if kind == ".parquet":
-        return ReadTable(_with_named_columns(path, _parse_parquet(path, raw), reading, progress))
-    raw = _as_utf8(path, raw, reading.encoding, progress)
-    _refuse_other_formats(path, raw)
+    raw = _bytes_of(path, suffixes[-1] == ".gz", reading.max_bytes)
     decided: dict[str, Any] = {}
-    if kind == ".jsonl":
-        frame = _parse_jsonl(path, raw.decode())
+    if kind == ".parquet":
+        frame = read_parquet(path, raw, reading.max_bytes)
+    elif kind == ".xlsx":
+        frame = read_excel(path, raw, reading.sheet, reading.max_bytes, progress)
     else:
-        expected = reading.separator or _SEPARATORS[kind]
-        dialect = Dialect(expected, reading.quotes, is_tsv=kind == ".tsv")
-        frame, separator = read_separated(path, raw, dialect, progress)
-        if separator != _SEPARATORS[kind]:
-            decided["separator"] = separator
+        frame, decided = _read_text(path, raw, kind, reading, progress)
     return ReadTable(_with_named_columns(path, frame, reading, progress), decided)
 
 
-def _bytes_of(path: Path, is_packed: bool) -> bytes:
+def _read_text(
+    path: Path, raw: bytes, kind: str, reading: Reading, progress: Progress
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a format that is text; also return what was guessed from it."""
+    raw = _as_utf8(path, raw, reading.encoding, progress)
+    _refuse_other_formats(path, raw)
+    if kind in _JSON:
+        return read_json(path, raw.decode()), {}
+    expected = reading.separator or _SEPARATORS[kind]
+    dialect = Dialect(expected, reading.quotes, is_tsv=kind == ".tsv")
+    frame, separator = read_separated(path, raw, dialect, progress)
+    return frame, {} if separator == _SEPARATORS[kind] else {"separator": separator}
+
+
+def _bytes_of(path: Path, is_packed: bool, max_bytes: int) -> bytes:
+    """Return the content of a file, unpacked; a file that is too large is not kept in memory."""
     try:
+        size = path.stat().st_size
+        if is_packed and size * _MOST_PACKED > max_bytes:
+            size = _unpacked_size(path, max_bytes)
+        if size > max_bytes:
+            unpacked = "unpacks to" if is_packed else "has"
+            raise DatasetError(
+                f"{path}: {unpacked} more than {max_bytes:,} bytes. If that is meant, set `max_dataset_bytes:`."
+            )
         raw = path.read_bytes()
         return gzip.decompress(raw) if is_packed else raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(f"{path}: not a complete gzip file ({error}).") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}.") from None
+
+
+def _unpacked_size(path: Path, most: int) -> int:
+    """Return how large a gzip file is once it is unpacked; something above `most` as soon as it is more."""
+    size = 0
+    with gzip.open(path) as packed:
+        while size <= most and (chunk := packed.read(_CHUNK_BYTES)):
+            size += len(chunk)
+    return size
 
 
 # ------------------------------------------------------------------- encoding
@@ -216,36 +254,3 @@ def _refuse_equal_names(path: Path, names: Sequence[str]) -> None:
         raise DatasetError(
             f"{path}: more than one column is called {', '.join(map(repr, twice))}. Rename or remove one."
         )
-
-
-# -------------------------------------------------------------------- formats
-
-
-def _parse_parquet(path: Path, raw: bytes) -> pd.DataFrame:
-    try:
-        # Whole numbers beside nulls would become doubles, which cannot hold a long id.
-        frame: pd.DataFrame = pyarrow.parquet.read_table(BytesIO(raw)).to_pandas(
-            integer_object_nulls=True
-        )
-    except pyarrow.ArrowException as error:
-        raise DatasetError(f"{path}: not a Parquet file ({error}).") from None
-    # What pandas wrote as an index is a column if it has a name, else just the row number.
-    has_name = any(name is not None for name in frame.index.names)
-    return frame.reset_index(drop=not has_name)
-
-
-def _parse_jsonl(path: Path, text: str) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{path}, line {number}: not JSON ({error}).") from None
-        if not isinstance(row, dict):
-            raise DatasetError(
-                f"{path}, line {number}: expected an object, got {type(row).__name__}."
-            )
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)  # a missing number would make all of them floats

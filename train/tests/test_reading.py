@@ -1,18 +1,25 @@
 """Claims about how a file becomes a table: quotation marks, separators, encodings, lines and names."""
 
+import gzip
+import json
 import os
 import re
+from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 import pooch
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from train.config import TrainConfig
 from train.data.catalogue import CATALOGUE
 from train.data.reading import Reading, ReadTable, read_table
+from train.data.schema import as_text
 from train.data.sources import fetch
 from train.errors import DatasetError
 from train.preparation import prepare
@@ -305,3 +312,133 @@ def test_a_separator_may_be_called_tab(tmp_path: Path, written: str) -> None:
     (tmp_path / "a.csv").write_text("text, b\tlabel\n1\tx\n")
     config = tiny_config(tmp_path, tmp_path / "a.csv", separator=written)
     assert list(fetch(config).frame.columns) == ["text, b", "label"]
+
+
+# -------------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.ndjson", "a.json.gz"])
+@pytest.mark.parametrize("is_array", [True, False])
+def test_json_may_be_an_array_or_lines(reader: Reader, name: str, is_array: bool) -> None:
+    rows = [{"a": 2**60 + 1, "b": True, "c": "x"}, {"a": None, "b": 1.5, "c": "[y"}]
+    text = json.dumps(rows, indent=1) if is_array else "\r\n".join(map(json.dumps, rows))
+    content = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+    read = reader.rows(name, content)
+    assert read == [["a", "b", "c"], [2**60 + 1, True, "x"], [None, 1.5, "[y"]]
+    assert type(read[1][0]) is int
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([2**53 + 1, None, 2**63 - 1]),
+        pa.array([2**64 - 1, None, 1], pa.uint64()),
+        pa.array([2**53 + 1, None, 3]).dictionary_encode(),
+        pd.array([2**53 + 1, None, 3], "Int64"),
+        pd.Categorical([2**53 + 1, None, 3]),
+        pa.array([True, None, False]),
+        pd.array([True, None, False], "boolean"),
+    ],
+)
+def test_integers_of_parquet_beside_nulls_are_exact(
+    reader: Reader, tmp_path: Path, column: Any
+) -> None:
+    expected = column.to_pylist() if isinstance(column, pa.Array) else list(column)
+    if isinstance(column, pa.Array):
+        pq.write_table(pa.table({"a": column}), tmp_path / "w.parquet")
+    else:
+        pd.DataFrame({"a": column}).to_parquet(tmp_path / "w.parquet")
+    frame = reader.table("a.parquet", (tmp_path / "w.parquet").read_bytes()).frame
+    assert as_text(frame["a"]).tolist()[::2] == [str(value).lower() for value in expected[::2]]
+    assert frame["a"].isna().tolist() == [False, True, False]
+
+
+def _workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
+    openpyxl = pytest.importorskip("openpyxl")
+    book, file = openpyxl.Workbook(), BytesIO()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(file)
+    return file.getvalue()
+
+
+def test_values_of_excel_keep_their_kind(reader: Reader) -> None:
+    rows = [
+        ["id", 2024, "paid", "day", "at", "note"],
+        [12345678901234, 1.5, True, datetime(2024, 1, 31), datetime(2024, 1, 31, 12, 30), "007"],
+        [None, 2, False, None, datetime(2024, 2, 1), " x\ny "],
+        [],
+        [3, 0.1, True, datetime(2023, 12, 1), None, "NA"],
+    ]
+    frame = reader.table("a.xlsx", _workbook({"Sheet": rows})).frame
+    assert list(frame.columns) == ["id", "2024", "paid", "day", "at", "note"]
+    assert {name: as_text(frame[name]).tolist() for name in frame} == {
+        "id": ["12345678901234", "", "3"],
+        "2024": ["1.5", "2", "0.1"],
+        "paid": ["true", "false", "true"],
+        "day": ["2024-01-31", "", "2023-12-01"],
+        "at": ["2024-01-31T12:30:00", "2024-02-01T00:00:00", ""],
+        "note": ["007", " x\ny ", "NA"],
+    }
+    assert [type(value) for value in frame["paid"]] == [bool] * 3
+    assert type(frame["id"][0]) is int
+    assert reader.listener.said == ["dataset: 1 blank row left out of the sheet"]
+
+
+def test_the_first_sheet_is_read_and_told_or_the_one_that_is_named(reader: Reader) -> None:
+    book = _workbook({"Data": [["a"], [1]], "More": [["b"], [2]]})
+    assert reader.rows("a.xlsx", book) == [["a"], [1]]
+    assert reader.listener.said == ["dataset: sheet 'Data' is read, not More (`sheet:`)"]
+    assert reader.rows("a.xlsx", book, sheet="More") == [["b"], [2]]
+    reader.refuses("a.xlsx", book, "no sheet 'Mor'. Did you mean More?", sheet="Mor")
+
+
+def test_what_a_workbook_does_not_say_is_refused(reader: Reader) -> None:
+    book = _workbook({"Data": [["a", "b"], [1, "=A2*2"], [2, "=A3*2"]]})
+    reader.refuses("a.xlsx", book, "2 formulas without a saved result: B2, B3. Open the file")
+    reader.refuses("a.xlsx", _workbook({"Data": []}), "the sheet is empty")
+    reader.refuses(
+        "a.xlsx", _workbook({"Data": [["a", "a"], [1, 2]]}), "more than one column is called 'a'"
+    )
+
+
+def test_columns_of_excel_without_a_name_are_left_out_and_told(reader: Reader) -> None:
+    book = _workbook({"Data": [["a", None, "b"], [1, 5, 2]]})
+    assert reader.rows("a.xlsx", book) == [["a", "b"], [1, 2]]
+    assert "column 2 without a name" in reader.listener.warned[0]
+
+
+# --------------------------------------------------------------------- limits
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_in_memory(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = gzip.compress(b"a,b\n" + b"1,2\n" * 5_000_000)
+    monkeypatch.setattr(gzip, "decompress", lambda _: pytest.fail("unpacked as a whole"))
+    reader.refuses("a.csv.gz", bomb, "unpacks to more than 1,000,000 bytes", max_bytes=1_000_000)
+    reader.refuses(
+        "a.csv",
+        b"a,b\n1,2\n",
+        "has more than 7 bytes. If that is meant, set `max_d",
+        max_bytes=7,
+    )
+
+
+def test_packed_formats_have_the_same_limit(reader: Reader, tmp_path: Path) -> None:
+    pd.DataFrame({"a": ["x" * 1000] * 1000}).to_parquet(
+        tmp_path / "w.parquet", use_dictionary=False
+    )
+    raw = (tmp_path / "w.parquet").read_bytes()
+    assert len(raw) < 100_000
+    reader.refuses("a.parquet", raw, "more than 100,000 (max_dataset_bytes)", max_bytes=100_000)
+    book = _workbook({"Data": [["a"], *(["x" * 100] for _ in range(5000))]})
+    reader.refuses("a.xlsx", book, "more than 100,000 (max_dataset_bytes)", max_bytes=100_000)
+
+
+def test_a_large_gzip_file_within_the_limit_is_read(reader: Reader) -> None:
+    packed = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
+    assert len(reader.rows("a.csv.gz", packed, max_bytes=4004)) == 1001
