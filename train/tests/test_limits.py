@@ -211,3 +211,21 @@ def test_a_check_looks_for_words(tmp_path: Path, text: str, trains: bool) -> Non
     columns = {"label": "label", "inputs": {"text": "text", "x": "number"}}
     output = _check(tmp_path, table_config(tmp_path, tmp_path / "t.csv", columns=columns))
     assert ("would train" in output) is trains
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_many_categories_share_a_column_and_are_exported_exactly(
+    tmp_path: Path, pipeline: str
+) -> None:
+    table = _table(900)
+    table["c"] = [f"c{number % (9 if number < 450 else 150)}" for number in range(900)]
+    config = _config(
+        tmp_path, table, pipeline, columns={"label": "label", "inputs": {"c": "category"}}
+    )
+    run(config, SILENT)  # compares what is served with what was trained
+    model: Any = choice.fit(prepare(config, SILENT), SILENT)
+    encoded = model.pipeline[0].transform(model.sample)
+    assert encoded.shape[1] == 101
+    plain = _config(tmp_path, _table(), pipeline)
+    few: Any = choice.fit(prepare(plain, SILENT), SILENT)
+    assert few.pipeline[0].transform(few.sample).shape[1] == 3
