@@ -25,6 +25,7 @@ from train.progress import Progress
 
 _TIMEOUT_S = 30
 _RETRIES = 2
+_LONGEST_PATH = 1000
 
 
 class UnreachableError(DatasetError):
@@ -70,7 +71,7 @@ def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:
         remote = [(name, config.sha256, _cache_name(name))]
         path = _download(remote, config.data_dir)[0]
     else:
-        path = _existing_file(name, config.sha256)
+        path = _existing_file(name, config)
     table = read_table(path, Reading.of(config), progress)
     return RawTable(name, name, _sha256_of([path]), table.frame, table.decided)
 
@@ -169,8 +170,8 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
         ) from None
 
 
-def _existing_file(name: str, sha256: str | None) -> Path:
-    path = Path(os.path.expanduser(name))
+def _existing_file(name: str, config: TrainConfig) -> Path:
+    path, sha256 = Path(os.path.expanduser(name)), config.sha256
     if not os.path.isfile(path):  # not path.is_file(): that raises for a name that is too long
         what = (
             "is a directory, not a file"
@@ -179,7 +180,7 @@ def _existing_file(name: str, sha256: str | None) -> Path:
         )
         close = difflib.get_close_matches(name, CATALOGUE, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
-        raise DatasetError(f"dataset: {name!r} {what}. {hint}")
+        raise DatasetError(f"dataset: {name!r} {what}. {hint}{_where_looked(path, config.folder)}")
     if not os.access(path, os.R_OK):
         raise DatasetError(f"{path}: cannot be read: permission denied.")
     if sha256 is not None and _sha256_of([path]) != sha256:
@@ -187,6 +188,14 @@ def _existing_file(name: str, sha256: str | None) -> Path:
             f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration)."
         )
     return path
+
+
+def _where_looked(path: Path, folder: Path | None) -> str:
+    """Return a sentence on the folders in which a relative path was looked for, if it may be one of a file."""
+    if path.is_absolute() or not path.suffix or len(str(path)) > _LONGEST_PATH:
+        return ""
+    folders = dict.fromkeys(os.path.abspath(place) for place in (".", folder or "."))
+    return f" Looked for the file in {' and in '.join(folders)}."
 
 
 def _sha256_of(paths: Iterable[Path]) -> str:
