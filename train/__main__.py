@@ -95,6 +95,9 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @trust_code
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training."""
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # a download leaves no half of a file then
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
