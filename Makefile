@@ -43,6 +43,10 @@ train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SE
 check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CONF and its dataset from training
 	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
 
+.PHONY: data
+data: $(TRAIN)/ready ## Show what is in DATASET, and write a first conf/<name>.yml; OPTIONS="--label price --page data.html"
+	@$(TRAIN)/bin/python -m train data $(OPTIONS)$(if $(DATASET), -- '$(DATASET)')
+
 .PHONY: datasets
 datasets: $(TRAIN)/ready ## List the datasets that DATASET= knows by name
 	@$(TRAIN)/bin/python -m train datasets

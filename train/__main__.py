@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.table import Table
 
 from predict.contract.artefact import ArtefactError
 from train.artefacts.folder import DEFAULT_DIR
-from train.commands import compare, prune, report, reproduce, runs, trust_code
+from train.commands import compare, prune, report, reproduce, runs, trust_code, write_page
 from train.config import TrainConfig, load_config
-from train.config.loading import load_draft
+from train.config.loading import draft_of, load_draft
 from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
@@ -95,9 +96,8 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @trust_code
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training."""
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # a download leaves no half of a file then
+    # A download leaves no half of a file then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
@@ -115,6 +115,71 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
             f"Not checked: {would_run(prepared.config)}. If you trust that code, add --trust-code.",
             err=True,
         )
+
+
+@main.command()
+@click.argument("dataset", metavar="PATH")
+@click.option("--label", help="The column to predict; by default it is guessed.")
+@click.option("--encoding", help="The encoding of the file; by default UTF-8.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Where the first configuration goes, by default conf/<name>.yml; - for standard output.",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page with the distributions of all columns, label by label.",
+)
+def data(
+    dataset: str, label: str | None, encoding: str | None, out: Path | None, page: Path | None
+) -> None:
+    """Show what is in a file, and write a first configuration that trains on it.
+
+    PATH is a file, a URL or the name of a dataset. The label and the types of the columns are guessed. An existing
+    file is never overwritten.
+    """
+    from train import preparation
+    from train.exploration import first_configuration, tables
+    from train.exploration.profile import profile_dataset
+    from train.progress import SilentProgress
+
+    place = out or first_configuration.default_path(dataset)
+    profile = profile_dataset(dataset, label, encoding)
+    to_stdout = str(place) == "-"
+    tell = Console(stderr=True, highlight=False, width=console().width) if to_stdout else console()
+    for line in tables.lines_of(profile):
+        tell.print(line, markup=False, soft_wrap=True)
+    tell.print(tables.table_of(profile))
+    for hint in profile.hints:
+        tell.print(f"WARNING: {hint}", markup=False, soft_wrap=True)
+    configuration = first_configuration.write_configuration(profile, dataset, str(place), encoding)
+    if page is not None:
+        from train.exploration.page import render_page
+
+        write_page(page, render_page(profile, configuration))
+    preparation.check(draft_of(configuration, str(place)), SilentProgress())
+    if to_stdout:
+        click.echo(configuration, nl=False)
+        return
+    _write_new(place, configuration)
+    click.echo(f"{place}: written, and would train.")
+    click.echo(f"next:     make train CONF={shlex.quote(str(place))}")
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise click.ClickException(
+            f"{file} is there already, and is not overwritten. Name another file with --out, or - to see the "
+            "configuration."
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"--out {file}: cannot be written: {error.strerror}.") from None
 
 
 @main.command()

@@ -81,7 +81,7 @@ def compare(
         first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
     )
     if page is not None:
-        _write_page(page, compare_report.render_page(comparison))
+        write_page(page, compare_report.render_page(comparison))
     if as_json:
         click.echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
     else:
@@ -104,7 +104,8 @@ def report(artefact: str, artefacts_dir: Path) -> None:
     webbrowser.open(page.as_uri())  # does nothing where there is none
 
 
-def _write_page(file: Path, page: str) -> None:
+def write_page(file: Path, page: str) -> None:
+    """Write an HTML page, and say where it is."""
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -184,7 +185,7 @@ def runs(
     everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
     chosen = listing.sort_runs(listing.filter_runs(everything, where), sort)
     if page is not None:
-        _write_page(page, listing.render_page(chosen, unreadable, metric))
+        write_page(page, listing.render_page(chosen, unreadable, metric))
     if as_json:
         click.echo(listing.to_json(chosen, unreadable))
         return

@@ -72,7 +72,7 @@ KIND_OF_TASK: dict[str, Kind] = {
 
 
 class Input(_Part):
-    """One field of an instance, and the values that training saw in it."""
+    """One field of an instance, and the values that it may have: those declared, or else those that training saw."""
 
     name: Annotated[str, Field(min_length=1)]
     type: ColumnType
@@ -85,6 +85,10 @@ class Input(_Part):
     categories: list[str] | None = None
     # What all categories are, if they are all true or false, or all whole numbers: `True` is then "true", 1.0 is "1".
     form: Form | None = None
+    # What training saw, where something else was declared.
+    seen_minimum: FiniteFloat | None = None
+    seen_maximum: FiniteFloat | None = None
+    seen_categories: list[str] | None = None
     # Only for a category or a date: what is written for a missing one, beside null and the empty string.
     missing: list[str] | None = None
     # Only for a date: how it may be written beside ISO 8601, for strptime; and the zone its parts are read in, such as

@@ -128,8 +128,13 @@ class TableInputs:
         numbers = [column for column in inputs if column.type == "number"]
         self._numbers = [column.name for column in numbers]
         self._number_values = _getter(self._numbers)
-        self._lows = _limits([column.minimum for column in numbers], -np.inf)
-        self._highs = _limits([column.maximum for column in numbers], np.inf)
+        self._number_columns = numbers
+        self._lows = _limits(
+            [_first(column.seen_minimum, column.minimum) for column in numbers], -np.inf
+        )
+        self._highs = _limits(
+            [_first(column.seen_maximum, column.maximum) for column in numbers], np.inf
+        )
         self._string_readers = {
             column.name: _reader_of(column) for column in inputs if column.type != "number"
         }
@@ -142,9 +147,9 @@ class TableInputs:
             column for column in inputs if column.type != "number" or column.name in made_of
         ]
         self._seen = {
-            column.name: {"", *(category.strip() for category in column.categories)}
+            column.name: {"", *(category.strip() for category in known)}
             for column in inputs
-            if column.categories is not None
+            if (known := column.seen_categories or column.categories) is not None
         }
 
     def problems_of(self, instance: Instance) -> list[Problem]:
@@ -215,13 +220,27 @@ class TableInputs:
         if not outside.any():
             return
         for column, row in np.argwhere(outside).tolist():
-            value, low, high = numbers[column, row], self._lows[column, 0], self._highs[column, 0]
-            side, limit = ("below", low) if value < low else ("above", high)
-            end = "smallest" if value < low else "largest"
-            message = f"{_plain(value)} is {side} {_plain(limit)}, the {end} in training"
+            message = self._why_outside(column, numbers[column, row])
             warnings.setdefault(row, []).append(
                 {"field": self._numbers[column], "message": message}
             )
+
+    def _why_outside(self, column: int, value: float) -> str:
+        """Say which limit a number is beyond: the one that was declared, or else what training saw."""
+        field, low, high = (
+            self._number_columns[column],
+            self._lows[column, 0],
+            self._highs[column, 0],
+        )
+        if value < low:
+            side, end, seen, limit = "below", "smallest", low, field.minimum
+            is_declared = field.seen_minimum is not None and limit is not None and value < limit
+        else:
+            side, end, seen, limit = "above", "largest", high, field.maximum
+            is_declared = field.seen_maximum is not None and limit is not None and value > limit
+        if is_declared and limit is not None:
+            return f"{_plain(value)} is {side} {_plain(limit)}, the {end} declared"
+        return f"{_plain(value)} is {side} {_plain(seen)}, the {end} in training"
 
     def _warn_of_categories(
         self, raw: Mapping[str, Column], warnings: dict[int, list[FieldWarning]]
@@ -254,8 +273,13 @@ def _reader_of(column: Input) -> Callable[[Any], str]:
     return lambda value: text_of(value).strip()
 
 
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
 def _plain(value: float) -> str:
     """Write a double as a person would: 60, not 60.0."""
+    value = float(value)
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
 
 

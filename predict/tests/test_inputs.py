@@ -201,6 +201,29 @@ def test_what_training_did_not_see_is_scored_and_flagged(
 
 
 @pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"age": -1, "c": "a"}, "-1 is below 0, the smallest declared"),
+        ({"age": 121, "c": "a"}, "121 is above 120, the largest declared"),
+        ({"age": 19, "c": "a"}, "19 is below 20, the smallest in training"),
+        ({"age": 60.5, "c": "a"}, "60.5 is above 60, the largest in training"),
+        ({"age": 20, "c": "d"}, "'d' was not seen in training"),
+        ({"age": 60, "c": "b"}, None),
+    ],
+)
+def test_a_warning_tells_what_was_declared_from_what_training_saw(
+    row: dict[str, Any], message: str | None
+) -> None:
+    age = {"minimum": 0, "maximum": 120, "seen_minimum": 20, "seen_maximum": 60}
+    inputs = [
+        Input(name="age", type="number", **age),
+        Input(name="c", type="category", categories=["a", "b", "d"], seen_categories=["a", "b"]),
+    ]
+    [(_, warnings)] = TableInputs(inputs, [], {}).batches([row])
+    assert [warning["message"] for warning in warnings.get(0, ())] == ([message] if message else [])
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"age": 0},

@@ -110,6 +110,11 @@ def _find_files(content: dict[str, Any], folder: Path) -> None:
                 section[key] = beside
 
 
+def draft_of(text: str, place: str) -> Draft:
+    """Read a configuration from its text as far as it can be read; `place` is for messages."""
+    return _draft(parse(text, place), place)
+
+
 def for_other_dataset(config: TrainConfig, dataset: str) -> TrainConfig:
     """Return a configuration for another dataset, without what it says about the rows of its own.
 

@@ -42,6 +42,7 @@ from train.data.schema import (
     type_columns,
 )
 from train.data.sources import RawTable
+from train.data.suspicions import suspicions
 from train.errors import DatasetError
 from train.progress import Progress
 
@@ -138,6 +139,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
         rare_labels=targets.rare_labels,
+        row_numbers=rows.frame.index.to_numpy(np.int64) + 1,
         ignored={**typed.ignored, **no_inputs},
         identifiers=codes_of_identifiers(
             table.frame.loc[rows.frame.index, _unread(table, typed, columns)]
@@ -148,7 +150,11 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         ),
         reasons=typed.reasons,
         notes=tuple(typed.notes),
-        warnings=(*warnings, *typed.warnings),
+        warnings=(
+            *warnings,
+            *typed.warnings,
+            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        ),
     )
 
 

@@ -31,6 +31,7 @@ class Dataset:
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
         ignored: Column -> why it is not an input.
+        row_numbers: Which row of the file each row is, from 1, <int64>[num_rows]; None: all are kept.
         reasons: Input -> why it has its type.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
         decided: Key of the configuration -> what was guessed from the file.
@@ -56,6 +57,7 @@ class Dataset:
     identifiers: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
+    row_numbers: npt.NDArray[np.int64] | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -100,6 +102,10 @@ class Dataset:
         if self.kind == "labels":
             return [name for name, has in zip(self.label_names, target, strict=True) if has]
         return self.label_names[target] if self.kind == "label" else float(target)
+
+    def row_number(self, row: int) -> int:
+        """Return which row of the file a row is, from 1."""
+        return row + 1 if self.row_numbers is None else int(self.row_numbers[row])
 
     def label_counts(self) -> dict[str, int]:
         """Return label -> rows."""

@@ -533,11 +533,15 @@ def _describe(
     }
     if kind == "number":
         smallest, largest = (seen.min(), seen.max()) if len(seen) else (None, None)
-        schema["minimum"] = smallest if declared.minimum is None else declared.minimum
-        schema["maximum"] = largest if declared.maximum is None else declared.maximum
+        schema["minimum"], schema["maximum"] = smallest, largest
+        if declared.minimum is not None:
+            schema["minimum"], schema["seen_minimum"] = declared.minimum, smallest
+        if declared.maximum is not None:
+            schema["maximum"], schema["seen_maximum"] = declared.maximum, largest
     if kind == "category":
         categories = _declared_categories(values, declared)
         schema["categories"] = categories or sorted(seen.unique())
+        schema["seen_categories"] = sorted(seen.unique()) if categories else None
         schema["form"] = _form_of(values, declared)
     if kind in ("category", "date"):
         schema["missing"] = notation.missing or None

@@ -168,7 +168,8 @@ def _permuted(column: _Column, random: Random) -> Values:
 
 
 def _far_numbers(column: _Column, random: Random) -> Values:
-    count, low, high = len(column.values), np.nanmin(column.known), np.nanmax(column.known)
+    known = np.zeros(1) if np.isnan(column.known).all() else column.known
+    count, low, high = len(column.values), np.nanmin(known), np.nanmax(known)
     distance = (high - low or 1.0) * random.uniform(1, _FARTHEST, count)
     signs = random.choice([-1.0, 1.0], count)
     far: npt.NDArray[np.float64] = np.where(signs < 0, low, high) + signs * distance

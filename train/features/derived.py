@@ -1,6 +1,7 @@
 """The computed columns: those declared under `features`, and the parts of dates."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,9 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
         if kind == "date" and name not in used:
             has_time = dataset.frame[name].str.contains("[T ]", regex=True).any()
             parts = _DATE_PARTS + (_TIME_PARTS if has_time else ())
+            taken = {*dataset.column_types, *(made.name for made in derived[len(features) :])}
             derived += [
-                Derived(name=f"{name} {part}", kind="date_part", of=[name], part=part)
+                Derived(name=_free(f"{name} {part}", taken), kind="date_part", of=[name], part=part)
                 for part in parts
             ]
     if problems := list(_unknown_columns(dataset, derived)):
@@ -42,6 +44,16 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
     except ValueError as error:
         raise ConfigError(f"features: {error}.") from None
     return derived
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a name, with a number after it if a column has it already.
+
+    >>> _free("sold year", ["sold year", "sold year 2"])
+    'sold year 3'
+    """
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(free for free in chain([name], numbered) if free not in taken)
 
 
 def types_of_all(dataset: Dataset, derived: Sequence[Derived]) -> dict[str, Any]:

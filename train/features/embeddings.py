@@ -16,6 +16,7 @@ from gensim.models import FastText, KeyedVectors, Word2Vec
 from predict.contract.features import FIRST_WORD_ID
 from train.config.sections import EmbeddingConfig
 from train.errors import UserError
+from train.features.corpus import no_words
 
 Matrix = npt.NDArray[np.float32]
 
@@ -59,10 +60,7 @@ def build_embeddings(
     """
     counts = Counter(token for tokens in corpus for token in tokens)
     if config.pretrained is None and max(counts.values(), default=0) < config.min_count:
-        raise EmbeddingError(
-            f"embeddings: no word occurs at least {config.min_count} times in the texts "
-            "(embeddings.min_count). Lower it, or check the text column of the dataset."
-        )
+        raise EmbeddingError(no_words(config.min_count))
     # By falling count, then alphabetically: the order does not depend on that of the rows.
     vocabulary = sorted(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)

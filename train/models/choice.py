@@ -42,6 +42,11 @@ def problems_of(prepared: Prepared) -> list[str]:
     return problems
 
 
+def problems_of_sample(prepared: Prepared) -> list[str]:
+    """Return what a fit on a few rows shows to be wrong; it takes a second or two."""
+    return family_of(prepared.config).problems_of_sample(prepared)
+
+
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
     """Fit the configured model on the training rows, under-sampled if the configuration says so."""
     rows = prepared.split.train

@@ -97,6 +97,9 @@ class Family(Protocol):
     def problems_of(self, prepared: Prepared) -> list[str]:
         """Return, without fitting, why the configuration does not fit the dataset; nothing if it does."""
 
+    def problems_of_sample(self, prepared: Prepared) -> list[str]:
+        """Return what keeps the dataset from being fitted on, as far as a few rows show it in a second or two."""
+
     def fit(self, prepared: Prepared, progress: Progress) -> FittedModel:
         """Fit on the training rows, choose on the validation rows; see nothing of the test rows."""
 

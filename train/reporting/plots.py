@@ -26,6 +26,7 @@ _FEW_LABELS = 8
 _LONGEST_NAME = 22
 _MOST_LINES = 4
 _MOST_DAYS = 4
+_BINS = 24
 
 # Stand-ins for colours of the page; no plot has colours this dark of its own.
 _INK = "#010203"
@@ -288,6 +289,73 @@ def metric_by_run(
     return _draw(title, title, draw, (_WIDTH, _LOW))
 
 
+def histograms(values: Mapping[str, Any], axis: str, title: str, dates: bool = False) -> str:
+    """Draw how numbers are distributed, as the share of each group's rows; the bins are the same for all groups.
+
+    Args:
+        values: Group -> its numbers, <float64>[…]; a single group needs no name.
+        axis: What the numbers are.
+        title: What it says, for those who cannot see it; no two pictures of a page share it.
+        dates: Whether the numbers are days since the start of 1970.
+    """
+    numbers = np.concatenate([np.asarray(part, np.float64) for part in values.values()])
+    # A few far-off values would leave everything else in one bin.
+    low, high = np.quantile(numbers, [0.005, 0.995])
+    if np.unique(numbers).size <= _BINS and (numbers % 1 == 0).all() and np.ptp(numbers) < _BINS:
+        edges = np.arange(numbers.min() - 0.5, numbers.max() + 1)
+    else:
+        low, high = (low, high) if low < high else (numbers.min(), numbers.max() + 1e-9)
+        edges = np.linspace(low, high, _BINS + 1)
+
+    def draw(axes: Any) -> None:
+        for number, (name, part) in enumerate(values.items()):
+            inside = np.clip(np.asarray(part, np.float64), edges[0], edges[-1])
+            counts, _ = np.histogram(inside, edges)
+            heights = 100 * counts / max(1, len(inside))
+            colour = _SERIES[number]
+            axes.stairs(
+                heights, edges, fill=True, color=colour, alpha=0.35 if len(values) == 1 else 0.1
+            )
+            axes.stairs(heights, edges, color=colour, linewidth=1.5, label=_shorten(name))
+        axes.set(xlabel=_shorten(axis), ylabel="% of the rows", ylim=(0, None))
+        if dates:
+            _show_dates(axes.xaxis)
+        else:
+            _show_numbers(axes.xaxis)
+        _show_numbers(axes.yaxis)
+        if len(values) > 1:
+            _legend(axes, columns=3 if len(values) == 3 else 2)
+
+    return _draw(title, title, draw, (_WIDTH, _LOW + 0.4))
+
+
+def shares(values: Mapping[str, Sequence[float]], names: Sequence[str], title: str) -> str:
+    """Draw which share of each group's rows has which value, in per cent, as bars.
+
+    Args:
+        values: Group -> the share of each name; a single group needs no name.
+        names: The values.
+        title: What it says, for those who cannot see it; no two pictures of a page share it.
+    """
+    thickness = 0.8 / len(values)
+
+    def draw(axes: Any) -> None:
+        places = np.arange(len(names))
+        for number, (name, part) in enumerate(values.items()):
+            offset = (number - (len(values) - 1) / 2) * thickness
+            axes.barh(
+                places + offset, part, thickness * 0.9, color=_SERIES[number], label=_shorten(name)
+            )
+        axes.set_yticks(places, list(map(_shorten, names)))
+        axes.invert_yaxis()
+        axes.set(xlabel="% of the rows", xlim=(0, None))
+        if len(values) > 1:
+            _legend(axes, columns=3 if len(values) == 3 else 2)
+
+    height = 0.9 + len(names) * max(0.24, 0.13 * len(values)) + (0.3 if len(values) > 1 else 0)
+    return _draw(title, title, draw, (_WIDTH, max(1.5, height)))
+
+
 # ------------------------------------------------------------------- drawing
 
 
@@ -313,6 +381,15 @@ def _draw(
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _embed(file.getvalue(), title)
+
+
+def _show_dates(axis: Any) -> None:
+    """Write few dates at an axis."""
+    from matplotlib.dates import AutoDateFormatter, AutoDateLocator
+
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(AutoDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _show_numbers(axis: Any) -> None:

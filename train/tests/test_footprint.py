@@ -33,7 +33,13 @@ def ending(*arguments: str | Path) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["rnus"], 2), (["datasets"], 0), (["prune", "--help"], 0)],
+    [
+        (["--help"], 0),
+        (["rnus"], 2),
+        (["datasets"], 0),
+        (["prune", "--help"], 0),
+        (["data", "--help"], 0),
+    ],
 )
 def test_help_and_mistakes_load_nothing_that_computes(arguments: list[str], code: int) -> None:
     assert ending(*arguments) == {"code": code, "loaded": []}

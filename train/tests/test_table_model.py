@@ -516,6 +516,20 @@ def test_a_date_of_which_nothing_is_declared_becomes_its_parts(
     assert list(model.sample) == ["age", "visits", "paid", "plan", *(f"since {p}" for p in parts)]
 
 
+def test_a_part_of_a_date_takes_no_name_that_a_column_has(tmp_path: Path) -> None:
+    frame = make_table()
+    frame["since year"] = frame["since"].str[:4]
+    frame["since day"], frame["since day 2"] = frame["age"], frame["visits"]
+    file = write_table(tmp_path / "t.csv", frame)
+    _, dataset, _ = parts(prepare(table_config(tmp_path, file), SILENT))
+    names = {made.part: made.name for made in derive(dataset, {})}
+    assert (names["year"], names["day"], names["month"]) == (
+        "since year 2",
+        "since day 3",
+        "since month",
+    )
+
+
 def test_a_date_without_times_has_no_hour_and_a_declared_part_is_the_only_one(
     tmp_path: Path,
 ) -> None:

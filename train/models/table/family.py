@@ -13,6 +13,7 @@ from train.errors import collected
 from train.features.derived import derive
 from train.models.family import Baseline, FittedModel
 from train.models.table import model
+from train.models.table.limits import too_large
 from train.models.table.users_code import locate
 from train.progress import Progress, SilentProgress
 
@@ -35,7 +36,16 @@ def problems_of(prepared: Prepared) -> list[str]:
         return problems
     with collected(problems):
         model.build(prepared, derived)
+    if ":" not in name and not problems:
+        problems += too_large(prepared.dataset, derived, name)
     return problems
+
+
+def problems_of_sample(prepared: Prepared) -> list[str]:
+    """See `Family`."""
+    if ":" in (prepared.config.model.pipeline or "") and prepared.trust is None:
+        return []
+    return model.problems_of_sample(prepared)
 
 
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:

@@ -1,7 +1,7 @@
 """The table model: a scikit-learn pipeline on columns, built-in or the user's own."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
-from predict.contract.artefact import MODEL, Derived, Input
+from predict.contract.artefact import MODEL, Derived, Input, Kind
 from predict.wording import listed
 from train.config import ConfigError, TrainConfig
 from train.config.sections import ModelConfig
@@ -35,6 +38,7 @@ from train.models.calibration import (
 )
 from train.models.family import Outputs, Rows, Tolerance
 from train.models.imbalance import factors_of
+from train.models.table.limits import unknown_columns, with_something_known
 from train.models.table.pipelines import TableShape, build_pipeline
 from train.onnx_export import check_exportable, to_onnx
 from train.progress import Progress
@@ -47,6 +51,11 @@ _FOLDS = 5
 _ENOUGH_HELD_OUT = 1000
 # Columns that a message lists.
 _SHOWN = 12
+# A check fits on so many rows, and on two of every label at least.
+_ROWS_TRIED = 300
+# Numbers from here on overflow in float32, or in squares.
+_LARGE = 1e19
+_ENCODERS = (CountVectorizer, OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
 
 class FitError(UserError):
@@ -82,11 +91,7 @@ class TableModel:
     def predict(self, dataset: Dataset, rows: Rows) -> Outputs:
         """Return probabilities, <float64>[num_rows, num_labels], or values, <float64>[num_rows, 1]."""
         frame = compute_columns(dataset, self.inputs, self.derived, rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about unseen categories; the server has its own
-            if not self.num_labels:
-                return np.asarray(self.pipeline.predict(frame), np.float64).reshape(len(rows), 1)
-            outputs = np.asarray(self.pipeline.predict_proba(frame), np.float64)
+        outputs = _outputs(self.pipeline, frame, dataset.kind)
         if self.temperature is None and self.factors is None:
             return outputs
         return tempered(outputs, self.temperature or 1.0, self.factors)
@@ -132,6 +137,10 @@ def fit(prepared: Prepared, progress: Progress) -> TableModel:
     inputs = describe_inputs(dataset.column_types, dataset.frame, rows, dataset.columns)
     with progress.stage("train", f"{config.model.pipeline} on {len(rows):,} rows"):
         frame = compute_columns(dataset, inputs, derived, rows)
+        if unknown := unknown_columns(frame):
+            progress.say(
+                f"train: no value is known among these rows, so nothing is learned from {listed(unknown, _SHOWN)}"
+            )
         with _warnings_told(progress):
             _fit(pipeline, frame, dataset.targets[rows], config)
     temperature, factors = _calibration(pipeline, frame, prepared, rows, progress)
@@ -230,16 +239,96 @@ def _fit(
         weight = compute_sample_weight("balanced", targets)
         options[f"{pipeline.steps[-1][0]}__sample_weight"] = weight
     try:
-        pipeline.fit(frame, targets, **options)
+        pipeline.fit(with_something_known(pipeline, frame), targets, **options)
     except Exception as error:  # whatever a step of the user's pipeline makes of the table
-        shown = [f"{name} ({_type_of(frame[name])})" for name in frame]
-        reason = str(error).strip().partition("\n")[0]
-        raise FitError(
-            f"model: the pipeline cannot be fitted on this table: {type(error).__name__}: {reason}\n"
-            f"  Its columns are: {listed(shown, _SHOWN)}. Texts need an encoder (OneHotEncoder, "
-            "TfidfVectorizer) before the model. Missing numbers are NaN: they need a SimpleImputer unless the model "
-            "takes them. Missing texts are the empty string."
-        ) from error
+        raise _told(error, "fitted on this table", pipeline, frame) from error
+
+
+def _told(error: Exception, what: str, pipeline: Pipeline, frame: pd.DataFrame) -> FitError:
+    """Return what a step of a pipeline has to say about a table, with what may help."""
+    shown = [f"{name} ({_type_of(frame[name])})" for name in frame]
+    reason = str(error).strip().partition("\n")[0].removesuffix(".")
+    steps = pipeline.get_params(deep=True).values()
+    advice = [f"Its columns are: {listed(shown, _SHOWN)}."]
+    if not all(frame[name].dtype == float for name in frame) and not _has(steps, _ENCODERS):
+        advice.append("Texts need an encoder (OneHotEncoder, TfidfVectorizer) before the model.")
+    numbers = frame.select_dtypes("number")
+    if numbers.isna().any(axis=None) and not _has(steps, (SimpleImputer,)):
+        advice.append(
+            "Missing numbers are NaN: they need a SimpleImputer unless the model takes them."
+        )
+    if "infinity" in reason or "NaN" in reason:
+        largest = numbers.abs().max()
+        if len(largest.dropna()) and largest.max() > _LARGE:
+            advice.append(f"{largest.idxmax()} has a number as large as {largest.max():.6g}.")
+    return FitError(
+        f"model: the pipeline cannot be {what}: {type(error).__name__}: {reason}.\n  {' '.join(advice)}"
+    )
+
+
+def _has(steps: Iterable[object], kinds: tuple[type, ...]) -> bool:
+    return any(isinstance(step, kinds) for step in steps)
+
+
+def problems_of_sample(prepared: Prepared) -> list[str]:
+    """Fit on a few rows, with a few trees or iterations, and answer some test rows; return what goes wrong.
+
+    What goes wrong on a few rows of many is tried on all of them before it counts.
+    """
+    problems: list[str] = []
+    with collected(problems):
+        rows = _rows_to_fit(prepared)
+        few = _few_of_each_label(prepared.dataset, rows)
+        try:
+            _try(prepared, few)
+        except FitError:
+            if len(few) == len(rows):
+                raise
+            _try(prepared, rows)
+    return problems
+
+
+def _few_of_each_label(dataset: Dataset, rows: Rows) -> Rows:
+    if dataset.kind != "label":
+        return rows[:_ROWS_TRIED]
+    each = max(2, _ROWS_TRIED // len(dataset.label_names))
+    place = pd.Series(dataset.targets[rows]).groupby(dataset.targets[rows]).cumcount()
+    few: Rows = rows[place.to_numpy() < each]
+    return few
+
+
+def _try(prepared: Prepared, rows: Rows) -> None:
+    dataset, config = prepared.dataset, prepared.config
+    derived = derive(dataset, config.features)
+    pipeline = build(prepared, derived)
+    last = pipeline.steps[-1][1]
+    few = {name: 2 for name in ("max_iter", "n_estimators") if name in last.get_params(deep=False)}
+    last.set_params(**few)
+    inputs = describe_inputs(dataset.column_types, dataset.frame, rows, dataset.columns)
+    asked = prepared.split.test[:_ROWS_TRIED]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _fit(
+            pipeline,
+            compute_columns(dataset, inputs, derived, rows),
+            dataset.targets[rows],
+            config,
+        )
+        _outputs(pipeline, compute_columns(dataset, inputs, derived, asked), dataset.kind)
+
+
+def _outputs(pipeline: Pipeline, frame: pd.DataFrame, kind: Kind) -> Outputs:
+    """Return what a fitted pipeline answers, before calibration."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about unseen categories; the server has its own
+            if kind == "number":
+                return np.asarray(pipeline.predict(frame), np.float64).reshape(len(frame), 1)
+            return np.asarray(pipeline.predict_proba(frame), np.float64)
+    except (
+        Exception
+    ) as error:  # whatever a step of the user's pipeline makes of rows that it has not seen
+        raise _told(error, "asked about rows that it was not fitted on", pipeline, frame) from error
 
 
 def _calibration(
@@ -255,7 +344,9 @@ def _calibration(
     if factors is None:
         temperature = fit_temperature(probabilities, targets[held])
     else:
-        weights = (prepared.label_shares / np.maximum(np.bincount(targets), 1))[targets[held]]
+        weights = (
+            prepared.label_shares / np.maximum(np.bincount(targets, minlength=len(factors)), 1)
+        )[targets[held]]
         temperature, factors = fit_temperature_and_prior(
             probabilities, targets[held], factors, weights
         )
@@ -334,7 +425,11 @@ def _warnings_told(progress: Progress) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for message in dict.fromkeys(
-        f"{warning.category.__name__}: {str(warning.message).splitlines()[0]}" for warning in caught
+        f"{warning.category.__name__}: {str(warning.message).splitlines()[0]}"
+        for warning in caught
+        if not issubclass(
+            warning.category, RuntimeWarning
+        )  # numpy's, about what is dealt with here
     ):
         progress.warn(f"train: {message}")
 

@@ -1,5 +1,6 @@
 """The family of texts: what a run asks of it before TensorFlow is needed."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from predict.contract.features import TextFeatures, tokenize
 from predict.scoring.inputs import TextInputs
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
+from train.features.corpus import no_words
 from train.models.family import WIDE_AND_DEEP, Baseline, FittedModel
 from train.progress import Progress
 
@@ -37,6 +39,21 @@ def problems_of(prepared: Prepared) -> list[str]:
     if pretrained is not None and not pretrained.is_file():
         problems.append(f"embeddings.pretrained: {pretrained} is not a file.")
     return problems
+
+
+def problems_of_sample(prepared: Prepared) -> list[str]:
+    """See `Family`. Only words are looked for: features and vectors take longer."""
+    least, settings = prepared.config.embeddings.min_count, prepared.config.text_features
+    if prepared.config.embeddings.pretrained is not None:
+        return []
+    counts: Counter[str] = Counter()
+    for row in prepared.known:
+        [text] = prepared.dataset.texts(np.array([row]))
+        tokens = tokenize(text, settings.max_tokens)
+        counts.update(tokens)
+        if any(counts[token] >= least for token in tokens):
+            return []
+    return [no_words(least)]
 
 
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
