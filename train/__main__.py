@@ -96,6 +96,8 @@ def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
 @trust_code
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training, and show its columns."""
+    # A download leaves no half of a file then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking

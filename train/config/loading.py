@@ -1,6 +1,7 @@
 """The loading of a configuration: YAML, overrides, the problems of all keys at once."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,11 +84,26 @@ def load_draft(file: Path, overrides: Sequence[str] = (), dataset: str | None = 
         ConfigError: The file is not readable or not YAML, or an override has no `=` or is not YAML.
     """
     content = _read_yaml(file)
+    _find_files(content, file.parent)
     if dataset is not None:
         content = _for_dataset(content, dataset)
     for override in overrides:
         _apply_override(content, override)
-    return _draft_of_written(content, str(file))
+    draft = _draft_of_written(content, str(file))
+    if draft.config is not None:
+        draft.config.remember_folder(file.parent)
+    return draft
+
+
+def _find_files(content: dict[str, Any], folder: Path) -> None:
+    """Let a dataset or a test file that is not in the working directory be that of the configuration's folder."""
+    split = content.get("split")
+    for section, key in ((content, "dataset"), (split if isinstance(split, dict) else {}, "test")):
+        name = section.get(key)
+        if isinstance(name, str) and os.path.splitext(name)[1] and not os.path.exists(name):
+            beside = os.path.join(folder, name)
+            if os.path.isfile(beside):
+                section[key] = beside
 
 
 def draft_of(text: str, place: str) -> Draft:

@@ -554,6 +554,21 @@ class TrainConfig(_Section):
     data_dir: LoosePath = Path("data/raw")
     artefacts_dir: LoosePath = Path("data/artefacts")
 
+    _folder: Path | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that it was read from, if it was; only messages need it."""
+        return self._folder
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what they say; where they were read does not matter."""
+        return isinstance(other, TrainConfig) and self.__dict__ == other.__dict__
+
+    def remember_folder(self, folder: Path) -> None:
+        """Set what `folder` is."""
+        self._folder = folder
+
     @property
     def keeps_validation(self) -> bool:
         """Whether something is chosen on validation rows that the model must not have seen."""

@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +18,14 @@ import requests
 
 from train.config import TrainConfig
 from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
+from train.data.downloading import Downloader, has_changed
 from train.data.reading import Reading, read_table
 from train.errors import DatasetError
 from train.progress import Progress
 
-_TIMEOUT_S = 30
+_MOST_SECONDS = 3600.0
 _RETRIES = 2
+_LONGEST_PATH = 1000
 
 
 class UnreachableError(DatasetError):
@@ -61,21 +62,22 @@ def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:
     name = config.dataset
     entry = CATALOGUE.get(name)
     if entry is not None:
-        return _fetch_entry(entry, config)
+        return _fetch_entry(entry, config, progress)
     try:
         scheme = urlsplit(name).scheme
     except ValueError as error:
         raise DatasetError(f"dataset: {name!r} is not an address ({error}).") from None
     if scheme in ("http", "https"):
         remote = [(name, config.sha256, _cache_name(name))]
-        path = _download(remote, config.data_dir)[0]
+        downloader = Downloader(config.max_dataset_bytes, _MOST_SECONDS, progress)
+        path = _download(remote, config.data_dir, downloader)[0]
     else:
-        path = _existing_file(name, config.sha256)
+        path = _existing_file(name, config)
     table = read_table(path, Reading.of(config), progress)
     return RawTable(name, name, _sha256_of([path]), table.frame, table.decided)
 
 
-def _fetch_entry(entry: CatalogueEntry, config: TrainConfig) -> RawTable:
+def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, progress: Progress | None) -> RawTable:
     if not entry.files:
         try:
             frame = entry.read([config.data_dir])
@@ -90,7 +92,9 @@ def _fetch_entry(entry: CatalogueEntry, config: TrainConfig) -> RawTable:
         return _with_own_test(RawTable(entry.name, "embedded", digest, frame))
     folder = config.data_dir / entry.name
     paths = _download(
-        [(_mirrored(file.url), file.sha256, _name_of(file)) for file in entry.files], folder
+        [(_mirrored(file.url), file.sha256, _name_of(file)) for file in entry.files],
+        folder,
+        Downloader(config.max_dataset_bytes, _MOST_SECONDS, progress),
     )
     return _with_own_test(
         RawTable(entry.name, entry.files[0].url, _sha256_of(paths), entry.read(paths))
@@ -119,7 +123,9 @@ def _mirrored(url: str) -> str:
     return mirror + urlsplit(url).path if mirror else url
 
 
-def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> list[Path]:
+def _download(
+    files: Sequence[tuple[str, str | None, str]], folder: Path, downloader: Downloader
+) -> list[Path]:
     """Download (url, sha256 or None, file name) triples into a folder, unless they are there."""
     pooch.get_logger().setLevel("WARNING")
     try:
@@ -135,12 +141,16 @@ def _download(files: Sequence[tuple[str, str | None, str]], folder: Path) -> lis
         urls={name: url for url, _, name in files},
         retry_if_failed=_RETRIES,
     )
-    return [_download_one(cache, name) for _, _, name in files]
+    return [_download_one(cache, name, downloader) for _, _, name in files]
 
 
-def _download_one(cache: pooch.Pooch, name: str) -> Path:
-    url = cache.get_url(name)
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT_S)
+def _download_one(cache: pooch.Pooch, name: str, downloader: Downloader) -> Path:
+    url, cached = cache.get_url(name), cache.path / name
+    if cached.is_symlink():
+        raise DatasetError(
+            f"{cached}: a link in the folder of downloads is not followed. Remove it."
+        )
+    _tell_changed(cache, name, downloader.progress)
     try:
         path = Path(cache.fetch(name, downloader=downloader))
         # pooch's temporary files are their owner's alone; a container may read the cache as somebody else.
@@ -169,8 +179,19 @@ def _download_one(cache: pooch.Pooch, name: str) -> Path:
         ) from None
 
 
-def _existing_file(name: str, sha256: str | None) -> Path:
-    path = Path(os.path.expanduser(name))
+def _tell_changed(cache: pooch.Pooch, name: str, progress: Progress | None) -> None:
+    """Warn if a download without a checksum is not what its server has by now."""
+    url, cached = cache.get_url(name), cache.path / name
+    if progress is None or cache.registry[name] is not None or not cached.is_file():
+        return
+    if has_changed(url, cached):
+        progress.warn(
+            f"{url}: has changed since it was downloaded. Remove {cached} to fetch it again"
+        )
+
+
+def _existing_file(name: str, config: TrainConfig) -> Path:
+    path, sha256 = Path(os.path.expanduser(name)), config.sha256
     if not os.path.isfile(path):  # not path.is_file(): that raises for a name that is too long
         what = (
             "is a directory, not a file"
@@ -179,7 +200,7 @@ def _existing_file(name: str, sha256: str | None) -> Path:
         )
         close = difflib.get_close_matches(name, CATALOGUE, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Names: {', '.join(CATALOGUE)}."
-        raise DatasetError(f"dataset: {name!r} {what}. {hint}")
+        raise DatasetError(f"dataset: {name!r} {what}. {hint}{_where_looked(path, config.folder)}")
     if not os.access(path, os.R_OK):
         raise DatasetError(f"{path}: cannot be read: permission denied.")
     if sha256 is not None and _sha256_of([path]) != sha256:
@@ -187,6 +208,14 @@ def _existing_file(name: str, sha256: str | None) -> Path:
             f"{path}: SHA-256 is {_sha256_of([path])}, expected {sha256} (sha256 in the configuration)."
         )
     return path
+
+
+def _where_looked(path: Path, folder: Path | None) -> str:
+    """Return a sentence on the folders in which a relative path was looked for, if it may be one of a file."""
+    if path.is_absolute() or not path.suffix or len(str(path)) > _LONGEST_PATH:
+        return ""
+    folders = dict.fromkeys(os.path.abspath(place) for place in (".", folder or "."))
+    return f" Looked for the file in {' and in '.join(folders)}."
 
 
 def _sha256_of(paths: Iterable[Path]) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from train.config import TrainConfig
+from train.config import TrainConfig, load_config
 from train.data.catalogue import CATALOGUE
 from train.data.reading import Reading, ReadTable, read_table
 from train.data.schema import as_text
@@ -304,7 +304,7 @@ def test_a_guessed_separator_is_said_and_kept_in_the_configuration(
     assert "the header has no ','; the fields are read as separated by ';'" in told
     again = prepare(TrainConfig.model_validate(config.model_dump()), TerminalProgress())
     assert len(again.dataset) == 40
-    assert "WARNING" not in capsys.readouterr().err
+    assert "the header has no" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("written", ["tab", r"\t", "\t"])
@@ -442,3 +442,26 @@ def test_packed_formats_have_the_same_limit(reader: Reader, tmp_path: Path) -> N
 def test_a_large_gzip_file_within_the_limit_is_read(reader: Reader) -> None:
     packed = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
     assert len(reader.rows("a.csv.gz", packed, max_bytes=4004)) == 1001
+
+
+# ---------------------------------------------------------------------- paths
+
+
+def test_a_relative_path_is_looked_for_here_and_then_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, conf = tmp_path / "here", tmp_path / "conf"
+    for folder in (here, conf / "data"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    (conf / "data" / "a.csv").write_text("text,label\na,x\n")
+    (conf / "c.yml").write_text("dataset: data/a.csv\nsplit: {test: data/a.csv}\n")
+    config = load_config(conf / "c.yml")
+    assert (config.dataset, config.split.test) == (f"{conf}/data/a.csv",) * 2
+    assert len(fetch(TrainConfig.model_validate(config.model_dump())).frame) == 1
+    (here / "data").mkdir()
+    (here / "data" / "a.csv").write_text("text,label\n")
+    assert load_config(conf / "c.yml").dataset == "data/a.csv"
+    with pytest.raises(DatasetError) as caught:
+        fetch(load_config(conf / "c.yml", ["dataset=b.csv"]))
+    assert str(caught.value).endswith(f"Looked for the file in {here} and in {conf}.")
