@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -177,7 +177,10 @@ def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
     >>> is_missing(pd.Series(["red", " "], dtype=object)).tolist()
     [False, True]
     """
-    return values.isna() if values.dtype == float else values.str.strip() == ""
+    if values.dtype == float:
+        return values.isna()
+    blank = np.fromiter(map(str.isspace, values), bool, len(values))
+    return (values == "") | blank
 
 
 def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.Series[bool]":
@@ -240,7 +243,7 @@ def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[
     try:
         numbers = _cast(known)
     except ValueError:
-        numbers = pd.Series([_as_number(text) for text in known.tolist()], texts.index, dtype=float)
+        numbers = _for_each_value(known, _as_number).astype(float)
     return numbers, numbers.isna() & ~missing
 
 
@@ -260,6 +263,11 @@ def _cast(texts: "pd.Series[str]") -> "pd.Series[float]":
     """Read numbers fast; raise ValueError if there is anything else, blanks included."""
     numbers = pyarrow.array(texts, pyarrow.large_string()).cast(pyarrow.float64())
     return pd.Series(numbers.to_numpy(zero_copy_only=False), texts.index)
+
+
+def _for_each_value(texts: "pd.Series[str]", function: Callable[[str], Any]) -> "pd.Series[Any]":
+    """Apply a function once to each different text, which a column mostly repeats."""
+    return texts.map({text: function(text) for text in texts.unique()})
 
 
 def _as_number(text: str) -> float:
@@ -317,9 +325,9 @@ def _infer_from_texts(column: _Column, texts: "pd.Series[str]") -> tuple[Kind, s
     no_number |= np.isinf(numbers)
     if not no_number.any():
         return _infer_number(numbers)
-    no_date = ~_read_dates(column, known).map(_is_date)
+    no_date = ~_for_each_value(_read_dates(column, known), _is_date).astype(bool)
     if no_date.any() and not column.sniffed and column.sniff(known, "date"):
-        no_date = ~_read_dates(column, known).map(_is_date)
+        no_date = ~_for_each_value(_read_dates(column, known), _is_date).astype(bool)
     if not no_date.any():
         return "date", "every value is a date"
     kind, reason = _infer_from_words(texts, no_number)
@@ -443,12 +451,12 @@ def _convert_numbers(
 
 def _convert_dates(column: _Column, texts: "pd.Series[str]") -> tuple["pd.Series[Any]", list[str]]:
     dates = _read_dates(column, texts)
-    wrong = (dates != "") & ~dates.map(_is_date)
+    wrong = (dates != "") & ~_for_each_value(dates, _is_date).astype(bool)
     if wrong.any() and not column.sniffed:
         known = texts[~is_missing_token(texts, column.notation.missing)]
         if column.sniff(known, "date"):
             dates = _read_dates(column, texts)
-            wrong = (dates != "") & ~dates.map(_is_date)
+            wrong = (dates != "") & ~_for_each_value(dates, _is_date).astype(bool)
     if not wrong.any():
         _choose_zone(column, dates)
     return dates, _rows(texts, wrong, "not an ISO 8601 date (2024-01-31)", hint=True)
