@@ -267,7 +267,9 @@ def _cast(texts: "pd.Series[str]") -> "pd.Series[float]":
 
 def _for_each_value(texts: "pd.Series[str]", function: Callable[[str], Any]) -> "pd.Series[Any]":
     """Apply a function once to each different text, which a column mostly repeats."""
-    return texts.map({text: function(text) for text in texts.unique()})
+    codes, different = pd.factorize(texts.astype(object))
+    values = np.array([function(text) for text in different])
+    return pd.Series(values[codes] if len(codes) else values, texts.index)
 
 
 def _as_number(text: str) -> float:
