@@ -20,7 +20,7 @@ from train.config import TrainConfig
 from train.config.loading import to_yaml
 from train.data.catalogue import CATALOGUE
 from train.tests.conftest import WebServer, make_rows, tiny_config, write_csv
-from train.tests.tables import table_config, write_table
+from train.tests.tables import make_table, table_config, write_table
 
 NASTY = "<script>alert(1)</script>"
 
@@ -384,7 +384,7 @@ def test_check_knows_what_is_wrong_with_a_table_without_fitting(
     config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
     (tmp_path / "conf.yml").write_text(to_yaml(config))
     settings = [f"--set={option.format(own=tmp_path / 'own.py')}" for option in options]
-    result = _invoke("check", "--conf", tmp_path / "conf.yml", *settings)
+    result = _invoke("check", "--conf", tmp_path / "conf.yml", "--trust-code", *settings)
     assert result.exit_code == 1
     said = [line for line in result.stderr.splitlines() if not line.startswith("[")]
     assert said[0].startswith("Error: ")
@@ -392,17 +392,27 @@ def test_check_knows_what_is_wrong_with_a_table_without_fitting(
     assert isinstance(result.exception, SystemExit)
 
 
-def test_check_lets_a_table_pass_without_fitting(
+def test_check_lets_a_table_pass_after_fitting_a_few_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sklearn.pipeline import Pipeline
 
-    monkeypatch.setattr(Pipeline, "fit", lambda *_, **__: pytest.fail("fitted"))
+    sizes, fit = [], Pipeline.fit
+
+    def remember(pipeline: Pipeline, frame: Any, *more: Any, **options: Any) -> Any:
+        sizes.append(len(frame))
+        return fit(pipeline, frame, *more, **options)
+
+    monkeypatch.setattr(Pipeline, "fit", remember)
     search = {"model.C": [0.1, 1.0], "metric": "f1"}
-    config = table_config(tmp_path, write_table(tmp_path / "t.csv"), search=search)
+    config = table_config(
+        tmp_path, write_table(tmp_path / "t.csv", make_table(1000)), search=search
+    )
     (tmp_path / "conf.yml").write_text(to_yaml(config))
     result = _invoke("check", "--conf", tmp_path / "conf.yml")
     assert result.stdout.endswith(f"\n{tmp_path}/conf.yml: would train.\n")
+    assert sizes
+    assert max(sizes) <= 300
 
 
 def test_a_table_is_trained_without_tensorflow(tmp_path: Path) -> None:
