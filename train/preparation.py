@@ -132,6 +132,11 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.warn(f"split: {warning}")
     if warning := warning_of(prepared.leaks):
         progress.warn(f"split: {warning}")
+    if len(split.validation) < len(dataset.label_names) and dataset.kind == "label":
+        progress.say(
+            f"split: the {len(split.validation):,} validation rows are drawn by chance, for they are fewer than the "
+            f"{len(dataset.label_names):,} labels"
+        )
     for reason, count in dataset.dropped.items():
         progress.say(f"dataset: {count:,} rows dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):

@@ -1,5 +1,6 @@
 """The split into training, validation and test rows; and `Prepared`, a dataset with its configuration and split."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,8 @@ from train.errors import DatasetError
 Rows = npt.NDArray[np.int64]
 # Of more groups than this, folds are not stratified.
 _MANY_GROUPS = 20_000
+# Fewer validation rows choose nothing.
+_FEWEST_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -206,11 +209,21 @@ def split_rows(
 ) -> tuple[Rows, Rows]:
     """Split rows in two, stratified where every row has one label; the second gets `share`.
 
+    Validation rows that are fewer than the labels cannot have each of them: they are drawn by chance then, and leave
+    each label at least one row to train on.
+
     Raises:
         DatasetError: There are too few rows.
     """
     targets = dataset.targets[rows]
     labels = targets if dataset.kind == "label" else None
+    count = math.ceil(len(rows) * share)
+    if (
+        part == "validation"
+        and labels is not None
+        and _FEWEST_ROWS <= count < len(np.unique(labels))
+    ):
+        return _split_by_chance(rows, labels, count, seed)
     try:
         first, second = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
     except ValueError as error:
@@ -222,6 +235,13 @@ def split_rows(
             f"Add rows, raise split.{part}, or raise min_samples_per_label."
         ) from None
     return first, second
+
+
+def _split_by_chance(rows: Rows, labels: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
+    order = np.random.default_rng(seed).permutation(len(rows))
+    firsts = np.unique(labels[order], return_index=True)[1]  # a row of each label stays
+    second = np.sort(np.delete(order, firsts)[:count])
+    return np.delete(rows, second), rows[second]
 
 
 def under_sample(dataset: Dataset, rows: Rows, ratio: float, seed: int) -> Rows:

@@ -612,3 +612,18 @@ def test_numbers_that_are_declared_to_be_classes_are_classes(tmp_path: Path) -> 
         load(rows, tmp_path)
     with pytest.raises(DatasetError, match="150 different"):  # the guess was filled in before
         load_dataset(complete(tiny_config(tmp_path, tmp_path / "d.csv")))
+
+
+def test_validation_rows_fewer_than_the_labels_leave_each_label_a_row_to_train_on(
+    tmp_path: Path,
+) -> None:
+    labels = [f"intent {number}" for number in range(60)]
+    rows = [(f"text {number} of {label}", label) for label in labels for number in range(5)]
+    config = tiny_config(tmp_path, write_csv(tmp_path / "a.csv", rows))
+    dataset = load_dataset(config)
+    split = split_dataset(dataset, config)
+    assert (len(split.train), len(split.validation), len(split.test)) == (216, 24, 60)
+    assert len(np.unique(np.concatenate([split.train, split.validation, split.test]))) == 300
+    assert len(np.unique(dataset.targets[split.train])) == 60
+    again = split_dataset(dataset, config)
+    assert again.validation.tolist() == split.validation.tolist()
