@@ -1,17 +1,15 @@
 """The table of the columns of a dataset for the terminal: type, why, missing, examples."""
 
-from rich.markup import escape
-from rich.table import Table
-
 from predict.wording import shorten
 from train.data.dataset import Dataset
+from train.terminal import PlainTable
 
 _LONGEST = 24
 
 
-def table_of(dataset: Dataset) -> Table:
+def table_of(dataset: Dataset) -> PlainTable:
     """Return a row for every column but the label: inputs first, then what is ignored."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     for heading in ("column", "type", "why"):
         table.add_column(heading, overflow="fold")
     table.add_column("missing", justify="right", no_wrap=True)
@@ -23,7 +21,7 @@ def table_of(dataset: Dataset) -> Table:
     return table
 
 
-def _add(table: Table, dataset: Dataset, name: str, kind: str, why: str) -> None:
+def _add(table: PlainTable, dataset: Dataset, name: str, kind: str, why: str) -> None:
     missing, examples = dataset.seen.get(name, (0.0, ()))
     shown = ", ".join(repr(shorten(example, _LONGEST)) for example in examples)
-    table.add_row(*map(escape, (name, kind, why, f"{missing:.1%}" if missing else "–", shown)))
+    table.add_row(name, kind, why, f"{missing:.1%}" if missing else "–", shown)

@@ -170,5 +170,5 @@ def test_a_minimum_count_that_no_word_reaches_is_named(algorithm: str) -> None:
 
 
 def test_texts_without_any_word_are_refused() -> None:
-    with pytest.raises(EmbeddingError, match="no word occurs at least 1 times in the texts"):
+    with pytest.raises(EmbeddingError, match="no word occurs at least 1 time in the texts"):
         build_embeddings([[], []], EmbeddingConfig(vector_size=4), 0)
