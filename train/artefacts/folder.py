@@ -33,17 +33,27 @@ def prepare(artefacts_dir: Path) -> None:
     """Make the folder that artefacts go to, show that it can be written, and remove what killed runs left.
 
     Raises:
-        FolderError: It cannot be written, which is better known before training than after.
+        FolderError: It cannot be written, or something in it is in the way of the link `latest`, which is better
+            known before training than after.
     """
     with as_folder_error(artefacts_dir):
         artefacts_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=artefacts_dir):
             pass
+    _refuse_other_than_link(artefacts_dir / LATEST)
     for left in artefacts_dir.glob(f"{UNFINISHED}*"):
         with suppress(
             OSError
         ):  # another run may remove it meanwhile, or have rights that this one has not
             _remove_if_abandoned(left)
+
+
+def _refuse_other_than_link(latest: Path) -> None:
+    if latest.exists() and not latest.is_symlink():
+        raise FolderError(
+            f"{latest}: is not a link, and every run makes {LATEST} one that leads to the newest artefact. "
+            "Rename what is there, or set artefacts_dir to another folder."
+        )
 
 
 def _remove_if_abandoned(left: Path) -> None:
@@ -89,11 +99,12 @@ def point_latest_at(artefact: Path) -> None:
     """Make `latest` a link to an artefact, unless it already leads to a newer one.
 
     Raises:
-        FolderError: The link cannot be written.
+        FolderError: The link cannot be written, or what has its name is not a link.
     """
     link = artefact.parent / LATEST
     unfinished = artefact.parent / f"{UNFINISHED}{artefact.name}-{LATEST}"
     with as_folder_error(link), _locked(artefact.parent):
+        _refuse_other_than_link(link)
         if _is_newer(link, artefact.name):
             return
         unfinished.unlink(missing_ok=True)

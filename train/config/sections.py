@@ -1,5 +1,6 @@
 """The sections of `train-conf.yml`: their keys, types, limits and defaults."""
 
+import os
 import re
 from collections.abc import Callable
 from datetime import date, datetime
@@ -26,7 +27,6 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-LoosePath = Annotated[Path, Strict(False)]
 Task = Literal["classification", "regression", "multilabel"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
 # Characters of a value or a key in a message.
@@ -61,6 +61,18 @@ def _as_list(value: object) -> object:
 def _as_text(value: object) -> object:
     # YAML reads the categories 1, 2 and 3 as numbers, and yes as true.
     return text_of(value) if isinstance(value, (int, float)) else value
+
+
+def _as_path(value: object) -> object:
+    if isinstance(value, Path) or (isinstance(value, str) and value.strip()):
+        return os.path.expanduser(value)
+    if value is None or isinstance(value, str):
+        raise ValueError("expected a path, got nothing. Leave the key out for its default")
+    quotes = ". Put it into quotes" if isinstance(value, (int, float)) else ""
+    raise ValueError(f"expected a path, got {shown(value)}{quotes}")
+
+
+LoosePath = Annotated[Path, Strict(False), BeforeValidator(_as_path)]
 
 
 def _as_texts(value: object) -> object:

@@ -143,14 +143,17 @@ def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: Write
         ("search: {training.epochs: [1, 0]}", "search.training.epochs: expected a whole number of at least 1, got 0."),
         ("embeddings: {algorithm: glove}", "embeddings.algorithm: expected one of fasttext, word2vec, got 'glove'."),
         ("embeddings: {vector_size: 2.5}", "embeddings.vector_size: expected a whole number of at least 1"),
-        ("embeddings: {pretrained: 5}", "embeddings.pretrained: expected a text, got 5. Put it into quotes."),
+        ("embeddings: {pretrained: 5}", "embeddings.pretrained: expected a path, got 5. Put it into quotes."),
         ("training: {epochs: 1.0}", "training.epochs: expected a whole number of at least 1, got 1.0."),
         ("training: {learning_rate: 0}", "training.learning_rate: expected a number above 0, got 0."),
         ("training: {learning_rate: .nan}", "training.learning_rate: expected a finite number above 0, got nan."),
         ("training: {deep_dropout: 1}", "training.deep_dropout: expected a number of at least 0 and below 1, got 1."),
         ("training: {learning_rate: .inf}", "training.learning_rate: expected a finite number above 0, got inf."),
         ("training: {class_weights: balanced}", "training.class_weights: unknown key. Did you mean"),
-        ("data_dir: 3", "data_dir: expected a text, got 3. Put it into quotes."),
+        ("data_dir: 3", "data_dir: expected a path, got 3. Put it into quotes."),
+        ("data_dir: [a]", "data_dir: expected a path, got ['a']."),
+        ("data_dir: ~", "data_dir: expected a path, got nothing. Leave the key out for its default."),
+        ("artefacts_dir: ' '", "artefacts_dir: expected a path, got nothing. Leave the key out"),
     ],
 )  # fmt: skip
 def test_a_bad_value_says_its_place_what_was_expected_and_what_was_got(
@@ -266,6 +269,14 @@ def test_a_bad_override_says_what_is_wrong_with_it(
 def test_every_way_to_say_an_aim_is_read(write_conf: WriteConf, aim: str) -> None:
     config = load_config(write_conf(f"dataset: a\ndecision: {{aim: {aim}}}"))
     assert config.keeps_validation is (aim not in ("none", "null", "~"))
+
+
+def test_a_tilde_in_a_path_is_the_home(
+    write_conf: WriteConf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config(write_conf("dataset: a\nartefacts_dir: ~/models"))
+    assert config.artefacts_dir == tmp_path / "models"
 
 
 def test_an_interval_needs_validation_rows_of_its_own() -> None:

@@ -537,6 +537,24 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path, below
         artefacts_folder.prepare(tmp_path / "file" / below)
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_users_own_latest_is_refused_before_training_and_kept(
+    tmp_path: Path, is_folder: bool
+) -> None:
+    artefacts_dir = tmp_path / "artefacts"
+    latest = artefacts_dir / "latest"
+    artefacts_dir.mkdir()
+    latest.mkdir() if is_folder else latest.write_text("mine")
+    with pytest.raises(FolderError, match=r"latest: is not a link, .* Rename what is there"):
+        artefacts_folder.prepare(artefacts_dir)
+    artefact = artefacts_dir / "2026-01-01-00-00-00"
+    artefact.mkdir()
+    with pytest.raises(FolderError, match="latest: is not a link"):  # made while the run was going
+        artefacts_folder.point_latest_at(artefact)
+    assert latest.is_dir() if is_folder else latest.read_text() == "mine"
+    assert names_in(artefacts_dir) == [artefact.name, "latest"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
