@@ -14,7 +14,16 @@ from rich.console import Console
 from predict.contract.artefact import ArtefactError
 from predict.wording import printable, replace_unknown_characters
 from train.artefacts.folder import DEFAULT_DIR
-from train.commands import compare, prune, report, reproduce, runs, trust_code, write_page
+from train.commands import (
+    compare,
+    page_options,
+    prune,
+    report,
+    reproduce,
+    runs,
+    trust_code,
+    write_page,
+)
 from train.config import TrainConfig, load_config
 from train.config.loading import draft_of, load_draft
 from train.config.trust import functions_named, own_code, would_run
@@ -129,19 +138,19 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
     metavar="FILE",
     help="Where the first configuration goes, by default conf/<name>.yml; - for standard output.",
 )
-@click.option(
-    "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a page with the distributions of all columns, label by label.",
-)
+@page_options("Write a page with the distributions of all columns, label by label.")
 def data(
-    dataset: str, label: str | None, encoding: str | None, out: Path | None, page: Path | None
+    dataset: str,
+    label: str | None,
+    encoding: str | None,
+    out: Path | None,
+    page: Path | None,
+    force: bool,
 ) -> None:
     """Show what is in a file, and write a first configuration that trains on it.
 
     PATH is a file, a URL or the name of a dataset. The label and the types of the columns are guessed. An existing
-    file is never overwritten.
+    configuration is never overwritten.
     """
     from train import preparation
     from train.exploration import first_configuration, tables
@@ -165,7 +174,7 @@ def data(
     if page is not None:
         from train.exploration.page import render_page
 
-        write_page(page, render_page(profile, configuration))
+        write_page(page, render_page(profile, configuration), force)
     preparation.check(draft_of(configuration, str(place)), SilentProgress())
     if to_stdout:
         click.echo(configuration, nl=False)

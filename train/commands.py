@@ -1,6 +1,7 @@
 """The commands about existing artefacts: compare, prune, report, reproduce, runs. They parse, call and print."""
 
 import json
+import os
 import signal
 import sys
 import webbrowser
@@ -40,6 +41,44 @@ trust_code = click.option(
 )
 
 
+def page_options(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add `--page FILE`, which refuses an existing file before any work, and `--force`, which allows it."""
+    page = click.option(
+        "--page",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        callback=_refuse_existing,
+        help=text,
+    )
+    # Eager, so that it is known when the page is looked at.
+    force = click.option(
+        "--force", is_flag=True, is_eager=True, help="Let --page replace a file that exists."
+    )
+    return lambda command: page(force(command))
+
+
+def _refuse_existing(context: click.Context, _: click.Parameter, page: Path | None) -> Path | None:
+    if page is not None and not context.params["force"] and os.path.lexists(page):
+        raise _exists(page)
+    return page
+
+
+def _exists(page: Path) -> UserError:
+    return UserError(f"--page {page}: exists already. Name another file, or add --force.")
+
+
+def write_page(file: Path, page: str, force: bool) -> None:
+    """Write an HTML page, and say where it is."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(page)
+    except FileExistsError:
+        raise _exists(file) from None
+    except OSError as error:
+        raise UserError(f"--page {file}: cannot be written: {error.strerror}.") from None
+    echo(f"page: {file}", err=True)
+
+
 @click.command()
 @click.argument("a")
 @click.argument("b")
@@ -48,12 +87,7 @@ trust_code = click.option(
     type=click.Path(path_type=Path),
     help="A labelled file with A's columns; by default the test split of A's dataset.",
 )
-@click.option(
-    "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the comparison as an HTML page.",
-)
+@page_options("Write the comparison as an HTML page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option(
     "--expect-equal",
@@ -67,6 +101,7 @@ def compare(
     b: str,
     data: Path | None,
     page: Path | None,
+    force: bool,
     as_json: bool,
     expect_equal: float | None,
     artefacts_dir: Path,
@@ -82,7 +117,7 @@ def compare(
         first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
     )
     if page is not None:
-        write_page(page, compare_report.render_page(comparison))
+        write_page(page, compare_report.render_page(comparison), force)
     if as_json:
         echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
     else:
@@ -103,15 +138,6 @@ def report(artefact: str, artefacts_dir: Path) -> None:
         raise UserError(f"{page}: there is no such report. Run `make train` first.")
     echo(page)
     webbrowser.open(page.as_uri())  # does nothing where there is none
-
-
-def write_page(file: Path, page: str) -> None:
-    """Write an HTML page, and say where it is."""
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--page {file}: cannot be written: {error.strerror}.") from None
-    echo(f"page: {file}", err=True)
 
 
 def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
@@ -158,12 +184,7 @@ def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
     help="time, name, dataset, task, model, gate, size or a metric; -KEY sorts from large to small.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-@click.option(
-    "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a page with the table, and a metric over time.",
-)
+@page_options("Write a page with the table, and a metric over time.")
 @click.option(
     "--metric", help="The metric that the page draws; by default one that most runs have."
 )
@@ -177,6 +198,7 @@ def runs(
     sort: str,
     as_json: bool,
     page: Path | None,
+    force: bool,
     metric: str | None,
     verify: bool,
 ) -> None:
@@ -186,7 +208,7 @@ def runs(
     everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
     chosen = listing.sort_runs(listing.filter_runs(everything, where), sort)
     if page is not None:
-        write_page(page, listing.render_page(chosen, unreadable, metric))
+        write_page(page, listing.render_page(chosen, unreadable, metric), force)
     if as_json:
         echo(listing.to_json(chosen, unreadable))
         return

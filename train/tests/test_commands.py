@@ -63,6 +63,28 @@ def test_a_page_that_cannot_be_written_is_one_line(artefacts: list[Path], tmp_pa
     assert "page.html: cannot be written" in done.output
 
 
+@pytest.mark.parametrize("command", ["compare", "runs", "data"])
+def test_a_page_replaces_a_file_only_when_that_is_demanded(
+    artefacts: list[Path], tmp_path: Path, command: str
+) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    (tmp_path / "t.csv").write_text(
+        "a,label\n" + "".join(f"{i % 17},{'xy'[i % 2]}\n" for i in range(80))
+    )
+    arguments = {
+        "compare": artefacts,
+        "runs": ["--artefacts-dir", artefacts[0].parent],
+        "data": [tmp_path / "t.csv", "--out", "-"],
+    }[command]
+    refused = _call(command, *arguments, "--page", page)
+    assert refused.exit_code == 1
+    assert "page.html: exists already. Name another file, or add --force." in refused.output
+    assert page.read_text() == "mine"
+    assert _call(command, *arguments, "--page", page, "--force").exit_code == 0
+    assert "</html>" in page.read_text(encoding="utf-8")
+
+
 def test_the_artefacts_are_listed_and_removed_only_when_that_is_confirmed(
     artefacts: list[Path],
 ) -> None:
