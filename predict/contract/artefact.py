@@ -6,6 +6,7 @@ An artefact is data, never code: ONNX for the model, JSON for the rest. Both sid
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -365,8 +366,9 @@ def load_artefact(path: Path) -> Artefact:
             after training.
     """
     directory = path.resolve()
-    if not directory.is_dir():
-        what = "is not a directory" if directory.exists() else "does not exist"
+    # Not the methods of Path: they raise for a name that is too long.
+    if not os.path.isdir(directory):
+        what = "is not a directory" if os.path.exists(directory) else "does not exist"
         raise ArtefactError(
             f"{path} {what}. Run `make train`, then set ARTEFACT_DIR in conf/predict.conf to the path it prints."
         )

@@ -92,6 +92,11 @@ def make_folder_of_metadata(directory: Path) -> None:
     (directory / METADATA).mkdir()
 
 
+def test_a_name_that_is_too_long_does_not_exist() -> None:
+    with pytest.raises(ArtefactError, match=rf"^n+ does not exist\. {RUN_TRAIN}"):
+        load_artefact(Path("n" * 300))
+
+
 def change(**changes: object) -> Callable[[Path], None]:
     return lambda directory: change_metadata(directory, **changes)
 

@@ -70,7 +70,7 @@ def find(name: str, artefacts_dir: Path = DEFAULT_DIR) -> Path:
         FolderError: There is none.
     """
     for path in (Path(name), artefacts_dir / name):
-        if path.is_dir():
+        if os.path.isdir(path):  # not path.is_dir(): that raises for a name that is too long
             return path
     entries = artefacts_dir.iterdir() if artefacts_dir.is_dir() else ()
     known = sorted((path.name for path in entries if not path.name.startswith(".")), reverse=True)

@@ -496,11 +496,12 @@ def test_artefacts_are_found_by_path_and_by_name(left: Path) -> None:
     assert artefacts_folder.find("latest", parent) == parent / "latest"
     with pytest.raises(FolderError, match=f"Did you mean {left.name[:8]}"):
         artefacts_folder.find(left.name[:-1] + "x", parent)
-    with pytest.raises(
-        FolderError,
-        match=r"neither a directory nor an artefact in .*There are none: run `make train` first",
-    ):
-        artefacts_folder.find("x", Path("nowhere"))
+    for name in ("x", "x" * 300):
+        with pytest.raises(
+            FolderError,
+            match=r"neither a directory nor an artefact in .*There are none: run `make train` first",
+        ):
+            artefacts_folder.find(name, Path("nowhere"))
 
 
 # ---------------------------------------------------------------------- for people
