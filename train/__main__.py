@@ -4,12 +4,10 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from predict.contract.artefact import ArtefactError
 from predict.wording import printable, replace_unknown_characters
@@ -29,7 +27,7 @@ from train.config.loading import draft_of, load_draft
 from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
-from train.terminal import DEFAULT_CONF, PlainTable, console, echo, settle_tensorflow
+from train.terminal import DEFAULT_CONF, PlainTable, console, echo, options, settle_tensorflow
 
 # Neither an error that the user can fix (1) nor a wrong command line (2).
 _STOPPED_BY_GATE = 3
@@ -43,30 +41,27 @@ class _Group(click.Group):
             raise click.ClickException(printable(str(error))) from None
 
 
-def _configured(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say what to train on."""
-    for option in (
-        click.option(
-            "--dataset",
-            help="A catalogue name, a path or a URL, instead of the configuration's dataset.",
-        ),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Override one key; repeatable.",
-        ),
-        click.option(
-            "--conf",
-            type=click.Path(path_type=Path),
-            default=DEFAULT_CONF,
-            show_default=True,
-            help="The configuration file.",
-        ),
-    ):
-        command = option(command)
-    return command
+# What to train on.
+_configured = options(
+    click.option(
+        "--dataset",
+        help="A catalogue name, a path or a URL, instead of the configuration's dataset.",
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override one key; repeatable.",
+    ),
+    click.option(
+        "--conf",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_CONF,
+        show_default=True,
+        help="The configuration file.",
+    ),
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -160,16 +155,11 @@ def data(
     place = out or first_configuration.default_path(dataset)
     profile = profile_dataset(dataset, label, encoding, TerminalProgress())
     to_stdout = str(place) == "-"
-    tell = (
-        Console(stderr=True, highlight=False, markup=False, width=console().width)
-        if to_stdout
-        else console()
-    )
     for line in tables.lines_of(profile):
-        tell.print(line, markup=False, soft_wrap=True)
-    tell.print(tables.table_of(profile))
+        echo(line, err=to_stdout)
+    console(err=to_stdout).print(tables.table_of(profile))
     for hint in profile.hints:
-        tell.print(f"WARNING: {hint}", markup=False, soft_wrap=True)
+        echo(f"WARNING: {hint}", err=to_stdout)
     configuration = first_configuration.write_configuration(profile, dataset, str(place), encoding)
     if page is not None:
         from train.exploration.page import render_page
@@ -189,12 +179,12 @@ def _write_new(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
-        raise click.ClickException(
+        raise UserError(
             f"{file} is there already, and is not overwritten. Name another file with --out, or - to see the "
             "configuration."
         ) from None
     except OSError as error:
-        raise click.ClickException(f"--out {file}: cannot be written: {error.strerror}.") from None
+        raise UserError(f"--out {file}: cannot be written: {error.strerror}.") from None
 
 
 @main.command()

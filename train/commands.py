@@ -18,7 +18,7 @@ from train.artefacts.folder import DEFAULT_DIR
 from train.config import load_config
 from train.config.trust import Trust
 from train.errors import UserError
-from train.terminal import DEFAULT_CONF, console, echo, settle_tensorflow
+from train.terminal import DEFAULT_CONF, console, echo, options, settle_tensorflow
 
 if TYPE_CHECKING:
     from train.artefacts.listing import Run
@@ -54,7 +54,7 @@ def page_options(text: str) -> Callable[[Callable[..., None]], Callable[..., Non
     force = click.option(
         "--force", is_flag=True, is_eager=True, help="Let --page replace a file that exists."
     )
-    return lambda command: page(force(command))
+    return options(force, page)
 
 
 def _refuse_existing(context: click.Context, _: click.Parameter, page: Path | None) -> Path | None:
@@ -140,30 +140,27 @@ def report(artefact: str, artefacts_dir: Path) -> None:
     webbrowser.open(page.as_uri())  # does nothing where there is none
 
 
-def _which_artefacts(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose artefacts: a folder, and conditions."""
-    for option in (
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="CONDITION",
-            help="Only artefacts that meet it: dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
-        ),
-        click.option(
-            "--artefacts-dir",
-            type=click.Path(path_type=Path),
-            help="The folder of artefacts, instead of that of the configuration.",
-        ),
-        click.option(
-            "--conf",
-            type=click.Path(path_type=Path),
-            default=DEFAULT_CONF,
-            show_default=True,
-            help="The configuration that names the folder (artefacts_dir), if it exists.",
-        ),
-    ):
-        command = option(command)
-    return command
+# Which artefacts: a folder, and conditions.
+_which_artefacts = options(
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="CONDITION",
+        help="Only artefacts that meet it: dataset=titanic, model=hist*, accuracy>=0.9, size>50MB; repeatable.",
+    ),
+    click.option(
+        "--artefacts-dir",
+        type=click.Path(path_type=Path),
+        help="The folder of artefacts, instead of that of the configuration.",
+    ),
+    click.option(
+        "--conf",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_CONF,
+        show_default=True,
+        help="The configuration that names the folder (artefacts_dir), if it exists.",
+    ),
+)
 
 
 def _folder(conf: Path, artefacts_dir: Path | None) -> Path:

@@ -1,8 +1,10 @@
-"""What the commands share: the default configuration file, what is printed, and TensorFlow's settings."""
+"""What the commands share: the default configuration file, options, what is printed, and TensorFlow's settings."""
 
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,17 @@ from predict.wording import printable
 DEFAULT_CONF = Path("conf/train-conf.yml")
 
 
-def console() -> Console:
+def options(
+    *chosen: Callable[[Callable[..., None]], Callable[..., None]],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds several options to a command; the last one stands first in its help."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), chosen, command)
+
+
+def console(err: bool = False) -> Console:
     """Return a console that cuts no table short where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    width = None if sys.stdout.isatty() else 160
+    return Console(stderr=err, width=width, highlight=False, markup=False)
 
 
 def echo(message: object, err: bool = False) -> None:

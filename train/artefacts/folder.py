@@ -42,9 +42,8 @@ def prepare(artefacts_dir: Path) -> None:
             pass
     _refuse_other_than_link(artefacts_dir / LATEST)
     for left in artefacts_dir.glob(f"{UNFINISHED}*"):
-        with suppress(
-            OSError
-        ):  # another run may remove it meanwhile, or have rights that this one has not
+        # Another run may remove it meanwhile, or have rights that this one has not.
+        with suppress(OSError):
             _remove_if_abandoned(left)
 
 

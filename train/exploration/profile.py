@@ -401,8 +401,4 @@ def _score(values: "pd.Series[Any]", answers: "pd.Series[Any]", task: Task) -> f
     kind = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
     tree = kind(max_leaf_nodes=_LEAVES, random_state=0)
     targets = np.asarray(answers, np.float64 if task == "regression" else str)
-    return float(
-        cross_val_score(
-            tree, inputs, targets if task == "regression" else targets.astype(str), cv=_FOLDS
-        ).mean()
-    )
+    return float(cross_val_score(tree, inputs, targets, cv=_FOLDS).mean())
