@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from predict.contract.canonical import Form, zone_of
+from predict.contract.words import Version
 from predict.wording import counted
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label.
@@ -96,6 +97,8 @@ class Input(_Part):
     # UTC, +02:00 or Europe/Berlin. Without a zone they are read as they are written.
     date_format: str | None = None
     timezone: str | None = None
+    # Only for a text: how it becomes words.
+    tokenizer: Version = 1
     # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from predict.contract.artefact import Derived, Input
 from predict.contract.canonical import zone_of
-from predict.contract.features import tokenize
+from predict.contract.words import Version, tokenize
 
 # How many words of a text count, from the start; text models keep as many by default.
 MAX_TEXT_PIECES = 256
@@ -52,7 +52,8 @@ def model_columns(
     for column in inputs:
         name = column.name
         if column.type == "text":
-            columns[name] = _strings(map(normalise_text, raw[name]), len(raw[name]))
+            words = (normalise_text(text, column.tokenizer) for text in raw[name])
+            columns[name] = _strings(words, len(raw[name]))
         elif column.type == "date":
             zone = zone_of(column.timezone)
             dates[name] = [parse_date(text, zone) for text in raw[name]]
@@ -66,9 +67,9 @@ def model_columns(
     return columns
 
 
-def normalise_text(text: str) -> str:
+def normalise_text(text: str, tokenizer: Version) -> str:
     """Return the words of a text as a model's text column holds them."""
-    return " ".join(tokenize(text, MAX_TEXT_PIECES))
+    return " ".join(tokenize(text, MAX_TEXT_PIECES, tokenizer))
 
 
 def parse_date(text: str, zone: tzinfo | None = None) -> datetime | None:

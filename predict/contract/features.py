@@ -11,12 +11,11 @@ Everything after the ids (weights, embeddings, layers) is inside `model.onnx`.
 
 import json
 import re
-import unicodedata
 import zlib
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -24,14 +23,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from predict.contract.words import (
+    LATEST,
+    TOKENIZERS,
+    Version,
+    most_characters,
+    split_pieces,
+    tokenize,
+)
+
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
 
-# A word with what belongs to it: node.js, don't, c++, c#; and a leading dot: .net
-_TOKEN = re.compile(r"\.?\w+(?:[.'’]\w+)*(?:\+\+|\#)?")
 _DIGIT = re.compile(r"\d")
-# Longer stretches (Chinese, base64, attacks) are cut into pieces: what is cached must stay small.
-_MAX_PIECE_LENGTH = 40
 # A piece of an English text takes about 600 bytes, which is 10 MB when full; stranger texts take up to 60 MB.
 _CACHED_PIECES = 16_384
 
@@ -74,50 +78,15 @@ class _Piece(NamedTuple):
     ngram_ids: bytes
 
 
-def normalise(piece: str) -> str:
-    """Fold characters that look the same into one: Unicode NFKC and case.
-
-    Pieces are normalised, not texts: NFKC's time grows with the square of a run of combining marks.
-    """
-    if piece.isascii():  # NFKC leaves ASCII alone, and lower() is then the same as casefold()
-        return piece.lower()
-    # One character can become eighteen.
-    return unicodedata.normalize("NFKC", piece).casefold()[: 2 * _MAX_PIECE_LENGTH]
-
-
-def split_pieces(text: str, max_pieces: int) -> list[str]:
-    """Cut a text at blanks, and every 40 characters where there are none."""
-    pieces = text.split(maxsplit=max_pieces)[:max_pieces]
-    if max(map(len, pieces), default=0) <= _MAX_PIECE_LENGTH:
-        return pieces
-    cut = (
-        piece[start : start + _MAX_PIECE_LENGTH]
-        for piece in pieces
-        for start in range(0, len(piece), _MAX_PIECE_LENGTH)
-    )
-    return list(islice(cut, max_pieces))
-
-
-def most_characters(max_pieces: int) -> int:
-    """Return how many characters of a text can count at most, not counting blanks."""
-    return (_MAX_PIECE_LENGTH + 1) * max_pieces
-
-
-def tokenize(text: str, max_pieces: int) -> list[str]:
-    """Return the normalised words of a text; `c++`, `c#`, `.net`, `node.js` are one each."""
-    return [
-        token
-        for piece in split_pieces(text, max_pieces)
-        for token in _TOKEN.findall(normalise(piece))
-    ]
-
-
 class TextFeatures:
     """The encoder of one model's texts: its settings and its vocabulary."""
 
-    def __init__(self, settings: FeatureSettings, vocabulary: Sequence[str]) -> None:
+    def __init__(
+        self, settings: FeatureSettings, vocabulary: Sequence[str], tokenizer: Version = LATEST
+    ) -> None:
         """Take the words of the vocabulary in the order of their ids, the first one being id 2."""
         self.settings = settings
+        self._tokenizer = tokenizer
         self.vocabulary = {word: index for index, word in enumerate(vocabulary, FIRST_WORD_ID)}
         # The first id of a hashed word pair, which is also the number of rows that words need.
         self.first_pair_id = FIRST_WORD_ID + len(self.vocabulary)
@@ -129,10 +98,10 @@ class TextFeatures:
         return most_characters(self.settings.max_tokens)
 
     @classmethod
-    def read(cls, file: Path) -> "TextFeatures":
-        """Read what `write` wrote."""
+    def read(cls, file: Path, tokenizer: Version) -> "TextFeatures":
+        """Read what `write` wrote, for texts that become words in the given way."""
         content = json.loads(file.read_bytes())
-        return cls(FeatureSettings(**content["settings"]), content["vocabulary"])
+        return cls(FeatureSettings(**content["settings"]), content["vocabulary"], tokenizer)
 
     def write(self, file: Path) -> None:
         """Write settings and vocabulary as JSON."""
@@ -141,7 +110,7 @@ class TextFeatures:
 
     def tokens(self, text: str) -> list[str]:
         """Return the words of a text as this model sees them."""
-        return tokenize(text, self.settings.max_tokens)
+        return tokenize(text, self.settings.max_tokens, self._tokenizer)
 
     def encode(self, texts: Sequence[str]) -> dict[str, Ids]:
         """Turn texts into padded rows of ids.
@@ -183,8 +152,9 @@ class TextFeatures:
         ]
 
     def _encode_piece(self, piece: str) -> _Piece:
+        normalise, words_of = TOKENIZERS[self._tokenizer]
         piece = normalise(piece)
-        words = tuple(self._encode_word(token) for token in _TOKEN.findall(piece))
+        words = tuple(self._encode_word(word) for word in words_of(piece))
         return _Piece(words, array("i", self.ngram_ids(piece)).tobytes())
 
     def _encode_word(self, word: str) -> _Word:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from predict.contract.artefact import ColumnType, Derived, Input, column_types
 from predict.contract.canonical import category_reader, text_of
 from predict.contract.columns import MAX_TEXT_PIECES, Column, model_columns
-from predict.contract.features import TextFeatures, most_characters
+from predict.contract.features import TextFeatures
+from predict.contract.words import most_characters
 from predict.scoring.values import PROBLEM_OF, as_iso_date, kind_of, missing, unknown_fields
 from predict.wording import listed, shorten
 

@@ -292,7 +292,7 @@ def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) ->
 
 def _read_features(artefact: Artefact) -> TextFeatures:
     try:
-        return TextFeatures.read(artefact.path / FEATURES)
+        return TextFeatures.read(artefact.path / FEATURES, artefact.metadata.inputs[0].tokenizer)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtefactError(
             f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again."

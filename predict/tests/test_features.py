@@ -15,8 +15,6 @@ from predict.contract.features import (
     UNKNOWN_ID,
     FeatureSettings,
     TextFeatures,
-    normalise,
-    tokenize,
 )
 from predict.tests.processes import Process
 from predict.tests.tiny_artefact import SETTINGS, VOCABULARY
@@ -29,36 +27,6 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 def ids_of(row: np.ndarray) -> list[int]:
     """Return a row's ids without padding."""
     return [int(value) for value in row if value]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("C++ or C# or F#", ["c++", "or", "c#", "or", "f#"]),
-        ("ASP.NET on .NET", ["asp.net", "on", ".net"]),
-        ("Node.js: don't, don’t", ["node.js", "don't", "don’t"]),
-        ("(svn), [git]; `bash`!", ["svn", "git", "bash"]),
-        ("v1.2.3 e.g. snake_case", ["v1.2.3", "e.g", "snake_case"]),
-        ("ﬁle Ｑｔ STRASSE Straße", ["file", "qt", "strasse", "strasse"]),
-        ("été e\u0301te\u0301", ["été", "été"]),
-        ("a\u00a0b\u2003c\td\ne", ["a", "b", "c", "d", "e"]),
-        ("привет 你好 مرحبا", ["привет", "你好", "مرحبا"]),
-        ("?! ... 🙂", []),
-        ("", []),
-    ],
-)
-def test_words_are_kept_whole_and_folded(text: str, words: list[str]) -> None:
-    assert tokenize(text, max_pieces=100) == words
-
-
-@pytest.mark.parametrize("text", ["İstanbul", "ΣΊΣΥΦΟΣ", "ŉ", "K", "plain ASCII Text"])
-def test_normalising_twice_changes_nothing(text: str) -> None:
-    assert normalise(normalise(text)) == normalise(text)
-
-
-@given(st.text(st.characters(max_codepoint=127)))
-def test_the_fast_road_for_ascii_leads_to_the_same_place(text: str) -> None:
-    assert normalise(text) == normalise(text + "é").removesuffix("é")
 
 
 def test_the_first_word_of_the_vocabulary_has_id_two_and_unknown_words_one() -> None:
@@ -224,7 +192,7 @@ def test_only_the_first_pieces_of_a_text_count() -> None:
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     words = [*VOCABULARY, "日本", 'quo"te', "\udc80", "naïve"]
     TextFeatures(SETTINGS, words).write(tmp_path / "features.json")
-    read = TextFeatures.read(tmp_path / "features.json")
+    read = TextFeatures.read(tmp_path / "features.json", tokenizer=2)
     assert read.settings == SETTINGS
     assert list(read.vocabulary) == words
     texts = ["日本 svn", "\udc80 zzzz", 'quo"te']
@@ -253,7 +221,7 @@ def test_ids_are_the_same_in_every_process(start: Callable[..., Process], tmp_pa
     FEATURES.write(tmp_path / "features.json")
     script = (
         "import json; from pathlib import Path; from predict.contract.features import TextFeatures;"
-        f"rows = TextFeatures.read(Path('features.json')).encode([{text!r}]);"
+        f"rows = TextFeatures.read(Path('features.json'), tokenizer=2).encode([{text!r}]);"
         "print(json.dumps({name: ids.tolist() for name, ids in rows.items()}))"
     )
     here = {name: rows.tolist() for name, rows in FEATURES.encode([text]).items()}

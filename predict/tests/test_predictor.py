@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predict.contract.artefact import FEATURES, METADATA, MODEL, ArtefactError
-from predict.contract.features import most_characters
+from predict.contract.words import most_characters
 from predict.scoring.inputs import InstanceError, stretches
 from predict.scoring.predictor import Predictor
 from predict.tests.tiny_artefact import (

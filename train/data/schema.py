@@ -14,6 +14,7 @@ import pyarrow
 
 from predict.contract.artefact import Input
 from predict.contract.canonical import Form, canonical, form_of, text_of
+from predict.contract.words import LATEST
 from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns
 from train.data.notation import (
@@ -568,6 +569,8 @@ def _describe(
         schema["form"] = _form_of(values, declared)
     if kind in ("category", "date"):
         schema["missing"] = notation.missing or None
+    if kind == "text":
+        schema["tokenizer"] = LATEST
     if kind == "date":
         schema["date_format"], schema["timezone"] = notation.date_format, notation.timezone
     return Input(**schema)

@@ -124,8 +124,12 @@ _WHOLE_TOKENS = (r"\S+", r"(?u)\S+", r"[^ ]+", r"(?u)[^ ]+", r"\S\S*", r"(\S+)",
 def _check_vectorizer(step: Any) -> str | None:
     settings: Sequence[tuple[str, bool, str]] = (
         ("vocabulary", step.vocabulary is None, "null"),
-        ("analyzer", step.analyzer == "word", '"word"'),
-        ("token_pattern", step.token_pattern in _WHOLE_TOKENS, r'"\S+"'),
+        ("analyzer", step.analyzer in ("word", "char"), '"word" or "char"'),
+        (
+            "token_pattern",
+            step.analyzer == "char" or step.token_pattern in _WHOLE_TOKENS,
+            r'"\S+"',
+        ),
         ("lowercase", not step.lowercase, "false (the text that it gets is normalised already)"),
         ("preprocessor", step.preprocessor is None, "null"),
         ("tokenizer", step.tokenizer is None, "null"),

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 ML_DOMAIN = "ai.onnx.ml"
+# Operators that only onnxruntime has.
+ONNXRUNTIME_DOMAIN = "com.microsoft"
 # TreeEnsemble came with ai.onnx.ml 5, StringSplit with opset 20.
-OPSETS = {"": 21, ML_DOMAIN: 5}
+OPSETS = {"": 21, ML_DOMAIN: 5, ONNXRUNTIME_DOMAIN: 1}
 _IR_VERSION = 10
 _OUTPUT = "output"
 
@@ -146,7 +148,12 @@ class Graph:
         outputs = [helper.make_tensor_value_info(final, TensorProto.DOUBLE, ["n", None])]
         constants = [constant for constant in self.constants if constant.name in needed]
         graph = helper.make_graph(nodes, "pipeline", inputs, outputs, constants)
-        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+        domains = {"", *(node.domain for node in nodes)}
+        opsets = [
+            helper.make_opsetid(domain, version)
+            for domain, version in OPSETS.items()
+            if domain in domains
+        ]
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="capstone"
         )

@@ -1,15 +1,15 @@
-"""Converters of scikit-learn's word counts, on normalised texts: tokens with a blank between them.
+"""Converters of scikit-learn's counts of words and characters, on normalised texts: tokens with a blank between them.
 
 Vectorizers that do more to a text are refused before training (`checks`).
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from train.onnx_export.graph import Graph, Table, Tensor, joined
+from train.onnx_export.graph import ONNXRUNTIME_DOMAIN, Graph, Table, Tensor, joined
 
 
 def count_vectorizer(graph: Graph, step: Any, table: Table) -> Table:
@@ -29,13 +29,12 @@ def tfidf_transformer(graph: Graph, step: Any, table: Table) -> Table:
 
 
 def _counts(graph: Graph, step: Any, table: Table) -> str:
-    """Count n-grams of blank-separated tokens, <double>[n, num_ngrams]."""
-    text = joined(graph, table).name
-    tokens = graph.add("StringSplit", graph.add("Squeeze", text, np.array([1])))
-    # Nothing reads StringSplit's second output, the number of tokens.
-    graph.nodes[-1].output.append(graph.name())
+    """Count n-grams of blank-separated tokens or of characters, <double>[n, num_ngrams]."""
+    text = graph.add("Squeeze", joined(graph, table).name, np.array([1]))
+    of_characters = step.analyzer == "char"
+    tokens = _characters(graph, text) if of_characters else _tokens(graph, text)
     least, most = step.ngram_range
-    by_length = _ngrams_by_length(step.vocabulary_, most)
+    by_length = _ngrams_by_length(step.vocabulary_, most, list if of_characters else _split)
     starts = itertools.accumulate(
         (length * len(ngrams) for length, ngrams in enumerate(by_length[:-1], 1)), initial=0
     )
@@ -54,13 +53,37 @@ def _counts(graph: Graph, step: Any, table: Table) -> str:
     return graph.add("Min", counts, 1.0) if step.binary else counts
 
 
+def _tokens(graph: Graph, text: str) -> str:
+    tokens = graph.add("StringSplit", text)
+    # Nothing reads StringSplit's second output, the number of tokens.
+    graph.nodes[-1].output.append(graph.name())
+    return tokens
+
+
+def _characters(graph: Graph, text: str) -> str:
+    # ONNX itself cannot do it: its StringSplit takes an empty delimiter for a blank.
+    return graph.add(
+        "Tokenizer",
+        text,
+        domain=ONNXRUNTIME_DOMAIN,
+        separators=[""],
+        mark=0,
+        pad_value="",
+        mincharnum=1,
+    )
+
+
+def _split(ngram: str) -> list[str]:
+    return ngram.split(" ")
+
+
 def _ngrams_by_length(
-    vocabulary: Mapping[str, int], most: int
-) -> list[list[tuple[tuple[str, ...], int]]]:
+    vocabulary: Mapping[str, int], most: int, parts_of: Callable[[str], list[str]]
+) -> list[list[tuple[list[str], int]]]:
     """Return the n-grams of 1, 2, ... `most` tokens, each with its column."""
-    by_length: list[list[tuple[tuple[str, ...], int]]] = [[] for _ in range(most)]
+    by_length: list[list[tuple[list[str], int]]] = [[] for _ in range(most)]
     for ngram, index in vocabulary.items():
-        tokens = tuple(ngram.split(" "))
+        tokens = parts_of(ngram)
         by_length[len(tokens) - 1].append((tokens, int(index)))
     return by_length
 

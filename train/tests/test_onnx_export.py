@@ -141,6 +141,10 @@ def words(kind=TfidfVectorizer, **settings):
     return kind(token_pattern=r"\S+", lowercase=False, **settings)
 
 
+def characters(kind=TfidfVectorizer, **settings):
+    return kind(analyzer="char", lowercase=False, **settings)
+
+
 def on_text(vectorizer) -> ColumnTransformer:
     return ColumnTransformer([("text", vectorizer, "text")])
 
@@ -485,21 +489,41 @@ VECTORIZERS = {
     "most frequent": words(max_features=3),
     "counts": words(CountVectorizer, ngram_range=(1, 2)),
     "counts weighted": make_pipeline(words(CountVectorizer), TfidfTransformer(sublinear_tf=True)),
+    "characters": characters(ngram_range=(1, 3), sublinear_tf=True),
+    "characters by threes": characters(ngram_range=(3, 3), norm="l1"),
+    "most frequent characters": characters(max_features=7, binary=True),
+    "counts of characters": characters(CountVectorizer, ngram_range=(1, 2)),
 }
-TEXTS = ["ä b cc", "", "b b b b ä b", "neu ä neu b", "日本 日本", "  ä  b ", "B Ä", "ä\u00a0b", "."]
+TEXTS = [
+    "ä b cc",
+    "",
+    "b b b b ä b",
+    "neu ä neu b",
+    "日本 日本",
+    "😀 न्",
+    "  ä  b ",
+    "B Ä",
+    "ä\u00a0b",
+    ".",
+]
 
 
 @pytest.mark.parametrize("name", VECTORIZERS)
-def test_word_counts_are_exact(name, tmp_path):
+def test_counts_of_words_and_characters_are_exact(name, tmp_path):
     model = MultinomialNB() if name.startswith("counts") else logistic()
     pipeline = Pipeline([("text", on_text(VECTORIZERS[name])), ("model", model)])
     check_exportable(pipeline)
     pipeline.fit(FRAME, THREE)
     session = open_session(pipeline, FRAME, tmp_path / "model.onnx")
     assert [column.name for column in session.get_inputs()] == ["text"]
-    # scikit-learn splits at every kind of blank; a normalised text has none but one.
-    texts = [text for text in TEXTS if "\u00a0" not in text]
-    for asked in [FRAME["text"].tolist(), texts, ["", ""], *([text] for text in texts)]:
+    # scikit-learn knows every kind and number of blanks; between the words of a normalised text there is one.
+    texts = [" ".join(text.split()) for text in TEXTS]
+    for asked in [
+        FRAME["text"].str.split().str.join(" ").tolist(),
+        texts,
+        ["", ""],
+        *([text] for text in texts),
+    ]:
         assert_equal(session, pipeline, pd.DataFrame({"text": asked}, dtype=object))
 
 
@@ -664,7 +688,10 @@ REFUSED = {
         with_model(TransformedTargetRegressor(Ridge(), func=np.cbrt, inverse_func=np.sinh)),
         r"Set inverse_func to one of numpy\.exp, numpy\.expm1",
     ),
-    "characters": (with_vectorizer(analyzer="char"), r'Set analyzer to "word"'),
+    "characters of words": (
+        with_vectorizer(analyzer="char_wb"),
+        r'Set analyzer to "word" or "char"',
+    ),
     "stop words": (with_vectorizer(stop_words=["b"]), r"Set stop_words to null"),
     "default tokens": (
         Pipeline([("text", on_text(TfidfVectorizer())), ("model", logistic())]),

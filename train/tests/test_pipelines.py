@@ -52,7 +52,9 @@ def test_texts_become_tfidf_of_the_linear_model_alone() -> None:
     assert [(name, columns) for name, _, columns in parts] == [
         ("numbers", ["age"]),
         ("text 0", "said"),
+        ("characters 0", "said"),
         ("text 1", "wrote"),
+        ("characters 1", "wrote"),
     ]
     with pytest.raises(
         ConfigError, match=r"random_forest does not read texts .said, wrote.: choose linear"

@@ -298,7 +298,7 @@ def describe(values: Any, declared: Any = None, rows: int = ROWS) -> dict[str, A
         (texts("true", "false", "maybe"), None, 2, {"type": "category", "categories": ["false", "true"]}),
         (texts("2024-01-31", "2024-02-01"), None, 2, {"type": "date"}),
         (different("a b {} c").mask([True, *[False] * 59], " "), None, 2,
-         {"type": "text", "nullable": True, "missing_share": 0.5}),
+         {"type": "text", "tokenizer": 2, "nullable": True, "missing_share": 0.5}),
     ],
 )  # fmt: skip
 def test_a_column_is_described_as_declared_or_as_training_saw_it(

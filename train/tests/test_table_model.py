@@ -635,3 +635,31 @@ def test_a_pipeline_of_ones_own_is_trained_exported_and_served(
     assert (young["label"], old["label"]) == ("yes", "no")
     assert predictor.metadata.model["pipeline"] == f"{own}:good"
     assert predictor.metadata.model["parameters"] == {"C": 0.5}
+
+
+# ----------------------------------------------------------- texts of any script
+
+
+@pytest.mark.parametrize(
+    ("liked", "disliked"),
+    [
+        ("第{}场电影很好看", "第{}场电影很难看"),
+        ("ตอนที่{}ดูสนุก", "ตอนที่{}น่าเบื่อ"),
+        ("भाग {} अच्छी है", "भाग {} बुरी है"),
+        ("part {} 👍🏽", "part {} 👎🏽"),
+        ("part{}enjoyable", "part{}unbearable"),
+    ],
+    ids=["Chinese", "Thai", "Hindi", "emoji", "within words"],
+)
+def test_a_text_column_is_read_in_every_script(tmp_path: Path, liked: str, disliked: str) -> None:
+    file = tmp_path / "seen.csv"
+    rows = [f"{said.format(n)},{n % 7},{said == liked}" for n in range(60) for said in (liked, disliked)]  # fmt: skip
+    file.write_text("\n".join(["comment,seats,label", *rows]), encoding="utf-8")
+    config = table_config(
+        tmp_path, file, columns={"label": "label", "inputs": {"comment": "text"}}
+    )  # fmt: skip
+    result = run(config, SILENT)
+    assert result.metrics["accuracy"] == 1.0
+    predictor = Predictor.load(result.artefact_dir)
+    asked = predictor.check_texts([f'{{"comment": "{liked.format(99)}", "seats": 3}}'])
+    assert predictor.predict(asked)[0]["label"] == "true"

@@ -321,5 +321,7 @@ def test_of_several_texts_one_may_be_null_where_it_was_in_training(tmp_path: Pat
     assert asked.problems_of({"subject": None, "body": " "}) == [("subject", "empty text")]
 
 
-def test_a_text_that_was_never_missing_is_described_by_name_and_type_alone(fitted: Fitted) -> None:
-    assert fitted.model.describe(fitted.prepared)["inputs"] == [{"name": "text", "type": "text"}]
+def test_a_text_that_was_never_missing_is_described_in_three_words(fitted: Fitted) -> None:
+    assert fitted.model.describe(fitted.prepared)["inputs"] == [
+        {"name": "text", "type": "text", "tokenizer": 2}
+    ]

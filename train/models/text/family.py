@@ -9,7 +9,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from predict.contract.features import TextFeatures, tokenize
+from predict.contract.features import TextFeatures
+from predict.contract.words import tokenize
 from predict.scoring.inputs import TextInputs
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
