@@ -70,7 +70,10 @@ def check(draft: Draft, progress: Progress, trust: Trust | None = None) -> Prepa
         raise ConfigError(*problems, place=draft.place)
     try:
         prepared = _load_and_split(draft.config, progress, trust)
-        problems += problems_of(prepared) or choice.problems_of_sample(prepared)
+        with progress.stage(
+            "check", "the configuration against its dataset, and a fit on a few rows"
+        ):
+            problems += problems_of(prepared) or choice.problems_of_sample(prepared)
     except UserError as error:
         if not problems:
             raise

@@ -1,7 +1,7 @@
 """Fitting again and again: cross-validation, and a search for parameters."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,13 @@ def cross_validate(prepared: Prepared, progress: Progress) -> dict[str, Any]:
     """
     count = prepared.config.evaluation.folds
     results = []
-    for number, fold in enumerate(_folds(prepared, count), start=1):
-        results.append(_measure(fold))
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in list(results[-1].items())[:3])
-        progress.say(f"cross-validation: fold {number}/{count}: {shown}")
+    with progress.bar("folds", count) as fold_ended:
+        for number, fold in enumerate(_folds(prepared, count), start=1):
+            results.append(_measure(fold))
+            fold_ended()
+            numbers = list(results[-1].items())[:3]
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers)
+            progress.say(f"cross-validation: fold {number}/{count}: {shown}{fold_ended.left()}")
     return {"folds": results, **_mean_and_std(results)}
 
 
@@ -72,13 +75,15 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
     metric = settings.metric or MAIN_METRICS[prepared.dataset.kind].searched
     candidates = _candidates(settings)
     trials = []
-    for number, parameters in enumerate(candidates, start=1):
-        trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
-        tried = _try(trial, settings.folds, metric)
-        trials.append({"parameters": parameters, **tried})
-        progress.say(
-            f"search: {number}/{len(candidates)}: {_shown(parameters)}: {metric} {tried['mean']:.4g}"
-        )
+    with progress.bar("fits", len(candidates) * settings.folds) as fit_ended:
+        for number, parameters in enumerate(candidates, start=1):
+            trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
+            tried = _try(trial, settings.folds, metric, fit_ended)
+            trials.append({"parameters": parameters, **tried})
+            progress.say(
+                f"search: {number}/{len(candidates)}: {_shown(parameters)}: "
+                f"{metric} {tried['mean']:.4g}{fit_ended.left()}"
+            )
     trials.sort(key=lambda trial: -describe_metric(metric).sign * trial["mean"])
     best = prepared.with_config(_with(prepared.config, trials[0]["parameters"]))
     return best, {"metric": metric, "folds": settings.folds, "trials": trials}
@@ -108,12 +113,17 @@ def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _try(prepared: Prepared, count: int, metric: str) -> dict[str, Any]:
+def _try(
+    prepared: Prepared, count: int, metric: str, fit_ended: Callable[[], None]
+) -> dict[str, Any]:
     started, split = time.perf_counter(), prepared.split
     folds = (
         [_fold(prepared, split.train, split.validation)] if count == 1 else _folds(prepared, count)
     )
-    values = [_measure(fold)[metric] for fold in folds]
+    values = []
+    for fold in folds:
+        values.append(_measure(fold)[metric])
+        fit_ended()
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
