@@ -67,8 +67,9 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
     """Try parameters, and keep those that are best on rows not trained on; the test rows are not touched.
 
     Returns:
-        The configuration with the best parameters and without a search; and what was tried: `metric`, `folds`
-        and `trials`, the best first.
+        The configuration with the best parameters and without a search; and what was tried: `metric`, `folds` and
+        `trials`, the best first; by how much the best mean is too good for having been chosen (`optimism`), and the
+        mean without it (`corrected`), which are None where a single fold leaves nothing to estimate them from.
     """
     settings = prepared.config.search
     assert settings is not None  # or there is nothing to search
@@ -84,9 +85,39 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
                 f"search: {number}/{len(candidates)}: {_shown(parameters)}: "
                 f"{metric} {tried['mean']:.4g}{fit_ended.left()}"
             )
-    trials.sort(key=lambda trial: -describe_metric(metric).sign * trial["mean"])
+    sign = describe_metric(metric).sign
+    trials.sort(key=lambda trial: -sign * trial["mean"])
     best = prepared.with_config(_with(prepared.config, trials[0]["parameters"]))
-    return best, {"metric": metric, "folds": settings.folds, "trials": trials}
+    found = {"metric": metric, "folds": settings.folds}
+    found |= _without_optimism([trial["values"] for trial in trials], sign)
+    progress.say(f"search: {_shown(trials[0]['parameters'])} is best: {_told(found, trials)}")
+    return best, {**found, "trials": trials}
+
+
+def _without_optimism(values: Sequence[Sequence[float]], sign: int) -> dict[str, float | None]:
+    """Estimate by how much the mean of the best trial is too good, because it is the best of many.
+
+    In each fold, the chosen trial is compared with the best one of that fold: Tibshirani & Tibshirani, "A bias
+    correction for the minimum error rate in cross-validation", Annals of Applied Statistics 3 (2009).
+
+    Args:
+        values: The metric of every trial in every fold, [num_trials][num_folds], the chosen trial first.
+        sign: 1 if more is better, -1 if less is.
+    """
+    by_fold = sign * np.asarray(values, np.float64)
+    if by_fold.shape[1] < 2:
+        return {"optimism": None, "corrected": None}
+    optimism = float(np.mean(by_fold.max(axis=0) - by_fold[0]))
+    return {"optimism": optimism, "corrected": float(np.mean(values[0])) - sign * optimism}
+
+
+def _told(found: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+    shown = f"{found['metric']} {trials[0]['mean']:.4g}"
+    if len(trials) == 1:
+        return shown
+    if found["optimism"] is None:
+        return f"{shown}, which is too good by an unknown amount: one fold does not tell (search.folds)"
+    return f"{shown}, or {found['corrected']:.4g} without the luck of the best of {len(trials)}"
 
 
 def _problems_of_trial(prepared: Prepared, parameters: dict[str, Any]) -> list[str]:
@@ -127,6 +158,7 @@ def _try(
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "values": values,
         "seconds": round(time.perf_counter() - started, 3),
     }
 
