@@ -70,7 +70,10 @@ def check(draft: Draft, progress: Progress, trust: Trust | None = None) -> Prepa
         raise ConfigError(*problems, place=draft.place)
     try:
         prepared = _load_and_split(draft.config, progress, trust)
-        problems += problems_of(prepared) or choice.problems_of_sample(prepared)
+        with progress.stage(
+            "check", "the configuration against its dataset, and a fit on a few rows"
+        ):
+            problems += problems_of(prepared) or choice.problems_of_sample(prepared)
     except UserError as error:
         if not problems:
             raise
@@ -107,9 +110,12 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
         if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
             # What was evident is part of what is written into the artefact.
             config = config.model_copy(update={"columns": dataset.columns})
-        config = choice.choose_pipeline(with_known_values(config, dataset), dataset)
+        asked = with_known_values(config, dataset)
+        config = choice.choose_pipeline(asked, dataset)
         prepared = Prepared(config, dataset, split_dataset(dataset, config), trust)
         _tell(prepared, progress)
+        if about := choice.about_choice(asked, config, dataset):
+            progress.say(f"model: {about}")
     return prepared
 
 

@@ -99,21 +99,22 @@ def reproduce(
         config = _repeatable(config, folder)
         result = run(config, progress, trust=trust)
         after = Predictor.load(result.artefact_dir)
-        progress.say("reproduce: both models answer the test rows")
-        prepared = prepare(config, SilentProgress(), trust=trust)
-        instances = prepared.dataset.instances(prepared.split.test)
-        return Reproduction(
-            results=[
-                _compare_metrics(
-                    _read_json(artefact / METRICS), _read_json(result.artefact_dir / METRICS)
-                ),
-                _compare_examples(before.metadata, after),
-                _compare_predictions(before, after, instances),
-            ],
-            files=[_compare_files(name, artefact, result.artefact_dir) for name in _files(before)],
-            causes=_compare_causes(before.metadata, after.metadata),
-            artefact_dir=result.artefact_dir if keep else None,
-        )
+        with progress.stage("reproduce", "both models answer the test rows"):
+            prepared = prepare(config, SilentProgress(), trust=trust)
+            instances = prepared.dataset.instances(prepared.split.test)
+            metrics = (folder / METRICS for folder in (artefact, result.artefact_dir))
+            return Reproduction(
+                results=[
+                    _compare_metrics(*map(_read_json, metrics)),
+                    _compare_examples(before.metadata, after),
+                    _compare_predictions(before, after, instances),
+                ],
+                files=[
+                    _compare_files(name, artefact, result.artefact_dir) for name in _files(before)
+                ],
+                causes=_compare_causes(before.metadata, after.metadata),
+                artefact_dir=result.artefact_dir if keep else None,
+            )
 
 
 def verdict(reproduction: Reproduction) -> str:

@@ -1,5 +1,6 @@
 """The story of a training run, from a configuration to an artefact, on one screen."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,7 @@ from train.models import choice
 from train.models.decision import choose_decision
 from train.models.family import FittedModel
 from train.preparation import prepare
-from train.progress import Progress, Stopwatch
+from train.progress import Progress, Stopwatch, each_about
 from train.reporting.report import render_report
 
 
@@ -64,8 +65,10 @@ def run(
     tracking.check(config.tracking)
     watch = Stopwatch(progress)
     prepared, searched = _search(prepare(config, watch, place, trust), watch)
+    started = time.perf_counter()
     model = choice.fit(prepared, watch)
-    answered, metrics = _evaluate(prepared, model, watch)
+    fit_s = time.perf_counter() - started
+    answered, metrics = _evaluate(prepared, model, fit_s, watch)
     metrics["search"] = searched
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
@@ -101,7 +104,7 @@ def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str,
 
 
 def _evaluate(
-    prepared: Prepared, model: FittedModel, progress: Progress
+    prepared: Prepared, model: FittedModel, fit_s: float, progress: Progress
 ) -> tuple[Answered, dict[str, Any]]:
     test, folds = prepared.split.test, prepared.config.evaluation.folds
     decision = choose_decision(prepared, model.validation_outputs, model.factors)
@@ -111,7 +114,7 @@ def _evaluate(
         answered = Answered(prepared.test_targets, outputs, decision)
         metrics = evidence.gather(prepared, model, answered)
     if folds:
-        with progress.stage("cross-validation", f"{folds} folds"):
+        with progress.stage("cross-validation", f"{folds} folds{each_about(fit_s)}"):
             metrics["cross_validation"] = cross_validate(prepared, progress)
     return answered, metrics
 

@@ -178,6 +178,8 @@ class Trial(_Part):
     parameters: dict[str, Any]
     mean: float
     std: float | None
+    # Fold by fold.
+    values: list[float] = []
     seconds: float
 
 
@@ -186,6 +188,9 @@ class Search(_Part):
 
     metric: str
     folds: Count
+    # By how much the mean of the best is too good for having been chosen, and that mean without it; None with one fold.
+    optimism: float | None = None
+    corrected: float | None = None
     trials: Annotated[list[Trial], Field(min_length=1)]
 
 

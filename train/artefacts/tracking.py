@@ -87,7 +87,8 @@ def track(artefact_dir: Path, config: TrackingConfig, progress: Progress) -> Non
 
 def _attempt(name: str, action: Callable[[], str], progress: Progress) -> None:
     try:
-        progress.say(f"tracking: {name}: {action()}")
+        with progress.stage("tracking", name):
+            progress.say(f"tracking: {name}: {action()}")
     except Exception as error:  # whatever a library raises, after hours of training
         reason = (str(error).splitlines() or [""])[0][:_LONGEST_REASON]
         progress.warn(

@@ -1,7 +1,7 @@
 """Fitting again and again: cross-validation, and a search for parameters."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,13 @@ def cross_validate(prepared: Prepared, progress: Progress) -> dict[str, Any]:
     """
     count = prepared.config.evaluation.folds
     results = []
-    for number, fold in enumerate(_folds(prepared, count), start=1):
-        results.append(_measure(fold))
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in list(results[-1].items())[:3])
-        progress.say(f"cross-validation: fold {number}/{count}: {shown}")
+    with progress.bar("folds", count) as fold_ended:
+        for number, fold in enumerate(_folds(prepared, count), start=1):
+            results.append(_measure(fold))
+            fold_ended()
+            numbers = list(results[-1].items())[:3]
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers)
+            progress.say(f"cross-validation: fold {number}/{count}: {shown}{fold_ended.left()}")
     return {"folds": results, **_mean_and_std(results)}
 
 
@@ -64,24 +67,57 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
     """Try parameters, and keep those that are best on rows not trained on; the test rows are not touched.
 
     Returns:
-        The configuration with the best parameters and without a search; and what was tried: `metric`, `folds`
-        and `trials`, the best first.
+        The configuration with the best parameters and without a search; and what was tried: `metric`, `folds` and
+        `trials`, the best first; by how much the best mean is too good for having been chosen (`optimism`), and the
+        mean without it (`corrected`), which are None where a single fold leaves nothing to estimate them from.
     """
     settings = prepared.config.search
     assert settings is not None  # or there is nothing to search
     metric = settings.metric or MAIN_METRICS[prepared.dataset.kind].searched
     candidates = _candidates(settings)
     trials = []
-    for number, parameters in enumerate(candidates, start=1):
-        trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
-        tried = _try(trial, settings.folds, metric)
-        trials.append({"parameters": parameters, **tried})
-        progress.say(
-            f"search: {number}/{len(candidates)}: {_shown(parameters)}: {metric} {tried['mean']:.4g}"
-        )
-    trials.sort(key=lambda trial: -describe_metric(metric).sign * trial["mean"])
+    with progress.bar("fits", len(candidates) * settings.folds) as fit_ended:
+        for number, parameters in enumerate(candidates, start=1):
+            trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
+            tried = _try(trial, settings.folds, metric, fit_ended)
+            trials.append({"parameters": parameters, **tried})
+            progress.say(
+                f"search: {number}/{len(candidates)}: {_shown(parameters)}: "
+                f"{metric} {tried['mean']:.4g}{fit_ended.left()}"
+            )
+    sign = describe_metric(metric).sign
+    trials.sort(key=lambda trial: -sign * trial["mean"])
     best = prepared.with_config(_with(prepared.config, trials[0]["parameters"]))
-    return best, {"metric": metric, "folds": settings.folds, "trials": trials}
+    found = {"metric": metric, "folds": settings.folds}
+    found |= _without_optimism([trial["values"] for trial in trials], sign)
+    progress.say(f"search: {_shown(trials[0]['parameters'])} is best: {_told(found, trials)}")
+    return best, {**found, "trials": trials}
+
+
+def _without_optimism(values: Sequence[Sequence[float]], sign: int) -> dict[str, float | None]:
+    """Estimate by how much the mean of the best trial is too good, because it is the best of many.
+
+    In each fold, the chosen trial is compared with the best one of that fold: Tibshirani & Tibshirani, "A bias
+    correction for the minimum error rate in cross-validation", Annals of Applied Statistics 3 (2009).
+
+    Args:
+        values: The metric of every trial in every fold, [num_trials][num_folds], the chosen trial first.
+        sign: 1 if more is better, -1 if less is.
+    """
+    by_fold = sign * np.asarray(values, np.float64)
+    if by_fold.shape[1] < 2:
+        return {"optimism": None, "corrected": None}
+    optimism = float(np.mean(by_fold.max(axis=0) - by_fold[0]))
+    return {"optimism": optimism, "corrected": float(np.mean(values[0])) - sign * optimism}
+
+
+def _told(found: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+    shown = f"{found['metric']} {trials[0]['mean']:.4g}"
+    if len(trials) == 1:
+        return shown
+    if found["optimism"] is None:
+        return f"{shown}, which is too good by an unknown amount: one fold does not tell (search.folds)"
+    return f"{shown}, or {found['corrected']:.4g} without the luck of the best of {len(trials)}"
 
 
 def _problems_of_trial(prepared: Prepared, parameters: dict[str, Any]) -> list[str]:
@@ -108,15 +144,21 @@ def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _try(prepared: Prepared, count: int, metric: str) -> dict[str, Any]:
+def _try(
+    prepared: Prepared, count: int, metric: str, fit_ended: Callable[[], None]
+) -> dict[str, Any]:
     started, split = time.perf_counter(), prepared.split
     folds = (
         [_fold(prepared, split.train, split.validation)] if count == 1 else _folds(prepared, count)
     )
-    values = [_measure(fold)[metric] for fold in folds]
+    values = []
+    for fold in folds:
+        values.append(_measure(fold)[metric])
+        fit_ended()
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "values": values,
         "seconds": round(time.perf_counter() - started, 3),
     }
 

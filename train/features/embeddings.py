@@ -3,7 +3,7 @@
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import gensim
 import numpy as np
 import numpy.typing as npt
 from gensim.models import FastText, KeyedVectors, Word2Vec
+from gensim.models.callbacks import CallbackAny2Vec
 
 from predict.contract.features import FIRST_WORD_ID
 from train.config.sections import EmbeddingConfig
 from train.errors import UserError
 from train.features.corpus import no_words
+from train.progress import Progress, SilentProgress
 
 Matrix = npt.NDArray[np.float32]
 
@@ -45,7 +47,10 @@ class Embeddings:
 
 
 def build_embeddings(
-    corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int
+    corpus: Sequence[Sequence[str]],
+    config: EmbeddingConfig,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Embeddings:
     """Train vectors on a tokenised corpus, or look its words up in pretrained ones.
 
@@ -54,6 +59,7 @@ def build_embeddings(
         config: Algorithm and sizes; `pretrained` names a file in word2vec or GloVe text format, or in
             word2vec binary format (ending in .bin), also gzipped.
         seed: Makes the vectors reproducible; one worker trains them.
+        progress: Is told how far training is.
 
     Raises:
         EmbeddingError: The pretrained file cannot be read.
@@ -66,7 +72,9 @@ def build_embeddings(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
     )
     vectors = (
-        _read_pretrained(config.pretrained) if config.pretrained else _train(corpus, config, seed)
+        _read_pretrained(config.pretrained)
+        if config.pretrained
+        else _train(corpus, config, seed, progress or SilentProgress())
     )
     with_vector = [word for word in vocabulary if word in vectors]
     matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.vector_size), np.float32)
@@ -80,7 +88,20 @@ def build_embeddings(
     )
 
 
-def _train(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int) -> KeyedVectors:
+class _Epochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def on_epoch_end(self, model: object) -> None:
+        self._ended()
+
+
+def _train(
+    corpus: Sequence[Sequence[str]],
+    config: EmbeddingConfig,
+    seed: int,
+    progress: Progress,
+) -> KeyedVectors:
     # More than one worker would make the result depend on their timing.
     options: dict[str, Any] = {
         "sentences": corpus,
@@ -92,9 +113,11 @@ def _train(corpus: Sequence[Sequence[str]], config: EmbeddingConfig, seed: int) 
         "seed": seed,
         "workers": 1,
     }
-    if config.algorithm == "fasttext":
-        return FastText(bucket=_FASTTEXT_BUCKETS, min_n=3, max_n=5, **options).wv
-    return Word2Vec(**options).wv
+    with progress.bar("epochs", config.epochs) as epoch_ended:
+        options["callbacks"] = [_Epochs(epoch_ended)]
+        if config.algorithm == "fasttext":
+            return FastText(bucket=_FASTTEXT_BUCKETS, min_n=3, max_n=5, **options).wv
+        return Word2Vec(**options).wv
 
 
 def _read_pretrained(path: Path) -> KeyedVectors:

@@ -205,8 +205,11 @@ TWO: dict[str, Any] = {
     "search": {
         "metric": "log_loss",
         "folds": 3,
+        "optimism": 0.0625,
+        "corrected": 0.3125,
         "trials": [
-            {"parameters": {"model.C": NASTY, "b": None}, "mean": 0.25, "std": 0.125, "seconds": 1.0}
+            {"parameters": {"model.C": NASTY, "b": None}, "mean": 0.25, "std": 0.125, "seconds": 1.0},
+            {"parameters": {"model.C": 1, "b": 2}, "mean": 0.75, "std": 0.125, "seconds": 1.0},
         ],
     },
     "cross_validation": {
@@ -231,7 +234,7 @@ def _two() -> str:
         f"are about the label {NASTY} .",
         "The model answers with that label from a probability of 0.125 on. This threshold was chosen",
         "accuracy 0.5000 0.3536 0.2500 0.7500",
-        "By log loss, cross-validated in 3 folds; the parameters in the first row were used. model.C b mean",
+        "By log loss, cross-validated in 3 folds; the parameters in the first row were used. Their mean is",
         "age number 20.0 % 0.4167 to 12,345",
         f"{NASTY} category – {NASTY}, 0, 1, 2, 3, 4, 5, 6 and 4 more",
         "said text – since date –",
@@ -523,3 +526,19 @@ def test_a_page_of_a_thousand_points_and_many_rows_is_below_two_megabytes() -> N
     assert len(html.encode()) < 1_000_000
     assert len(_Page(html).pictures) == 2
     assert "Largest errors" in _Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("corrected", "shown"),
+    [(0.3125, "without that part it is about 0.3125"), (None, "how large a part is not known")],
+)
+def test_the_best_of_a_search_is_said_to_be_luck_in_part(corrected: Any, shown: str) -> None:
+    output = {"name": "left", "type": "label", "labels": [NASTY, "b"]}
+    metrics = {**TWO, "search": {**TWO["search"], "corrected": corrected}}
+    page = render_report(_metadata(outputs=[output], task="classification"), metrics, "")
+    assert shown in page
+    one = {**TWO["search"], "trials": TWO["search"]["trials"][:1]}
+    page = render_report(
+        _metadata(outputs=[output], task="classification"), {**TWO, "search": one}, ""
+    )
+    assert "luck" not in page

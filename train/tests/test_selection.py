@@ -13,7 +13,8 @@ from sklearn.model_selection import KFold
 from train.config import TrainConfig
 from train.data.dataset import Dataset
 from train.data.splits import Prepared, Split
-from train.evaluation.selection import cross_validate, problems_of, search
+from train.evaluation import selection
+from train.evaluation.selection import _without_optimism, cross_validate, problems_of, search
 from train.models import choice as families
 from train.progress import Progress, SilentProgress
 from train.run import prepare
@@ -273,6 +274,66 @@ def test_a_search_that_can_be_made_is_let_pass() -> None:
         "decision.aim": ["f1", "recall>=0.9"],
     }
     assert problems_of(Prepared(_config(search=settings), _dataset(), _split())) == []
+
+
+def test_the_optimism_of_the_best_is_its_distance_from_the_best_of_every_fold() -> None:
+    """Three trials and three folds, done by hand: the chosen one is best in two folds."""
+    losses = [[0.1, 0.2, 0.6], [0.2, 0.4, 0.6], [0.7, 0.5, 0.3]]
+    found = _without_optimism(losses, -1)
+    assert found == {"optimism": pytest.approx(0.1), "corrected": pytest.approx(0.4)}
+    scores = [[0.9, 0.8, 0.4], [0.8, 0.6, 0.4], [0.3, 0.5, 0.7]]
+    found = _without_optimism(scores, 1)
+    assert found == {"optimism": pytest.approx(0.1), "corrected": pytest.approx(0.6)}
+    assert _without_optimism(losses[:1], -1) == {"optimism": 0, "corrected": pytest.approx(0.3)}
+
+
+class Lines(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def _guess(prepared: Prepared) -> dict[str, float]:
+    """Measure answers that are luck; the seed is all that a trial can change."""
+    rows = prepared.split.test
+    random = np.random.default_rng([prepared.config.training.seed, *rows])
+    truth = random.uniform(size=len(rows))  # the probability of the truth
+    return {"accuracy": float(np.mean(truth > 0.5)), "log_loss": float(-np.mean(np.log(truth)))}
+
+
+@pytest.mark.parametrize(("metric", "folds"), [("accuracy", 3), ("accuracy", 5), ("log_loss", 5)])
+def test_labels_of_noise_are_nearer_to_chance_without_the_optimism(
+    metric: str, folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best of sixteen that guess; on twenty tables, because one is a matter of luck."""
+    monkeypatch.setattr(selection, "_measure", _guess)
+    settings = {"metric": metric, "folds": folds, "training.seed": list(range(16))}
+    chance = {"accuracy": 0.5, "log_loss": 1.0}[metric]  # 1: the mean of -log(u), u uniform
+    best, corrected = [], []
+    for seed in range(20):
+        random, told = np.random.default_rng(seed), Lines()
+        targets = random.permutation([0, 1] * (ROWS // 2))
+        dataset = make_dataset({"x": [0.0] * ROWS}, targets, ["no", "yes"])
+        config = _config(search=settings, split={"seed": seed})
+        _, found = search(Prepared(config, dataset, _split()), told)
+        assert f"or {found['corrected']:.4g} without the luck of the best of 16" in told.lines[-1]
+        best.append(found["trials"][0]["mean"])
+        corrected.append(found["corrected"])
+    optimism = abs(np.mean(best) - chance)
+    assert optimism > 0.1
+    assert abs(np.mean(corrected) - chance) < 0.5 * optimism
+
+
+def test_one_fold_does_not_tell_how_optimistic_the_best_is(notes: Notes) -> None:
+    told = Lines()
+    config = _config(search={"folds": 1, "model.C": [1, 3]})
+    _, found = search(Prepared(config, _dataset(), _split()), told)
+    assert (found["optimism"], found["corrected"]) == (None, None)
+    assert "too good by an unknown amount" in told.lines[-1]
 
 
 def test_a_search_chooses_among_pipelines(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The table model: a scikit-learn pipeline on columns, built-in or the user's own."""
 
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,8 +41,9 @@ from train.models.family import Outputs, Rows, Tolerance
 from train.models.imbalance import factors_of
 from train.models.table.limits import unknown_columns, with_something_known
 from train.models.table.pipelines import TableShape, build_pipeline
+from train.models.table.rounds import rounds_counted
 from train.onnx_export import check_exportable, to_onnx
-from train.progress import Progress
+from train.progress import Progress, each_about
 
 # Rows on which the exporter may compare.
 _ROWS_COMPARED = 200
@@ -141,9 +143,11 @@ def fit(prepared: Prepared, progress: Progress) -> TableModel:
             progress.say(
                 f"train: no value is known among these rows, so nothing is learned from {listed(unknown, _SHOWN)}"
             )
-        with _warnings_told(progress):
+        started = time.perf_counter()
+        with _warnings_told(progress), rounds_counted(pipeline, len(rows), progress):
             _fit(pipeline, frame, dataset.targets[rows], config)
-    temperature, factors = _calibration(pipeline, frame, prepared, rows, progress)
+        fit_s = time.perf_counter() - started
+    temperature, factors = _calibration(pipeline, frame, prepared, rows, fit_s, progress)
     model = TableModel(
         pipeline=pipeline,
         inputs=inputs,
@@ -332,12 +336,16 @@ def _outputs(pipeline: Pipeline, frame: pd.DataFrame, kind: Kind) -> Outputs:
 
 
 def _calibration(
-    pipeline: Pipeline, frame: pd.DataFrame, prepared: Prepared, rows: Rows, progress: Progress
+    pipeline: Pipeline,
+    frame: pd.DataFrame,
+    prepared: Prepared,
+    rows: Rows,
+    fit_s: float,
+    progress: Progress,
 ) -> tuple[float | None, Outputs | None]:
     """Fit the temperature, and the factors that undo `imbalance`; None where there is nothing to do."""
-    config, factors = prepared.config, factors_of(prepared, rows)
-    targets = prepared.dataset.targets[rows]
-    held_out = _for_calibration(pipeline, frame, prepared.dataset, rows, config, progress)
+    factors, targets = factors_of(prepared, rows), prepared.dataset.targets[rows]
+    held_out = _for_calibration(pipeline, frame, prepared, rows, fit_s, progress)
     if held_out is None:
         return None, factors
     held, probabilities = held_out
@@ -357,9 +365,9 @@ def _calibration(
 def _for_calibration(
     pipeline: Pipeline,
     frame: pd.DataFrame,
-    dataset: Dataset,
+    prepared: Prepared,
     rows: Rows,
-    config: TrainConfig,
+    fit_s: float,
     progress: Progress,
 ) -> tuple[Rows, Outputs] | None:
     """Return rows held out of further fits of the pipeline, and its outputs for them.
@@ -370,17 +378,19 @@ def _for_calibration(
     Returns:
         None where there is nothing to calibrate; and, with a warning, where calibration fails.
     """
+    config, dataset = prepared.config, prepared.dataset
     targets = dataset.targets[rows]
     folds = min(_FOLDS, int(np.bincount(targets).min())) if dataset.label_names else 0
     if config.calibration == "none" or folds < 2:
         return None
-    with progress.stage("calibrate", "a temperature, on rows held out of further fits"):
+    about = f"a temperature, on rows held out of further fits{each_about(fit_s)}"
+    with progress.stage("calibrate", about):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the fit on all rows has shown them
                 groups = dataset.division.groups
                 of_rows = None if groups is None else groups[rows]
-                return _held_out(pipeline, frame, targets, folds, config, of_rows)
+                return _held_out(pipeline, frame, targets, folds, config, of_rows, progress)
         except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             progress.warn(
@@ -397,21 +407,33 @@ def _held_out(
     folds: int,
     config: TrainConfig,
     groups: Rows | None,
+    progress: Progress,
 ) -> tuple[Rows, Outputs]:
     """Return held-out rows, in as many folds as are needed, and their outputs when fitted without that fold."""
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(folds, shuffle=True, random_state=config.training.seed)
-    held: list[Rows] = []
+    needed = _as_many_as_needed(splitter.split(frame, targets, groups), targets)
     outputs: list[Outputs] = []
-    for rest, fold in splitter.split(frame, targets, groups):
-        refitted = clone(pipeline)
-        _fit(refitted, frame.iloc[rest], targets[rest], config)
-        held.append(fold)
-        outputs.append(np.asarray(refitted.predict_proba(frame.iloc[fold]), np.float64))
-        counts = np.bincount(targets[np.concatenate(held)])
+    with progress.bar("fits", len(needed)) as fit_ended:
+        for rest, fold in needed:
+            refitted = clone(pipeline)
+            _fit(refitted, frame.iloc[rest], targets[rest], config)
+            outputs.append(np.asarray(refitted.predict_proba(frame.iloc[fold]), np.float64))
+            fit_ended()
+    return np.concatenate([fold for _, fold in needed]), np.concatenate(outputs)
+
+
+def _as_many_as_needed(
+    folds: Iterable[tuple[Rows, Rows]], targets: npt.NDArray[np.int64]
+) -> list[tuple[Rows, Rows]]:
+    """Return the first folds, until enough of their rows have another label than the most frequent one."""
+    needed: list[tuple[Rows, Rows]] = []
+    for rest, fold in folds:
+        needed.append((rest, fold))
+        counts = np.bincount(targets[np.concatenate([held for _, held in needed])])
         if counts.sum() - counts.max() >= _ENOUGH_HELD_OUT:
             break
-    return np.concatenate(held), np.concatenate(outputs)
+    return needed
 
 
 def _type_of(values: "pd.Series[Any]") -> str:

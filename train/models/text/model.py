@@ -118,10 +118,9 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
     config, dataset, split = prepared.config, prepared.dataset, prepared.split
     training, known = config.training, prepared.known
     known_texts = dataset.texts(known)
-    with progress.stage(
-        "embeddings", f"gensim {config.embeddings.algorithm} on {len(known):,} texts"
-    ):
-        features, embeddings = _build_features(known_texts, config)
+    about = f"gensim {config.embeddings.algorithm} on {len(known):,} texts"
+    with progress.stage("embeddings", about):
+        features, embeddings = _build_features(known_texts, config, progress)
         progress.say(
             f"embeddings: {embeddings.metadata['vocabulary_size']:,} words, "
             f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
@@ -166,11 +165,12 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
     )
 
 
-def _build_features(texts: Sequence[str], config: TrainConfig) -> tuple[TextFeatures, Embeddings]:
+def _build_features(
+    texts: Sequence[str], config: TrainConfig, progress: Progress
+) -> tuple[TextFeatures, Embeddings]:
     tokenizer = TextFeatures(config.text_features, [])
-    embeddings = build_embeddings(
-        [tokenizer.tokens(text) for text in texts], config.embeddings, config.training.seed
-    )
+    corpus = [tokenizer.tokens(text) for text in texts]
+    embeddings = build_embeddings(corpus, config.embeddings, config.training.seed, progress)
     return TextFeatures(config.text_features, embeddings.vocabulary), embeddings
 
 
