@@ -138,6 +138,7 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
         stored = load_config(file, _NOT_OF_THE_ROWS)
     except ConfigError:  # its inputs are in the metadata anyway
         stored = TrainConfig(dataset=str(data))
+    columns = stored.columns or Columns()
     return stored.model_copy(
         update={
             "dataset": str(data),
@@ -146,20 +147,22 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
             "where": {},
             "min_samples_per_label": 1,
             "split": SplitConfig(),
-            "columns": Columns(
-                label=model.output.name,
-                separator=stored.columns.separator if stored.columns else ",",
-                inputs={
-                    field.name: _column_of(field, stored.columns) for field in model.metadata.inputs
-                },
+            "columns": columns.model_copy(
+                update={
+                    "label": model.output.name,
+                    "text": None,
+                    "inputs": {
+                        field.name: _column_of(field, columns) for field in model.metadata.inputs
+                    },
+                }
             ),
         }
     )
 
 
-def _column_of(field: Input, columns: Columns | None) -> ColumnConfig:
+def _column_of(field: Input, columns: Columns) -> ColumnConfig:
     """Return a column with its type, written as in the file that the model was trained on."""
-    own = columns and columns.inputs.get(field.name)
+    own = columns.inputs.get(field.name)
     keys = (
         own.model_dump(include=set(Notation.model_fields)) if own and own.kind == field.type else {}
     )
@@ -188,7 +191,11 @@ def _view_of(
     try:
         own = _config_of(model, Path(source.table.name) if source.given else None)
         if source.given and own.columns and config.columns:  # the label is where A has it
-            columns = own.columns.model_copy(update={"label": config.columns.label})
+            label = {
+                key: getattr(config.columns, key)
+                for key in ("label", "label_notation", "separator")
+            }
+            columns = own.columns.model_copy(update=label)
             own = own.model_copy(update={"columns": columns})
         as_split = own.split == config.split or (own.split.by_chance and config.split.by_chance)
         if as_split and all(getattr(own, key) == getattr(config, key) for key in _OF_THE_ROWS):

@@ -1,5 +1,6 @@
 """The notation of numbers and dates in a file: as declared, or as it is evident from the values."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from predict.contract.canonical import iso_date
-from train.config.sections import Notation
+from train.config.sections import Notation, NumberNotation
 
 # What stands for the blank between groups of three digits.
 _BLANKS = " \u00a0\u202f"
@@ -44,7 +45,18 @@ class Sniffed:
     doubt: str = ""
 
 
-def plain_numbers(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[str]":
+def show_keys(keys: Mapping[str, str]) -> str:
+    """Return keys of a notation as a configuration has them.
+
+    >>> show_keys({"decimal": ",", "unit": "€"})
+    'decimal: ",", unit: "€"'
+    """
+    return ", ".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()
+    )
+
+
+def plain_numbers(texts: "pd.Series[str]", notation: NumberNotation) -> "pd.Series[str]":
     """Return numbers as Python writes them; what is not written in the notation becomes a dash.
 
     >>> plain_numbers(pd.Series(["$1,163.74", "-5", "1.163,74"]), Notation(thousands=",", unit="$")).tolist()
@@ -125,7 +137,7 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
     for (decimal, thousands), evidence in _NUMBERS.items():
         keys = {} if decimal == "." else {"decimal": decimal}
         keys |= {} if thousands is None else {"thousands": thousands}
-        notation = Notation.model_validate(keys) if keys else Notation(decimal=".")
+        notation = NumberNotation.model_validate(keys or {"decimal": "."})
         matching = sum(_plain(text, notation) != _NO_NUMBER for text in bare)
         if matching < _NEARLY_ALL * len(bare):
             continue
@@ -139,7 +151,7 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
 _NO_NUMBER = "—"
 
 
-def _plain(text: str, notation: Notation) -> str:
+def _plain(text: str, notation: NumberNotation) -> str:
     bare = _without(text, notation.unit)
     decimal, thousands = notation.decimal or ".", notation.thousands or ""
     signs = _BLANKS if thousands == " " else "'’" if thousands == "'" else thousands

@@ -20,6 +20,7 @@ from train.data.notation import (
     offsets_of,
     plain_numbers,
     read_dates,
+    show_keys,
     sniff_dates,
     sniff_numbers,
 )
@@ -99,7 +100,7 @@ class _Column:
     def say_sniffed(self) -> None:
         """Say which notation was evident, in the keys that declare it."""
         if self.sniffed:
-            keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in self.sniffed.items())
+            keys = show_keys(self.sniffed)
             self.notes.append(f"{self.name}: read with {keys} (columns.inputs.{self.name})")
 
     @property

@@ -17,10 +17,11 @@ from predict.wording import counted, listed, shorten, suggestion
 from train.config import TrainConfig
 from train.config.sections import Columns, Task
 from train.data.catalogue import complete
+from train.data.notation import show_keys
 from train.data.parts import PARTS
+from train.data.quantities import read_quantities
 from train.data.schema import (
     as_categories,
-    as_numbers,
     as_text,
     find_nested,
     is_missing_token,
@@ -226,10 +227,12 @@ def _can_be_label(column: "pd.Series[Any]", nested: bool) -> bool:
     different = known.nunique()
     if different < 2:
         return False
-    numbers, wrong = as_numbers(known)
-    if not wrong.any():
-        numbering = different == len(known) and bool((numbers % 1 == 0).all())
+    read = read_quantities(known)
+    if read.are_numbers:
+        numbering = different == len(known) and bool((read.numbers % 1 == 0).all())
         return not numbering
+    if read.doubt:
+        return True
     return different <= min(len(known) // 2, max(_MOST_CLASSES, len(known) // 5))
 
 
@@ -239,11 +242,14 @@ def _task_of(table: RawTable, label: str) -> tuple[Task, str, str]:
         return "multilabel", "its cells are lists", ","
     texts = as_text(column).str.strip()
     known = texts[~is_missing_token(texts)]
-    numbers, wrong = as_numbers(known)
+    read = read_quantities(known)
     different = known.nunique()
-    if not wrong.any():
-        if different > _MOST_CLASSES or bool((numbers % 1 != 0).any()):
-            return "regression", f"it is a number with {different:,} different values", ","
+    if read.doubt:
+        return "regression", read.doubt, ","
+    if read.are_numbers:
+        if different > _MOST_CLASSES or bool((read.numbers % 1 != 0).any()):
+            written = f", read with {show_keys(read.evident)}" if read.evident else ""
+            return "regression", f"it is a number with {different:,} different values{written}", ","
         return "classification", f"it has {different:,} different values", ","
     for separator in _SEPARATORS:
         cells = known[known.str.contains(separator, regex=False)]
@@ -266,7 +272,7 @@ def _part_column(frame: pd.DataFrame, label: str) -> str | None:
 
 def _targets_of(column: "pd.Series[Any]", task: Task, separator: str) -> "pd.Series[Any]":
     if task == "regression":
-        return as_numbers(as_text(column).str.strip())[0]
+        return read_quantities(as_text(column).str.strip()).numbers
     if task == "multilabel":
         cells = [
             cell

@@ -58,6 +58,30 @@ def test_the_task_follows_from_the_label(tmp_path: Path, label: str, task: str) 
     assert profile(tmp_path, make_table(), label).task == task
 
 
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ([f"{1000 + i:,}.50 $" for i in range(60)], 'read with thousands: ",", unit: "$"'),
+        ([f"1,{100 + i}" for i in range(60)], 'set thousands: "," or decimal: ","'),
+    ],
+)
+def test_a_label_that_is_a_written_quantity_is_a_number(
+    tmp_path: Path, cells: list[str], why: str
+) -> None:
+    found = profile(tmp_path, make_table(60)[["plan", "age"]].assign(price=cells))
+    assert (found.label, found.task) == ("price", "regression")
+    assert why in found.why_task
+
+
+def test_a_label_whose_notation_is_in_doubt_has_no_range(tmp_path: Path) -> None:
+    prices = [f"1,{100 + i}" for i in range(60)]
+    write_table(tmp_path / "d.csv", make_table(60)[["plan", "age"]].assign(price=prices))
+    result = invoke(tmp_path / "d.csv", "--out", tmp_path / "c.yml")
+    assert result.exit_code == 1
+    assert "in columns.label_notation" in result.output
+    assert " nan" not in result.output
+
+
 def test_several_labels_in_a_cell_are_multilabel(tmp_path: Path) -> None:
     rows = [
         (text, ";".join([label, "x"][: 1 + number % 2]))
