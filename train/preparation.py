@@ -148,7 +148,7 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.say(f"columns: {line}")
     for note in dataset.notes:
         progress.say(f"columns: {note}")
-    for warning in dataset.warnings:
+    for warning in (*dataset.warnings, *dataset.suspicions):
         progress.warn(f"columns: {warning}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")

@@ -153,10 +153,9 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         reasons=typed.reasons,
         seen=typed.seen,
         notes=(*typed.notes, *targets.notes),
-        warnings=(
-            *warnings,
-            *typed.warnings,
-            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        warnings=(*warnings, *typed.warnings),
+        suspicions=tuple(
+            suspicions(rows.frame, typed.column_types, targets.values, targets.label_names)
         ),
     )
 

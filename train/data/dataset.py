@@ -39,7 +39,8 @@ class Dataset:
         decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
         notes: How values were read, a sentence each, where that was not declared.
-        warnings: What is probably not as it was meant, a sentence each.
+        warnings: What was probably not read as it was meant, a sentence each.
+        suspicions: What a model should probably not learn from, a sentence each.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dataset:
     seen: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
     decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
