@@ -41,6 +41,7 @@ from train.data.schema import (
     is_missing,
     is_missing_token,
     type_columns,
+    unread_missing,
 )
 from train.data.sources import RawTable
 from train.data.suspicions import suspicions
@@ -112,6 +113,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     rows.labels = _read_labels(table, rows.labels, columns, config)
     if config.task != "multilabel":  # where a row may well have no label
         rows.drop(rows.labels == "", "label missing")
+        warnings += [f"{columns.label}: {why}" for why in unread_missing(rows.labels)]
     _require_rows(table, rows)
     no_inputs = columns_without_inputs(config.split, columns)
     typed = _type_inputs(table, rows.frame.drop(columns=list(no_inputs)), columns)

@@ -28,13 +28,28 @@ _NUMBERS = {
     (".", None): None,
 }
 _AMBIGUOUS_NUMBER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
-_LIKE_A_DATE = re.compile(r"\d{1,4}([-/. ])\d{1,2}\1\d{1,4}([ T].*)?")
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_LIKE_A_DATE = re.compile(
+    rf"\d{{1,4}}([-/. ])\d{{1,2}}\1\d{{1,4}}([ T].*)?"
+    rf"|(\d{{1,2}}[- ]{_MONTH}|{_MONTH} \d{{1,2}}),?[- ]\d{{2,4}}( .*)?",
+    re.IGNORECASE,
+)
 _DATES = [
-    order.replace("-", sign) + time
-    for sign in "-/."
-    for order in ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d")
+    order + time
+    for order in (
+        *(
+            order.replace("-", sign)
+            for sign in "-/."
+            for order in ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d")
+        ),
+        *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y", "%b %d, %Y"),
+        *("%d-%B-%Y", "%d %B %Y", "%B %d %Y", "%B %d, %Y"),
+    )
     for time in ("", " %H:%M", " %H:%M:%S")
 ]
+# A whole number that is a day, such as 20240131, and how many of them are no coincidence.
+_COMPACT_DATE, _COMPACT_FORMAT = re.compile(r"(?:19|20)\d{6}", re.ASCII), "%Y%m%d"
+_FEWEST_COMPACT_DATES = 10
 
 
 @dataclass(frozen=True)
@@ -102,12 +117,29 @@ def sniff_dates(known: "pd.Series[str]") -> Sniffed | None:
     if best < _NEARLY_ALL:
         return None
     formats = [date_format for date_format, share in shares.items() if share == best]
-    if len(formats) == 1:
+    if len(formats) == 1 or _mean_the_same(values, formats):
         return Sniffed({"date_format": formats[0]})
     options = " or ".join(f'"{date_format}"' for date_format in formats)
     return Sniffed(
         {}, f"{values.iloc[0]!r} is a date in more than one way: set date_format: {options}"
     )
+
+
+def _mean_the_same(texts: "pd.Series[str]", formats: list[str]) -> bool:
+    """Return whether all formats read the same dates, as those of `May 1 2024` do."""
+    first, *others = (
+        pd.to_datetime(texts, format=date_format, errors="coerce") for date_format in formats
+    )
+    return all(first.equals(other) for other in others)
+
+
+def sniff_compact_dates(known: "pd.Series[str]") -> Sniffed | None:
+    """Return the format of whole numbers, none of them missing, that are all days; None if they are just numbers."""
+    values = known.drop_duplicates()
+    if len(values) < _FEWEST_COMPACT_DATES or not values.str.fullmatch(_COMPACT_DATE).all():
+        return None
+    days = pd.to_datetime(values, format=_COMPACT_FORMAT, errors="coerce")
+    return Sniffed({"date_format": _COMPACT_FORMAT}) if days.notna().all() else None
 
 
 def read_dates(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[Any]":

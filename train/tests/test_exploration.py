@@ -50,6 +50,25 @@ def test_a_label_is_guessed_by_its_name_or_place_and_that_is_said(tmp_path: Path
     assert (chosen.label, chosen.why_label) == ("plan", "as --label says")
 
 
+def test_neither_a_date_nor_an_identifier_is_guessed_as_the_label(tmp_path: Path) -> None:
+    table = make_table()[["left", "age"]]
+    days = [f"{1 + i % 3}.{1 + i % 12}.2024" for i in range(240)]
+    assert profile(tmp_path, table.assign(day=days)).label == "left"
+    assert profile(tmp_path, table.assign(user_id=[i // 2 for i in range(240)])).label == "left"
+
+
+def test_labels_that_look_missing_are_named(tmp_path: Path) -> None:
+    table = make_table()[["age", "left"]]
+    table.loc[::9, "left"] = "NA"
+    assert any(
+        hint.startswith("left: 'NA' is a word like") for hint in profile(tmp_path, table).hints
+    )
+    conf = tmp_path / "c.yml"
+    conf.write_text(f"dataset: {tmp_path}/d.csv\ncolumns: {{label: left}}\n")
+    heard = CliRunner().invoke(main, ["check", "--conf", str(conf)])
+    assert "WARNING: columns: left: 'NA' is a word like any other, in 27 rows" in heard.output
+
+
 @pytest.mark.parametrize(
     ("label", "task"),
     [("left", "classification"), ("spent", "regression"), ("visits", "classification")],
