@@ -21,6 +21,8 @@ from train.progress import Progress, SilentProgress
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx", ".parquet")
 _JSON = (".jsonl", ".ndjson", ".json")
+# Not read: python-calamine, which could, gives a formula's error and a lacking result as an empty cell.
+_OTHER_WORKBOOKS = (".xls", ".xlsb", ".xlsm", ".ods", ".numbers")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _CHUNK_BYTES = 1 << 20
 # How many times larger than a gzip file its content can be.
@@ -104,6 +106,11 @@ def read_table(
     reading, progress = reading or Reading(), progress or SilentProgress()
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if kind in _OTHER_WORKBOOKS:
+        raise DatasetError(
+            f"{path}: a workbook in the format {kind} is not read. Open it in a spreadsheet program and save it as "
+            ".xlsx, or the sheet as CSV."
+        )
     if kind not in FORMATS:
         raise DatasetError(
             f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."

@@ -488,3 +488,13 @@ def test_a_header_that_looks_like_values_is_warned_of(
 
 def test_equal_numbers_for_names_hint_at_a_missing_header(reader: Reader) -> None:
     reader.refuses("d.csv", "1,1,a\n2,3,b\n", "called '1'. Rename or remove one. Or is the header")
+
+
+@pytest.mark.parametrize("name", ["d.xls", "d.ods", "D.XLSB", "d.xls.gz"])
+def test_other_workbooks_are_refused_with_the_way_out(reader: Reader, name: str) -> None:
+    reader.refuses(name, b"x", "is not read. Open it in a spreadsheet program and save it as .xlsx")
+
+
+def test_an_old_workbook_by_another_name_is_recognised(reader: Reader) -> None:
+    content = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)
+    reader.refuses("d.xlsx", content, "an old Excel workbook (.xls), or one with a password. Open")
