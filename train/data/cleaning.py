@@ -268,7 +268,7 @@ def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainCon
     if "task" not in config.model_fields_set:  # what is declared needs no question
         _refuse_quantities(table, rows.labels, columns)
     least = config.min_samples_per_label
-    of_numbers = read_quantities(rows.labels, columns.notation_of_label).are_numbers
+    of_numbers = _are_numbers(rows.labels, columns)
     _drop_unseen_labels(rows)
     counts = _learned(rows).value_counts()
     rows.drop(rows.labels.map(counts).fillna(0) < least, f"label with fewer than {least} rows")
@@ -303,11 +303,16 @@ def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Colum
     different = labels.nunique()
     if different <= max(_MOST_NUMBERED_LABELS, len(labels) // _ROWS_PER_NUMBERED_LABEL):
         return
-    if read_quantities(labels, columns.notation_of_label).are_numbers:
+    if _are_numbers(labels, columns):
         raise DatasetError(
             f"{table.name}: {columns.label} is a number with {different:,} different values in {len(labels):,} rows. "
             "To predict a number, set task: regression. If these are classes, set task: classification."
         )
+
+
+def _are_numbers(labels: "pd.Series[str]", columns: Columns) -> bool:
+    different = pd.Series(labels.unique(), dtype=object)
+    return read_quantities(different, columns.notation_of_label).are_numbers
 
 
 def _columns_of(table: RawTable, config: TrainConfig) -> Columns:

@@ -135,6 +135,8 @@ def _mean_the_same(texts: "pd.Series[str]", formats: list[str]) -> bool:
 
 def sniff_compact_dates(known: "pd.Series[str]") -> Sniffed | None:
     """Return the format of whole numbers, none of them missing, that are all days; None if they are just numbers."""
+    if not known.iloc[:_FEWEST_COMPACT_DATES].str.fullmatch(_COMPACT_DATE).all():
+        return None  # nearly always, and long before all values are looked at
     values = known.drop_duplicates()
     if len(values) < _FEWEST_COMPACT_DATES or not values.str.fullmatch(_COMPACT_DATE).all():
         return None
@@ -156,7 +158,7 @@ def offsets_of(dates: "pd.Series[Any]") -> set[str]:
     >>> sorted(offsets_of(pd.Series(["2024-01-31T10:00Z", "2024-01-31T10:00+02:00", "2024-01-31"])))
     ['+02:00', 'UTC']
     """
-    with_time = dates[dates.str.contains("[T ]", regex=True)].unique().tolist()
+    with_time = [date for date in dates.unique().tolist() if "T" in date or " " in date]
     offsets = {datetime.fromisoformat(date).utcoffset() for date in with_time} - {None}
     return {
         str(timezone(offset)).removeprefix("UTC") or "UTC"
