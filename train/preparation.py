@@ -3,6 +3,7 @@
 from train.acceptance import behaviour, gate
 from train.config import ConfigError, TrainConfig
 from train.config.loading import Draft, for_other_dataset
+from train.config.sections import Columns
 from train.config.trust import Trust
 from train.data.catalogue import complete
 from train.data.cleaning import load_dataset
@@ -107,7 +108,11 @@ def _load_and_split(config: TrainConfig, progress: Progress, trust: Trust | None
             config = complete(for_other_dataset(config, config.offline))
             dataset = _load(config, progress)
         config = config.model_copy(update=dataset.decided)
-        if dataset.columns.inputs != (config.columns.inputs if config.columns else {}):
+        declared = config.columns or Columns()
+        if (dataset.columns.inputs, dataset.columns.label_notation) != (
+            declared.inputs,
+            declared.label_notation,
+        ):
             # What was evident is part of what is written into the artefact.
             config = config.model_copy(update={"columns": dataset.columns})
         asked = with_known_values(config, dataset)
@@ -149,7 +154,7 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.say(f"columns: {line}")
     for note in dataset.notes:
         progress.say(f"columns: {note}")
-    for warning in dataset.warnings:
+    for warning in (*dataset.warnings, *dataset.suspicions):
         progress.warn(f"columns: {warning}")
     if dataset.rare_labels:
         progress.say(f"dataset: {dataset.rare_labels:,} rare labels removed from their rows")

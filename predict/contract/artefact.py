@@ -157,6 +157,8 @@ class Output(_Part):
     # The least probability at which a label is answered; "labels" have one each. A "label" has none, or one for one of
     # two labels; or, of more than two, one each: the label whose probability is most of its threshold is answered.
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    # Only for a number: what it counts, as the training file wrote it: "%" if an answer of 45 means 45 %.
+    unit: str | None = None
     # Only for a number.
     interval: Interval | None = None
     # Only for a label: an answer with a lower score is marked as unsure.
@@ -181,8 +183,8 @@ class Output(_Part):
             )
         if self.kind == "number" and self.labels:
             raise ValueError("a number has no labels")
-        if self.kind != "number" and self.interval is not None:
-            raise ValueError("only a number has an interval")
+        if self.kind != "number" and (self.interval, self.unit) != (None, None):
+            raise ValueError("only a number has an interval and a unit")
         if self.kind != "label" and self.unsure_below is not None:
             raise ValueError("unsure_below: only a label has a score that can be too low")
         _check_distinct(self.labels, "labels")

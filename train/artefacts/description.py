@@ -33,7 +33,7 @@ def describe(
     config, dataset = prepared.config, prepared.dataset
     return {
         "task": config.task,
-        "outputs": [answered.decision.describe(dataset.columns.label)],
+        "outputs": [answered.decision.describe(dataset.columns.label, dataset.unit)],
         "examples": _examples(prepared, answered.outputs),
         "metrics": dict(headline),
         **model.describe(prepared),

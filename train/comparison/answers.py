@@ -12,6 +12,7 @@ from predict.contract.artefact import METRICS, ArtefactError, Output
 from predict.contract.metrics import read_metrics
 from predict.scoring.inputs import InstanceError
 from predict.wording import listed, readable
+from train.comparison.names import namer
 from train.comparison.rows import CommonRows, CompareError, Model, Rows
 from train.evaluation.answered import Answered
 from train.models.decision import Decision
@@ -56,6 +57,7 @@ def targets_of(
     """Return rows with a known truth, that truth as in `Answered`, and what was left out."""
     if not names:
         return rows, np.array(rows.truths, np.float64), []
+    rows = replace(rows, truths=_named(rows.truths, names))
     index = {name: number for number, name in enumerate(names)}
     sets = [truth if isinstance(truth, list) else [truth] for truth in rows.truths]
     unknown = sorted({label for truth in sets for label in truth if label not in index})
@@ -73,6 +75,15 @@ def targets_of(
     note = f"rows left out because neither model knows their label ({listed(unknown)}): {len(sets) - len(known):,}"
     targets = np.array([index[rows.truths[row]] for row in known])
     return rows.part(known), targets, [note] if unknown else []
+
+
+def _named(truths: list[Any], names: Sequence[str]) -> list[Any]:
+    """Return labels, or lists of labels, by the names that the models know."""
+    name_of = namer(names)
+    return [
+        sorted(set(map(name_of, truth))) if isinstance(truth, list) else name_of(truth)
+        for truth in truths
+    ]
 
 
 def answer_rows(

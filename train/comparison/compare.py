@@ -125,10 +125,11 @@ def compare(
     progress = progress or SilentProgress()
     with progress.stage("load", f"{a} (A) and {b} (B)"):
         first, second = Model(a, "A", Predictor.load(a)), Model(b, "B", Predictor.load(b))
+        second = second.named_as(first.output.labels)
     check_kinds(first, second)
     names, notes = common_labels(first.output, second.output)
     with progress.stage("dataset", str(data or first.metadata.dataset.get("name", a))):
-        rows = gather(first, second, data)
+        rows = gather(first, second, data, progress)
     rows, targets, unknown = targets_of(rows, names)
     notes = [*rows.notes, *notes, *unknown, *decision_notes(first, second)]
     with progress.stage("score", f"{len(rows.first):,} rows with both"):

@@ -72,7 +72,7 @@ def against_latest(
     Raises:
         ArtefactError: `latest_dir` cannot be loaded.
     """
-    latest, decision = _load(latest_dir), answered.decision
+    latest, decision = _load(latest_dir, answered), answered.decision
     name = latest.metadata.name
     if reason := _why_not(latest, answered, instances, dataset or {}):
         return True, f"not comparable with {name}: {reason}", 0.0
@@ -111,13 +111,14 @@ def newest_comparable(
         if run.gate == "failed" or run.dataset != dataset.get("name"):
             continue
         with suppress(ArtefactError):  # damaged: not for a comparison
-            if not _why_not(_load(run.path), answered, instances, dataset):
+            if not _why_not(_load(run.path, answered), answered, instances, dataset):
                 return run.path
     return None
 
 
-def _load(path: Path) -> Model:
-    return Model(path, path.name, Predictor.load(path))
+def _load(path: Path, answered: Answered) -> Model:
+    """Load an artefact whose labels are called as those of the new model."""
+    return Model(path, path.name, Predictor.load(path)).named_as(answered.label_names)
 
 
 def _why_not(

@@ -1,6 +1,7 @@
 """The same labelled rows for two artefacts, as either takes them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from predict.contract.artefact import CONFIGURATION, Input, Metadata, Output, text_column
 from predict.scoring.predictor import Predictor
 from predict.wording import listed
+from train.comparison.names import namer
 from train.config import ConfigError, TrainConfig, load_config
 from train.config.sections import ColumnConfig, Columns, Notation, SplitConfig
 from train.data.catalogue import complete
@@ -21,6 +23,7 @@ from train.data.sources import RawTable
 from train.data.splits import Prepared, split_dataset
 from train.errors import UserError
 from train.models.decision import Decision
+from train.progress import Progress, SilentProgress
 
 # The sections on how a model is fitted: they do not matter here, and older versions wrote other keys there.
 _NOT_OF_THE_ROWS = (
@@ -44,16 +47,32 @@ class Model:
     path: Path
     name: str
     predictor: Predictor
+    # Its labels -> what they are called in the comparison; see `named_as`.
+    label_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def metadata(self) -> Metadata:
         """What its artefact says of it."""
         return self.predictor.metadata
 
-    @property
+    @cached_property
     def output(self) -> Output:
         """What it answers."""
-        return self.metadata.outputs[0]
+        output, names = self.metadata.outputs[0], self.label_names
+        if not names:
+            return output
+        return output.model_copy(
+            update={
+                "labels": [names[label] for label in output.labels],
+                "thresholds": {names[key]: least for key, least in output.thresholds.items()},
+            }
+        )
+
+    def named_as(self, labels: Iterable[str]) -> "Model":
+        """Return the model with its labels as others write them: `True` of an older artefact is "true" now."""
+        name_of = namer(labels)
+        names = {label: name_of(label) for label in self.metadata.outputs[0].labels}
+        return self if len(set(names.values())) < len(names) else replace(self, label_names=names)
 
     @cached_property
     def decision(self) -> Decision:
@@ -96,25 +115,55 @@ class _Source:
     given: bool
 
 
-def gather(first: Model, second: Model, data: Path | None) -> CommonRows:
+class _Listener(SilentProgress):
+    """Keeps the warnings of a reading, and passes on what else is said."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.warnings: list[str] = []
+        self._progress = progress
+
+    def say(self, text: str) -> None:
+        self._progress.say(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def gather(
+    first: Model, second: Model, data: Path | None, progress: Progress | None = None
+) -> CommonRows:
     """Return the rows of a file, or the test split of what the first model was trained on.
+
+    Args:
+        first: Says how they are read.
+        second: Is to answer them too.
+        data: The file; None for the test split.
+        progress: Is told how they were read. Warnings are among the notes, unless reading fails.
 
     Raises:
         CompareError: The inputs of the two do not fit the same rows, or the first one's rows cannot be read.
         UserError: The file cannot be read, or is not labelled.
     """
-    config = _config_of(first, data)
+    config, progress = _config_of(first, data), progress or SilentProgress()
+    listener = _Listener(progress)
     try:
-        source = _Source(fetch_all(config), data is not None)
+        source = _Source(fetch_all(config, listener), data is not None)
         dataset = _read(source, first, config)
         numbers = np.arange(len(dataset)) if source.given else split_dataset(dataset, config).test
     except UserError as error:
+        for warning in listener.warnings:
+            progress.warn(warning)
         if data is not None:
             raise
         raise CompareError(
             f"{error}\n  This is what {first.path} was trained on. Give other rows with --data FILE."
         ) from None
-    notes = [f"rows left out, {why}: {count:,}" for why, count in dataset.dropped.items()]
+    notes = list(listener.warnings)
+    if source.given:
+        for note in dataset.notes:
+            progress.say(f"columns: {note}")
+        notes += [f"columns: {warning}" for warning in dataset.warnings]
+        notes += [f"rows left out, {why}: {count:,}" for why, count in dataset.dropped.items()]
     view = _view_of(second, source, config, dataset)
     return CommonRows(
         about=f"{dataset.name}, {'all rows' if source.given else 'test split'}",
@@ -123,7 +172,7 @@ def gather(first: Model, second: Model, data: Path | None) -> CommonRows:
         first=_instances_for(first, dataset, numbers, first),
         second=_instances_for(second, dataset, numbers, first, view),
         notes=[
-            *(notes if source.given else []),
+            *notes,
             *_knowledge((first, second), source, view, numbers),
         ],
     )
@@ -138,6 +187,7 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
         stored = load_config(file, _NOT_OF_THE_ROWS)
     except ConfigError:  # its inputs are in the metadata anyway
         stored = TrainConfig(dataset=str(data))
+    columns = stored.columns or Columns()
     return stored.model_copy(
         update={
             "dataset": str(data),
@@ -146,20 +196,22 @@ def _config_of(model: Model, data: Path | None = None) -> TrainConfig:
             "where": {},
             "min_samples_per_label": 1,
             "split": SplitConfig(),
-            "columns": Columns(
-                label=model.output.name,
-                separator=stored.columns.separator if stored.columns else ",",
-                inputs={
-                    field.name: _column_of(field, stored.columns) for field in model.metadata.inputs
-                },
+            "columns": columns.model_copy(
+                update={
+                    "label": model.output.name,
+                    "text": None,
+                    "inputs": {
+                        field.name: _column_of(field, columns) for field in model.metadata.inputs
+                    },
+                }
             ),
         }
     )
 
 
-def _column_of(field: Input, columns: Columns | None) -> ColumnConfig:
+def _column_of(field: Input, columns: Columns) -> ColumnConfig:
     """Return a column with its type, written as in the file that the model was trained on."""
-    own = columns and columns.inputs.get(field.name)
+    own = columns.inputs.get(field.name)
     keys = (
         own.model_dump(include=set(Notation.model_fields)) if own and own.kind == field.type else {}
     )
@@ -188,7 +240,11 @@ def _view_of(
     try:
         own = _config_of(model, Path(source.table.name) if source.given else None)
         if source.given and own.columns and config.columns:  # the label is where A has it
-            columns = own.columns.model_copy(update={"label": config.columns.label})
+            label = {
+                key: getattr(config.columns, key)
+                for key in ("label", "label_notation", "separator")
+            }
+            columns = own.columns.model_copy(update=label)
             own = own.model_copy(update={"columns": columns})
         as_split = own.split == config.split or (own.split.by_chance and config.split.by_chance)
         if as_split and all(getattr(own, key) == getattr(config, key) for key in _OF_THE_ROWS):
@@ -230,9 +286,21 @@ def _instances_for(
 
 
 def project(instances: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
-    """Return the part of each instance that a model reads; KeyError if it is not there."""
-    fields = [field.name for field in model.metadata.inputs]
-    return [{name: instance[name] for name in fields} for instance in instances]
+    """Return the part of each instance that a model reads, with the categories that it knows.
+
+    Raises:
+        KeyError: A part is not there.
+    """
+    known = {
+        column.name: [*(column.categories or ()), *(column.seen_categories or ())]
+        for column in model.metadata.inputs
+    }
+    name_of = {name: namer(categories) for name, categories in known.items() if categories}
+
+    def value_of(name: str, value: Any) -> Any:
+        return name_of[name](value) if name in name_of and isinstance(value, str) else value
+
+    return [{name: value_of(name, instance[name]) for name in known} for instance in instances]
 
 
 def _knowledge(

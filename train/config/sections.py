@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -105,24 +105,35 @@ Scalar = Annotated[str | int | float | bool, BeforeValidator(_as_scalar)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class Notation(_Section):
-    """How values are written in a file: for all of its columns, or for one of them."""
+class NumberNotation(_Section):
+    """How numbers are written in a file."""
 
-    # What means a missing value, beside the empty cell and NA, null, ? and the like.
-    missing: Annotated[list[str], BeforeValidator(_as_texts)] = []
     # The mark before decimals, between thousands (a blank is any blank), and what stands before or after a number.
     decimal: Literal[".", ","] | None = None
     thousands: Literal[",", ".", "'", " "] | None = None
     unit: Annotated[str, Field(min_length=1)] | None = None
-    # For strptime, such as %d/%m/%Y; ISO 8601 is read without it.
-    date_format: Annotated[str, Field(min_length=1)] | None = None
-    # The zone in which parts of dates are read: UTC, +02:00, Europe/Berlin.
-    timezone: str | None = None
 
     @property
     def of_numbers(self) -> bool:
         """Whether numbers are written in another way than Python's."""
         return bool(self.decimal or self.thousands or self.unit)
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.thousands is not None and self.thousands == (self.decimal or "."):
+            raise ValueError(f"decimal and thousands must differ, got {self.thousands!r} for both")
+        return self
+
+
+class Notation(NumberNotation):
+    """How values are written in a file: for all of its columns, or for one of them."""
+
+    # What means a missing value, beside the empty cell and NA, null, ? and the like.
+    missing: Annotated[list[str], BeforeValidator(_as_texts)] = []
+    # For strptime, such as %d/%m/%Y; ISO 8601 is read without it.
+    date_format: Annotated[str, Field(min_length=1)] | None = None
+    # The zone in which parts of dates are read: UTC, +02:00, Europe/Berlin.
+    timezone: str | None = None
 
     @property
     def of_dates(self) -> bool:
@@ -149,12 +160,6 @@ class Notation(_Section):
     def _is_a_zone(cls, value: str | None) -> str | None:
         zone_of(value)
         return value
-
-    @model_validator(mode="after")
-    def _marks_differ(self) -> "Notation":
-        if self.thousands is not None and self.thousands == (self.decimal or "."):
-            raise ValueError(f"decimal and thousands must differ, got {self.thousands!r} for both")
-        return self
 
 
 class ColumnConfig(Notation):
@@ -206,6 +211,8 @@ class Columns(Notation):
     """Which columns of the dataset are what, and how their values are written."""
 
     label: str = "label"
+    # How the label is written, where it is a number that is to be predicted.
+    label_notation: NumberNotation = NumberNotation()
     # What separates the labels in one cell.
     separator: Annotated[str, Field(min_length=1)] = ","
     text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
@@ -215,9 +222,19 @@ class Columns(Notation):
         """Return how a column is written: as declared for it, or else for all columns."""
         own = self.inputs.get(name, ColumnConfig())
         keys = {key: getattr(own, key) or getattr(self, key) for key in Notation.model_fields}
-        if own.decimal or own.thousands:  # these two belong together
-            keys |= {"decimal": own.decimal, "thousands": own.thousands}
+        keys |= self._numbers_with(own).model_dump()
         return Notation(**keys | {"missing": [*self.missing, *own.missing]})
+
+    @property
+    def notation_of_label(self) -> NumberNotation:
+        """How the label is written: as declared for it, or else for all columns."""
+        return self._numbers_with(self.label_notation)
+
+    def _numbers_with(self, own: NumberNotation) -> NumberNotation:
+        of_marks = own if own.decimal or own.thousands else self  # these two belong together
+        return NumberNotation(
+            decimal=of_marks.decimal, thousands=of_marks.thousands, unit=own.unit or self.unit
+        )
 
     @model_validator(mode="after")
     def _are_what_they_are_once(self) -> "Columns":

@@ -18,11 +18,11 @@ from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
 from predict.wording import counted, listed
 from train.config import TrainConfig
-from train.config.sections import Columns, Notation
+from train.config.sections import Columns, NumberNotation
 from train.data.catalogue import complete
 from train.data.dataset import Dataset
 from train.data.leaks import codes_of_identifiers
-from train.data.notation import plain_numbers, sniff_numbers
+from train.data.notation import show_keys
 from train.data.parts import (
     Division,
     columns_without_inputs,
@@ -31,6 +31,7 @@ from train.data.parts import (
     problems_of,
     unseen_labels,
 )
+from train.data.quantities import Quantities, read_quantities
 from train.data.schema import (
     Typed,
     as_categories,
@@ -40,6 +41,7 @@ from train.data.schema import (
     is_missing,
     is_missing_token,
     type_columns,
+    unread_missing,
 )
 from train.data.sources import RawTable
 from train.data.suspicions import suspicions
@@ -111,6 +113,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
     rows.labels = _read_labels(table, rows.labels, columns, config)
     if config.task != "multilabel":  # where a row may well have no label
         rows.drop(rows.labels == "", "label missing")
+        warnings += [f"{columns.label}: {why}" for why in unread_missing(rows.labels)]
     _require_rows(table, rows)
     no_inputs = columns_without_inputs(config.split, columns)
     typed = _type_inputs(table, rows.frame.drop(columns=list(no_inputs)), columns)
@@ -130,7 +133,8 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         sha256=table.sha256,
         frame=rows.frame.reset_index(drop=True),
         column_types=typed.column_types,
-        columns=typed.columns,
+        columns=targets.with_notation(typed.columns),
+        unit=targets.unit,
         targets=targets.values,
         label_names=targets.label_names,
         division=rows.division,
@@ -150,11 +154,10 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         ),
         reasons=typed.reasons,
         seen=typed.seen,
-        notes=tuple(typed.notes),
-        warnings=(
-            *warnings,
-            *typed.warnings,
-            *suspicions(rows.frame, typed.column_types, targets.values, targets.label_names),
+        notes=(*typed.notes, *targets.notes),
+        warnings=(*warnings, *typed.warnings),
+        suspicions=tuple(
+            suspicions(rows.frame, typed.column_types, targets.values, targets.label_names)
         ),
     )
 
@@ -245,16 +248,27 @@ class _Targets:
     values: npt.NDArray[Any]
     label_names: list[str]
     rare_labels: int = 0
+    # Of numbers: what they count, and how they are written, where that was evident rather than declared.
+    unit: str | None = None
+    evident: NumberNotation | None = None
+    notes: tuple[str, ...] = ()
+
+    def with_notation(self, columns: Columns) -> Columns:
+        """Return the declared columns, with the notation of the label that was evident."""
+        if self.evident is None:
+            return columns
+        return columns.model_copy(update={"label_notation": self.evident})
 
 
 def _targets_of(table: RawTable, rows: _Rows, columns: Columns, config: TrainConfig) -> _Targets:
     if config.task == "regression":
-        return _Targets(_numbers(table, rows.labels, columns), [])
+        return _numbers(table, rows.labels, columns)
     if config.task == "multilabel":
         return _label_sets(table, rows, columns, config)
     if "task" not in config.model_fields_set:  # what is declared needs no question
         _refuse_quantities(table, rows.labels, columns)
-    least, of_numbers = config.min_samples_per_label, not as_numbers(rows.labels)[1].any()
+    least = config.min_samples_per_label
+    of_numbers = _are_numbers(rows.labels, columns)
     _drop_unseen_labels(rows)
     counts = _learned(rows).value_counts()
     rows.drop(rows.labels.map(counts).fillna(0) < least, f"label with fewer than {least} rows")
@@ -289,11 +303,16 @@ def _refuse_quantities(table: RawTable, labels: "pd.Series[str]", columns: Colum
     different = labels.nunique()
     if different <= max(_MOST_NUMBERED_LABELS, len(labels) // _ROWS_PER_NUMBERED_LABEL):
         return
-    if not as_numbers(labels)[1].any():
+    if _are_numbers(labels, columns):
         raise DatasetError(
             f"{table.name}: {columns.label} is a number with {different:,} different values in {len(labels):,} rows. "
             "To predict a number, set task: regression. If these are classes, set task: classification."
         )
+
+
+def _are_numbers(labels: "pd.Series[str]", columns: Columns) -> bool:
+    different = pd.Series(labels.unique(), dtype=object)
+    return read_quantities(different, columns.notation_of_label).are_numbers
 
 
 def _columns_of(table: RawTable, config: TrainConfig) -> Columns:
@@ -318,26 +337,42 @@ def _conflicts(texts: pd.DataFrame) -> pd.DataFrame:
     return texts[texts.duplicated(keep=False)].drop_duplicates()
 
 
-def _numbers(
-    table: RawTable, labels: "pd.Series[str]", columns: Columns
-) -> npt.NDArray[np.float64]:
-    """Return the targets of a regression."""
-    values, no_number = as_numbers(plain_numbers(labels, columns))
-    if no_number.any() and not columns.of_numbers and (sniffed := sniff_numbers(labels)):
-        values, _ = as_numbers(plain_numbers(labels, Notation.model_validate(sniffed.keys)))
+def _numbers(table: RawTable, labels: "pd.Series[str]", columns: Columns) -> _Targets:
+    """Return the targets of a regression, and what is to be known of their notation."""
+    read = read_quantities(labels, columns.notation_of_label)
+    values, unit = read.numbers, read.notation.unit
     wrong = ~np.isfinite(values)
     if wrong.any():
         examples = ", ".join(map(repr, labels[wrong].unique()[:_CONFLICTS_SHOWN]))
+        doubt = f"{read.doubt}, in columns.label_notation. Else f" if read.doubt else "F"
         raise DatasetError(
             f"{table.name}: {columns.label}: a regression needs numbers; {int(wrong.sum()):,} of {len(labels):,} rows "
-            f"have none, such as {examples}. Fix them, leave them out with `where`, or set task: classification."
+            f"have none, such as {examples}. {doubt}ix them, leave them out with `where`, or set task: classification."
         )
     if values.nunique() < 2:
         raise DatasetError(
             f"{table.name}: {columns.label} is the same in all {len(values):,} rows: there is nothing to learn."
         )
-    numbers: npt.NDArray[np.float64] = np.asarray(values, np.float64)
-    return numbers
+    return _Targets(
+        np.asarray(values, np.float64),
+        [],
+        unit=unit if unit and labels.str.contains(unit, regex=False).any() else None,
+        evident=read.notation if read.evident else None,
+        notes=_notes_on(read, labels, columns.label),
+    )
+
+
+def _notes_on(read: Quantities, labels: "pd.Series[str]", name: str) -> tuple[str, ...]:
+    """Say in which notation labels were read, and what an answer thus looks like."""
+    if not read.evident:
+        return ()
+    written = {text: float(number) for text, number in zip(labels, read.numbers, strict=True)}
+    longest = max(labels, key=len)  # shows the most of the notation
+    unit = f", in {read.notation.unit}" if read.notation.unit else ""
+    return (
+        f"{name}: read with {show_keys(read.evident)} (columns.label_notation): {longest!r} is {written[longest]!r}, "
+        f"and answers are such numbers{unit}",
+    )
 
 
 def _label_sets(table: RawTable, rows: _Rows, columns: Columns, config: TrainConfig) -> _Targets:

@@ -30,6 +30,7 @@ class Dataset:
         dropped: Reason -> rows dropped for it.
         duplicates: Rows that repeat an earlier one, label included; texts drop them.
         rare_labels: multilabel: how many labels were removed from rows for being too rare.
+        unit: What the targets of a regression count, as the file writes it, such as %; None if it writes none.
         ignored: Column -> why it is not an input.
         row_numbers: Which row of the file each row is, from 1, <int64>[num_rows]; None: all are kept.
         reasons: Input -> why it has its type.
@@ -38,7 +39,8 @@ class Dataset:
         decided: Key of the configuration -> what was guessed from the file.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
         notes: How values were read, a sentence each, where that was not declared.
-        warnings: What is probably not as it was meant, a sentence each.
+        warnings: What was probably not read as it was meant, a sentence each.
+        suspicions: What a model should probably not learn from, a sentence each.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dataset:
     dropped: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     rare_labels: int = 0
+    unit: str | None = None
     ignored: dict[str, str] = field(default_factory=dict)
     identifiers: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     conflicts: int = 0
@@ -63,6 +66,7 @@ class Dataset:
     seen: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
     decided: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

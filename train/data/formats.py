@@ -20,6 +20,8 @@ from train.errors import DatasetError
 from train.progress import Progress
 
 _FORMULAS_SHOWN = 3
+# How files of old Office programs begin, and those with a password.
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 # ----------------------------------------------------------------------- JSON
@@ -83,6 +85,11 @@ def read_excel(
     path: Path, raw: bytes, sheet: str | None, max_bytes: int, progress: Progress
 ) -> pd.DataFrame:
     """Read a sheet of a workbook, by default the first; the first row that is not empty has the names."""
+    if raw.startswith(_OLD_OFFICE):
+        raise DatasetError(
+            f"{path}: not .xlsx but an old Excel workbook (.xls), or one with a password. Open it in a spreadsheet "
+            "program and save it as .xlsx without a password, or the sheet as CSV."
+        )
     try:
         with zipfile.ZipFile(BytesIO(raw)) as archive:
             sizes = [entry.file_size for entry in archive.infolist()]

@@ -1,5 +1,6 @@
 """The notation of numbers and dates in a file: as declared, or as it is evident from the values."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from predict.contract.canonical import iso_date
-from train.config.sections import Notation
+from train.config.sections import Notation, NumberNotation
 
 # What stands for the blank between groups of three digits.
 _BLANKS = " \u00a0\u202f"
@@ -27,13 +28,28 @@ _NUMBERS = {
     (".", None): None,
 }
 _AMBIGUOUS_NUMBER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
-_LIKE_A_DATE = re.compile(r"\d{1,4}([-/. ])\d{1,2}\1\d{1,4}([ T].*)?")
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_LIKE_A_DATE = re.compile(
+    rf"\d{{1,4}}([-/. ])\d{{1,2}}\1\d{{1,4}}([ T].*)?"
+    rf"|(\d{{1,2}}[- ]{_MONTH}|{_MONTH} \d{{1,2}}),?[- ]\d{{2,4}}( .*)?",
+    re.IGNORECASE,
+)
 _DATES = [
-    order.replace("-", sign) + time
-    for sign in "-/."
-    for order in ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d")
+    order + time
+    for order in (
+        *(
+            order.replace("-", sign)
+            for sign in "-/."
+            for order in ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d")
+        ),
+        *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y", "%b %d, %Y"),
+        *("%d-%B-%Y", "%d %B %Y", "%B %d %Y", "%B %d, %Y"),
+    )
     for time in ("", " %H:%M", " %H:%M:%S")
 ]
+# A whole number that is a day, such as 20240131, and how many of them are no coincidence.
+_COMPACT_DATE, _COMPACT_FORMAT = re.compile(r"(?:19|20)\d{6}", re.ASCII), "%Y%m%d"
+_FEWEST_COMPACT_DATES = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,18 @@ class Sniffed:
     doubt: str = ""
 
 
-def plain_numbers(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[str]":
+def show_keys(keys: Mapping[str, str]) -> str:
+    """Return keys of a notation as a configuration has them.
+
+    >>> show_keys({"decimal": ",", "unit": "€"})
+    'decimal: ",", unit: "€"'
+    """
+    return ", ".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()
+    )
+
+
+def plain_numbers(texts: "pd.Series[str]", notation: NumberNotation) -> "pd.Series[str]":
     """Return numbers as Python writes them; what is not written in the notation becomes a dash.
 
     >>> plain_numbers(pd.Series(["$1,163.74", "-5", "1.163,74"]), Notation(thousands=",", unit="$")).tolist()
@@ -90,12 +117,31 @@ def sniff_dates(known: "pd.Series[str]") -> Sniffed | None:
     if best < _NEARLY_ALL:
         return None
     formats = [date_format for date_format, share in shares.items() if share == best]
-    if len(formats) == 1:
+    if len(formats) == 1 or _mean_the_same(values, formats):
         return Sniffed({"date_format": formats[0]})
     options = " or ".join(f'"{date_format}"' for date_format in formats)
     return Sniffed(
         {}, f"{values.iloc[0]!r} is a date in more than one way: set date_format: {options}"
     )
+
+
+def _mean_the_same(texts: "pd.Series[str]", formats: list[str]) -> bool:
+    """Return whether all formats read the same dates, as those of `May 1 2024` do."""
+    first, *others = (
+        pd.to_datetime(texts, format=date_format, errors="coerce") for date_format in formats
+    )
+    return all(first.equals(other) for other in others)
+
+
+def sniff_compact_dates(known: "pd.Series[str]") -> Sniffed | None:
+    """Return the format of whole numbers, none of them missing, that are all days; None if they are just numbers."""
+    if not known.iloc[:_FEWEST_COMPACT_DATES].str.fullmatch(_COMPACT_DATE).all():
+        return None  # nearly always, and long before all values are looked at
+    values = known.drop_duplicates()
+    if len(values) < _FEWEST_COMPACT_DATES or not values.str.fullmatch(_COMPACT_DATE).all():
+        return None
+    days = pd.to_datetime(values, format=_COMPACT_FORMAT, errors="coerce")
+    return Sniffed({"date_format": _COMPACT_FORMAT}) if days.notna().all() else None
 
 
 def read_dates(texts: "pd.Series[str]", notation: Notation) -> "pd.Series[Any]":
@@ -112,7 +158,7 @@ def offsets_of(dates: "pd.Series[Any]") -> set[str]:
     >>> sorted(offsets_of(pd.Series(["2024-01-31T10:00Z", "2024-01-31T10:00+02:00", "2024-01-31"])))
     ['+02:00', 'UTC']
     """
-    with_time = dates[dates.str.contains("[T ]", regex=True)].unique().tolist()
+    with_time = [date for date in dates.unique().tolist() if "T" in date or " " in date]
     offsets = {datetime.fromisoformat(date).utcoffset() for date in with_time} - {None}
     return {
         str(timezone(offset)).removeprefix("UTC") or "UTC"
@@ -125,7 +171,7 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
     for (decimal, thousands), evidence in _NUMBERS.items():
         keys = {} if decimal == "." else {"decimal": decimal}
         keys |= {} if thousands is None else {"thousands": thousands}
-        notation = Notation.model_validate(keys) if keys else Notation(decimal=".")
+        notation = NumberNotation.model_validate(keys or {"decimal": "."})
         matching = sum(_plain(text, notation) != _NO_NUMBER for text in bare)
         if matching < _NEARLY_ALL * len(bare):
             continue
@@ -139,7 +185,7 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
 _NO_NUMBER = "—"
 
 
-def _plain(text: str, notation: Notation) -> str:
+def _plain(text: str, notation: NumberNotation) -> str:
     bare = _without(text, notation.unit)
     decimal, thousands = notation.decimal or ".", notation.thousands or ""
     signs = _BLANKS if thousands == " " else "'’" if thousands == "'" else thousands

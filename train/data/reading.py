@@ -15,12 +15,14 @@ import pandas as pd
 from predict.wording import listed, plural
 from train.config import TrainConfig
 from train.data.formats import read_excel, read_json, read_parquet
-from train.data.separated import Dialect, Quotes, read_separated
+from train.data.separated import Dialect, Quotes, is_number, read_separated
 from train.errors import DatasetError
 from train.progress import Progress, SilentProgress
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx", ".parquet")
 _JSON = (".jsonl", ".ndjson", ".json")
+# Not read: python-calamine, which could, gives a formula's error and a lacking result as an empty cell.
+_OTHER_WORKBOOKS = (".xls", ".xlsb", ".xlsm", ".ods", ".numbers")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _CHUNK_BYTES = 1 << 20
 # How many times larger than a gzip file its content can be.
@@ -36,6 +38,7 @@ _BYTE_ORDER_MARKS = {
 # What a file that is not UTF-8 may be; the last one takes any byte.
 _LIKELY_ENCODINGS = ("cp1252", "latin-1")
 # What pandas and spreadsheets call a column without a name.
+_NAMES_SHOWN = 5
 _NO_NAME = re.compile(r"|Unnamed: \d+")
 
 
@@ -103,6 +106,11 @@ def read_table(
     reading, progress = reading or Reading(), progress or SilentProgress()
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if kind in _OTHER_WORKBOOKS:
+        raise DatasetError(
+            f"{path}: a workbook in the format {kind} is not read. Open it in a spreadsheet program and save it as "
+            ".xlsx, or the sheet as CSV."
+        )
     if kind not in FORMATS:
         raise DatasetError(
             f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."
@@ -238,6 +246,11 @@ def _with_named_columns(
     names = [name if name.strip() else f"Unnamed: {number}" for number, name in enumerate(names)]
     _refuse_equal_names(path, names)
     frame = frame.set_axis(names, axis=1)
+    if _look_like_values(frame):
+        progress.warn(
+            f"{path}: the names of the columns look like values ({listed(names, _NAMES_SHOWN)}): is the header "
+            "missing? Put a line with names before the first row"
+        )
     nameless = [name for name in names if _NO_NAME.fullmatch(name) and name not in reading.named]
     if nameless:
         numbers = listed([str(names.index(name) + 1) for name in nameless])
@@ -248,9 +261,19 @@ def _with_named_columns(
     return frame.drop(columns=nameless)
 
 
+def _look_like_values(frame: pd.DataFrame) -> bool:
+    """Return whether every name is a number or a value of its own column, and at least one is a number."""
+    names = frame.columns.tolist()
+    numbers = [name for name in names if is_number(name)]
+    return bool(numbers) and all(
+        name in numbers or bool((frame[name] == name).any()) for name in names
+    )
+
+
 def _refuse_equal_names(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
+        hint = " Or is the header missing?" if all(map(is_number, twice)) else ""
         raise DatasetError(
-            f"{path}: more than one column is called {', '.join(map(repr, twice))}. Rename or remove one."
+            f"{path}: more than one column is called {', '.join(map(repr, twice))}. Rename or remove one.{hint}"
         )

@@ -16,17 +16,21 @@ from predict.contract.artefact import Input
 from predict.contract.canonical import Form, canonical, form_of, text_of
 from predict.contract.words import LATEST
 from predict.wording import counted, listed
-from train.config.sections import ColumnConfig, Columns
+from train.config.sections import ColumnConfig, Columns, Notation
 from train.data.notation import (
     offsets_of,
     plain_numbers,
     read_dates,
+    show_keys,
+    sniff_compact_dates,
     sniff_dates,
     sniff_numbers,
 )
 
 # What files have in place of a missing number or date. In a column of texts these may be words.
 _MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))
+# Those of them that are hardly ever words, wherever they are.
+_HARDLY_WORDS = ("na", "n/a", "nan", "null", "#n/a")
 # How many different values a column of categories may have: in a small table, and at most.
 _FEW_CATEGORIES, _MOST_CATEGORIES = 20, 1000
 # Rows for each category, on average, in a larger table.
@@ -97,10 +101,21 @@ class _Column:
         self.notation = self.notation.model_copy(update=dict(sniffed.keys))
         return True
 
+    def sniff_compact_dates(self, texts: "pd.Series[str]") -> bool:
+        """Adopt the format of days that are written as whole numbers; return whether they are."""
+        if self.notation.of_numbers or self.notation.of_dates:
+            return False
+        sniffed = sniff_compact_dates(texts)
+        if sniffed is None:
+            return False
+        self.sniffed |= sniffed.keys
+        self.notation = self.notation.model_copy(update=dict(sniffed.keys))
+        return True
+
     def say_sniffed(self) -> None:
         """Say which notation was evident, in the keys that declare it."""
         if self.sniffed:
-            keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in self.sniffed.items())
+            keys = show_keys(self.sniffed)
             self.notes.append(f"{self.name}: read with {keys} (columns.inputs.{self.name})")
 
     @property
@@ -192,6 +207,23 @@ def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.S
     """
     missing = texts.str.lower().isin(_MISSING)
     return missing | texts.isin(also) if also else missing
+
+
+def unread_missing(texts: "pd.Series[Any]") -> list[str]:
+    """Say which categories or labels look like a missing value, but are words like any other.
+
+    >>> unread_missing(pd.Series(["m", "NA", "f", "NA"]))[0][:37]
+    "'NA' is a word like any other, in 2 r"
+    """
+    different = [text for text in texts.unique().tolist() if text.lower() in _HARDLY_WORDS]
+    if not different:
+        return []
+    rows = counted(int(texts.isin(different).sum()), "row")
+    shown, verb = " and ".join(map(repr, different)), "is" if len(different) == 1 else "are each"
+    return [
+        f"{shown} {verb} a word like any other, in {rows}. If a missing value is meant, set "
+        f"columns.missing: {json.dumps(different)}"
+    ]
 
 
 def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
@@ -294,6 +326,8 @@ def _infer(column: _Column) -> tuple[Kind, str]:
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         return "date", "dates in the file"
     if pd.api.types.is_numeric_dtype(raw.dtype) and not column.notation.missing:
+        if pd.api.types.is_integer_dtype(raw.dtype) and column.sniff_compact_dates(as_text(raw)):
+            return "date", "every value is a date"
         return _infer_number(raw.astype(float))
     return _infer_from_texts(column, as_text(raw).str.strip())
 
@@ -327,6 +361,8 @@ def _infer_from_texts(column: _Column, texts: "pd.Series[str]") -> tuple[Kind, s
         numbers, no_number = _read_numbers(column, texts)
     no_number |= np.isinf(numbers)
     if not no_number.any():
+        if column.sniff_compact_dates(known):
+            return "date", "every value is a date"
         return _infer_number(numbers)
     no_date = ~_for_each_value(_read_dates(column, known), _is_date).astype(bool)
     if no_date.any() and not column.sniffed and column.sniff(known, "date"):
@@ -413,6 +449,19 @@ def _why_nothing(known: "pd.Series[str]", no_number: "pd.Series[bool]") -> str:
     )
 
 
+def are_dates(texts: "pd.Series[str]") -> bool:
+    """Return whether texts, none of them missing, are all dates: as ISO 8601 or otherwise, in doubt or not.
+
+    >>> are_dates(pd.Series(["2024-01-31T10:00Z"])), are_dates(pd.Series(["31.01.2024"])), are_dates(pd.Series(["x"]))
+    (True, True, False)
+    """
+    sniffed = sniff_dates(texts)
+    if sniffed is not None and sniffed.doubt:
+        return True
+    notation = Notation.model_validate({} if sniffed is None else sniffed.keys)
+    return all(map(_is_date, read_dates(texts, notation).unique().tolist()))
+
+
 def _is_date(text: str) -> bool:
     try:
         datetime.fromisoformat(text)
@@ -433,6 +482,7 @@ def _convert(column: _Column) -> tuple["pd.Series[Any]", list[str]]:
     texts = texts.str.strip()
     if kind == "category":
         known = texts.mask(texts.isin(missing), "")
+        column.warnings += [] if column.declared.categories else unread_missing(known)
         return as_categories(known, column.declared.categories or ()), []
     if kind == "number":
         return _convert_numbers(column, texts)

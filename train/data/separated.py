@@ -158,7 +158,7 @@ class _Text:
         return {
             position: values
             for position, values in enumerate(columns)
-            if len(values) * 2 <= len(rows) or all(map(_is_number, values))
+            if len(values) * 2 <= len(rows) or all(map(is_number, values))
         }
 
     def line_of(self, position: int) -> int:
@@ -307,10 +307,11 @@ def _looks_like_a_row(text: _Text, line: str) -> bool:
 
 
 def _is_usual(value: str, known: set[str]) -> bool:
-    return value in known or (_is_number(value) and all(map(_is_number, known)))
+    return value in known or (is_number(value) and all(map(is_number, known)))
 
 
-def _is_number(value: str) -> bool:
+def is_number(value: str) -> bool:
+    """Return whether Python reads a text as a number."""
     try:
         float(value)
     except ValueError:

@@ -17,14 +17,17 @@ from predict.wording import counted, listed, shorten, suggestion
 from train.config import TrainConfig
 from train.config.sections import Columns, Task
 from train.data.catalogue import complete
+from train.data.notation import show_keys
 from train.data.parts import PARTS
+from train.data.quantities import read_quantities
 from train.data.schema import (
+    are_dates,
     as_categories,
-    as_numbers,
     as_text,
     find_nested,
     is_missing_token,
     type_columns,
+    unread_missing,
 )
 from train.data.sources import RawTable, fetch
 from train.errors import DatasetError
@@ -36,6 +39,11 @@ _LABEL_NAMES = (
     *("category", "topic", "intent", "species", "survived", "churn", "spam", "diagnosis", "rating"),
 )
 _SEPARATORS = (",", ";", "|")
+# What identifiers are called, and what has several rows.
+_ID_NAME = re.compile(r"[a-z]Id$|(?i:(^|[_ .-])u?ids?$)")
+_HOLDER_NAME = re.compile(
+    r"[a-z]Id$|(?i:(^|[_ .-])(id|uid|user|customer|patient|session|group)s?$)"
+)
 # A number with more values than this is predicted as a number.
 _MOST_CLASSES = 20
 _EXAMPLES, _LONGEST_EXAMPLE = 3, 24
@@ -154,6 +162,10 @@ def profile_table(
         *problems,
         *_duplicate_rows(frame, typed.values, typed.column_types, targets),
         *_about_labels(frame[label], labels, task),
+        *(
+            f"{label}: {why}"
+            for why in (unread_missing(targets) if task == "classification" else ())
+        ),
         *(f"{name} tells {label} by itself: is it known before the label is?" for name in leaks),
         *(
             f"{name} has {frame[name].nunique():,} values in {len(frame):,} rows: if the rows of one belong together, "
@@ -203,7 +215,7 @@ def _label_of(
         ):
             return by_name[usual], "guessed, because labels are often called so"
     for name, why in ((names[-1], "last"), (names[0], "first")):
-        if _can_be_label(table.frame[name], name in nested):
+        if not _ID_NAME.search(name) and _can_be_label(table.frame[name], name in nested):
             return name, f"guessed, because it is the {why} column"
     fewest = [
         (table.frame[name].nunique(), name)
@@ -226,10 +238,14 @@ def _can_be_label(column: "pd.Series[Any]", nested: bool) -> bool:
     different = known.nunique()
     if different < 2:
         return False
-    numbers, wrong = as_numbers(known)
-    if not wrong.any():
-        numbering = different == len(known) and bool((numbers % 1 == 0).all())
+    read = read_quantities(known)
+    if read.are_numbers:
+        numbering = different == len(known) and bool((read.numbers % 1 == 0).all())
         return not numbering
+    if read.doubt:
+        return True
+    if are_dates(known):
+        return False
     return different <= min(len(known) // 2, max(_MOST_CLASSES, len(known) // 5))
 
 
@@ -239,11 +255,14 @@ def _task_of(table: RawTable, label: str) -> tuple[Task, str, str]:
         return "multilabel", "its cells are lists", ","
     texts = as_text(column).str.strip()
     known = texts[~is_missing_token(texts)]
-    numbers, wrong = as_numbers(known)
+    read = read_quantities(known)
     different = known.nunique()
-    if not wrong.any():
-        if different > _MOST_CLASSES or bool((numbers % 1 != 0).any()):
-            return "regression", f"it is a number with {different:,} different values", ","
+    if read.doubt:
+        return "regression", read.doubt, ","
+    if read.are_numbers:
+        if different > _MOST_CLASSES or bool((read.numbers % 1 != 0).any()):
+            written = f", read with {show_keys(read.evident)}" if read.evident else ""
+            return "regression", f"it is a number with {different:,} different values{written}", ","
         return "classification", f"it has {different:,} different values", ","
     for separator in _SEPARATORS:
         cells = known[known.str.contains(separator, regex=False)]
@@ -266,7 +285,7 @@ def _part_column(frame: pd.DataFrame, label: str) -> str | None:
 
 def _targets_of(column: "pd.Series[Any]", task: Task, separator: str) -> "pd.Series[Any]":
     if task == "regression":
-        return as_numbers(as_text(column).str.strip())[0]
+        return read_quantities(as_text(column).str.strip()).numbers
     if task == "multilabel":
         cells = [
             cell
@@ -327,11 +346,8 @@ def _why(kind: str, different: int, words: tuple[int, int] | None) -> str:
 
 def _holds_rows_together(column: Column, rows: int) -> bool:
     """Return whether a column looks like the identifier of something that has several rows."""
-    named = re.search(
-        r"[a-z]Id$|(?i:(^|[_ .-])(id|uid|user|customer|patient|session|group)s?$)", column.name
-    )
     return (
-        named is not None
+        _HOLDER_NAME.search(column.name) is not None
         and column.kind != "label"
         and column.kind != "date"
         and 3 <= column.different <= rows * 0.8

@@ -42,8 +42,7 @@ def lines_of(profile: Profile) -> list[str]:
         ]
         more = len(profile.labels) - len(shown)
         lines.append("labels: " + ", ".join(shown) + (f" and {more:,} more" if more > 0 else ""))
-    else:
-        targets = profile.targets.dropna()
+    elif len(targets := profile.targets.dropna()):
         lines.append(
             f"{profile.label}: from {targets.min():g} to {targets.max():g}, half of them below {targets.median():g}"
         )

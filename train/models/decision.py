@@ -80,13 +80,16 @@ class Decision:
             unsure_below=output.unsure_below,
         )
 
-    def describe(self, name: str) -> dict[str, Any]:
+    def describe(self, name: str, unit: str | None = None) -> dict[str, Any]:
         """Return the output of an artefact's metadata.
 
         Args:
             name: The column that is predicted.
+            unit: What a number counts, if that is known.
         """
         output: dict[str, Any] = {"name": name, "type": self.kind, "labels": list(self.label_names)}
+        if unit is not None:
+            output["unit"] = unit
         if self.half_width is not None:
             output["interval"] = {"coverage": self.coverage, "half_width": self.half_width}
         if self.thresholds:

@@ -37,7 +37,7 @@ from train.evaluation.significance import Difference, mcnemar
 from train.models.choice import choose_pipeline
 from train.models.decision import Decision, choose_decision
 from train.models.table import model as table_model
-from train.progress import SilentProgress
+from train.progress import SilentProgress, TerminalProgress
 from train.tests.conftest import make_rows, write_csv
 from train.tests.tables import make_table, of_spent, table_config, write_table
 
@@ -271,6 +271,98 @@ def test_any_number_of_labels_a_row(tmp_path: Path) -> None:
     [change] = found.changed["only A right"]
     assert (change.truth, change.a, change.b) == (["drama", "war"], ["drama", "war"], ["war"])
     assert "labels that neither model knows do not count: opera" in found.notes
+
+
+# ------------------------------------------------------------------------ names
+
+
+def _as_before(artefact: Path, names: dict[str, str]) -> Path:
+    """Return a copy of an artefact from when labels were kept as the file wrote them."""
+    older = artefact.parent.parent / "older" / artefact.name
+    shutil.copytree(artefact, older)
+    metadata = json.loads((older / "metadata.json").read_bytes())
+    [output], examples = metadata["outputs"], metadata["examples"]
+    output["labels"] = [names[label] for label in output["labels"]]
+    output["thresholds"] = {
+        names[label]: least for label, least in output.get("thresholds", {}).items()
+    }
+    examples = [example | {"truth": names[example["truth"]]} for example in examples]
+    metrics = json.loads((older / "metrics.json").read_bytes())
+    metrics["positive_label"] = names[metrics["positive_label"]]
+    (older / "metrics.json").write_text(json.dumps(metrics))
+    change_metadata(older, outputs=[output], examples=examples)
+    return older
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (("False", "True"), {"false": "False", "true": "True"}),
+        (("1.0", "2.0"), {"1": "1.0", "2": "2.0"}),
+    ],
+)
+def test_labels_of_an_older_artefact_are_those_of_the_rows(
+    tmp_path: Path, written: tuple[str, str], names: dict[str, str]
+) -> None:
+    table = make_table(240)
+    table["left"] = [written[left == "yes"] for left in table["left"]]
+    file = write_table(tmp_path / "table.csv", table)
+    newer = _train(tmp_path, file, decision={"aim": "f1", "positive": list(names)[1]})
+    older = _as_before(newer, names)
+    for a, b, data in (
+        (older, newer, None), (newer, older, None), (older, older, None), (older, older, file),
+    ):  # fmt: skip
+        found = compare(a, b, data)
+        assert check_equivalent(found, 1e-12)
+        assert found.metrics["accuracy"].first > 0.7
+        assert not any("neither model" in note or "only" in note for note in found.notes)
+    dataset, rows = _test_rows(newer)
+    answered = _answers_of(newer, dataset, rows)
+    about = {"name": dataset.name, "sha256": dataset.sha256}
+    same, why, better = against_latest(older, answered, dataset.instances(rows), about)
+    assert (same, better) == (True, 0)
+    assert "not comparable" not in why
+
+
+def _answers_of(artefact: Path, dataset: Any, rows: Any) -> Answered:
+    predictor = Predictor.load(artefact)
+    decision = Decision.of_output(predictor.metadata.outputs[0])
+    return Answered(dataset.targets[rows], predictor.scores(dataset.instances(rows)), decision)
+
+
+def test_a_file_that_lacks_a_value_is_read_as_the_model_knows_it(tmp_path: Path) -> None:
+    """With `maybe`, True is a word; in a file without, it is a truth value. It is the same label and category."""
+    word = {"yes": "True", "no": "False"}
+    table = make_table(240)[["age", "left"]]
+    table["left"] = table["left"].map(word)
+    table["again"] = table["left"].where(table.index % 9 > 0, "maybe")
+    table.loc[table.index % 11 == 0, "left"] = "maybe"
+    columns = {"label": "left"}
+    model = _train(tmp_path, write_table(tmp_path / "t.csv", table), columns=columns)
+    assert Predictor.load(model).labels == ["False", "True", "maybe"]
+    truths = table[(table["left"] != "maybe") & (table["again"] != "maybe")]
+    found = compare(model, model, write_table(tmp_path / "part.csv", truths))
+    assert (found.rows, found.tally["both right"]) == (len(truths), len(truths))
+    assert not any("left out" in note for note in found.notes)
+
+
+# --------------------------------------------------------------------- warnings
+
+
+def test_what_was_odd_about_the_file_is_noted(
+    left: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_table(100)
+    rows["visits"] = ["9007199254740993", *rows["visits"].astype(str)[1:]]
+    rows.to_csv(file := tmp_path / "other.csv", index=False, sep=";")
+    found = compare(left, left, file)
+    notes = " ".join(found.notes)
+    assert "the fields are read as separated by ';'" in notes
+    assert "columns: visits: 1 value cannot be kept exactly in a number" in notes
+    file.write_text("a;b\n1;2\n")
+    with pytest.raises(UserError, match="no column 'age'"):
+        compare(left, left, file, progress=TerminalProgress())
+    assert "WARNING: " in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------- equality

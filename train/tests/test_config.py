@@ -75,7 +75,7 @@ def test_all_problems_are_reported_at_once_each_with_its_place(write_conf: Write
         ("where: {a: ~}", 'where.a: expected a text, a number, true or false, got None. If the text'),
         ("where: {a.b: [1]}", 'where."a.b": expected a text, a number, true or false, got [1].'),
         ("columns: {inputs: {a: {b: number}}}",
-         'columns.inputs.a.b: unknown key. Known: missing, decimal, thousands, unit, date_format, timezone, '
+         'columns.inputs.a.b: unknown key. Known: decimal, thousands, unit, missing, date_format, timezone, '
          'type, minimum, maximum, categories, max_missing. '
          'A column with a dot in its name goes into quotes: columns.inputs."a.b".'),
         ("min_samples_per_label: 0", "min_samples_per_label: expected a whole number of at least 1, got 0."),

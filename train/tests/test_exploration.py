@@ -50,12 +50,55 @@ def test_a_label_is_guessed_by_its_name_or_place_and_that_is_said(tmp_path: Path
     assert (chosen.label, chosen.why_label) == ("plan", "as --label says")
 
 
+def test_neither_a_date_nor_an_identifier_is_guessed_as_the_label(tmp_path: Path) -> None:
+    table = make_table()[["left", "age"]]
+    days = [f"{1 + i % 3}.{1 + i % 12}.2024" for i in range(240)]
+    assert profile(tmp_path, table.assign(day=days)).label == "left"
+    assert profile(tmp_path, table.assign(user_id=[i // 2 for i in range(240)])).label == "left"
+
+
+def test_labels_that_look_missing_are_named(tmp_path: Path) -> None:
+    table = make_table()[["age", "left"]]
+    table.loc[::9, "left"] = "NA"
+    assert any(
+        hint.startswith("left: 'NA' is a word like") for hint in profile(tmp_path, table).hints
+    )
+    conf = tmp_path / "c.yml"
+    conf.write_text(f"dataset: {tmp_path}/d.csv\ncolumns: {{label: left}}\n")
+    heard = CliRunner().invoke(main, ["check", "--conf", str(conf)])
+    assert "WARNING: columns: left: 'NA' is a word like any other, in 27 rows" in heard.output
+
+
 @pytest.mark.parametrize(
     ("label", "task"),
     [("left", "classification"), ("spent", "regression"), ("visits", "classification")],
 )
 def test_the_task_follows_from_the_label(tmp_path: Path, label: str, task: str) -> None:
     assert profile(tmp_path, make_table(), label).task == task
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ([f"{1000 + i:,}.50 $" for i in range(60)], 'read with thousands: ",", unit: "$"'),
+        ([f"1,{100 + i}" for i in range(60)], 'set thousands: "," or decimal: ","'),
+    ],
+)
+def test_a_label_that_is_a_written_quantity_is_a_number(
+    tmp_path: Path, cells: list[str], why: str
+) -> None:
+    found = profile(tmp_path, make_table(60)[["plan", "age"]].assign(price=cells))
+    assert (found.label, found.task) == ("price", "regression")
+    assert why in found.why_task
+
+
+def test_a_label_whose_notation_is_in_doubt_has_no_range(tmp_path: Path) -> None:
+    prices = [f"1,{100 + i}" for i in range(60)]
+    write_table(tmp_path / "d.csv", make_table(60)[["plan", "age"]].assign(price=prices))
+    result = invoke(tmp_path / "d.csv", "--out", tmp_path / "c.yml")
+    assert result.exit_code == 1
+    assert "in columns.label_notation" in result.output
+    assert " nan" not in result.output
 
 
 def test_several_labels_in_a_cell_are_multilabel(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def test_a_notation_of_numbers_is_evident_or_not(
         (["01/13/2022"], {"date_format": "%m/%d/%Y"}),
         (["2022/01/13 10:05"], {"date_format": "%Y/%m/%d %H:%M"}),
         (["13.01.2022 10:05:06"], {"date_format": "%d.%m.%Y %H:%M:%S"}),
+        (["Jan 1 2000", "Feb 13 2001"], {"date_format": "%b %d %Y"}),
+        (["May 1, 2000"], {"date_format": "%b %d, %Y"}),
+        (["1 January 2000", "13 March 2001"], {"date_format": "%d %B %Y"}),
+        (["01-JAN-2000", "13-Feb-2001"], {"date_format": "%d-%b-%Y"}),
+        (["1 march on"], None),
         (["01/02/2022"], {}),
         (["13/13/2022"], None),
         (["10.0.0.1"], None),
@@ -214,3 +219,31 @@ def test_dates_with_offsets_have_one_zone(cells: list[str], zone: str | None, no
 def test_a_notation_that_cannot_be_is_refused(column: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint.replace("(", r"\(")):
         Columns.model_validate({"inputs": {"c": column}})
+
+
+DAYS = [f"2024{1 + i % 12:02}{1 + i % 28:02}" for i in range(ROWS)]
+
+
+@pytest.mark.parametrize("cells", [DAYS, [*DAYS[:-1], ""], list(map(int, DAYS))])
+def test_days_written_as_whole_numbers_are_dates(cells: list[Any]) -> None:
+    found, problems = typed(cells)
+    assert (found.column_types, problems) == ({"c": "date"}, [])
+    assert found.values["c"][1] == "2024-02-02"
+    assert found.notes == ['c: read with date_format: "%Y%m%d" (columns.inputs.c)']
+    assert found.columns.inputs["c"].date_format == "%Y%m%d"
+
+
+@pytest.mark.parametrize("cells", [[*DAYS[:-1], "20241301"], DAYS[:9], [*DAYS[:-1], "5"]])
+def test_whole_numbers_that_are_not_all_days_are_numbers(cells: list[Any]) -> None:
+    assert typed(cells)[0].column_types == {"c": "number"}
+
+
+def test_a_missing_value_that_is_read_as_a_category_is_named() -> None:
+    cells = ["m", "f", "NA"] * 20
+    found, _ = typed(cells)
+    assert found.warnings == [
+        "c: 'NA' is a word like any other, in 20 rows. If a missing value is meant, "
+        'set columns.missing: ["NA"]'
+    ]
+    assert typed(cells, missing=["NA"])[0].warnings == []
+    assert typed(cells, inputs={"c": {"categories": ["m", "f", "NA"]}})[0].warnings == []

@@ -8,9 +8,12 @@ import pytest
 
 from predict.contract.artefact import load_artefact
 from predict.scoring.predictor import Predictor
+from train.comparison.compare import compare
 from train.config import TrainConfig
 from train.config.loading import load_config
+from train.config.sections import NumberNotation
 from train.data.cleaning import load_dataset
+from train.errors import DatasetError
 from train.preparation import prepare
 from train.progress import SilentProgress
 from train.run import run
@@ -171,3 +174,71 @@ def test_a_regression_reads_its_target_as_it_is_written(tmp_path: Path) -> None:
     table = {"x": [i % 11 for i in range(80)], "y": prices}
     dataset = load_dataset(configured(tmp_path, table, task="regression"))
     assert dataset.targets[:2].tolist() == [1.0, 2.11]
+
+
+def european(number: float) -> str:
+    return f"{number:,.2f} €".translate(str.maketrans(",.", ".,"))
+
+
+def test_the_evident_notation_of_a_target_is_said_kept_and_its_unit_served(tmp_path: Path) -> None:
+    """Another file, in which nothing is evident, is compared in the notation of the first."""
+    amounts = [1000.5 + 37.25 * (i % 11) for i in range(80)]
+    table = {"x": [i % 11 for i in range(80)], "y": list(map(european, amounts))}
+    config = configured(tmp_path, table, task="regression")
+    prepared = prepare(config, SilentProgress())
+    [note] = prepared.dataset.notes
+    assert note == (
+        'y: read with decimal: ",", thousands: ".", unit: "€" (columns.label_notation): '
+        "'1.000,50 €' is 1000.5, and answers are such numbers, in €"
+    )
+    result = run(config, SilentProgress())
+    kept = load_config(result.artefact_dir / "train-conf.yml").columns
+    assert kept.label_notation == NumberNotation(decimal=",", thousands=".", unit="€")
+    artefact = load_artefact(result.artefact_dir)
+    assert artefact.metadata.outputs[0].unit == "€"
+    assert "a number in €" in (result.artefact_dir / "report.html").read_text()
+    assert answers(Predictor(artefact), {"x": 0})[0]["value"] == pytest.approx(1000.5, abs=10)
+    other = tmp_path / "other.csv"
+    pd.DataFrame({"x": [0, 4], "y": ["1.001", "1.149"]}).to_csv(other, index=False)
+    found = compare(result.artefact_dir, result.artefact_dir, other)
+    assert found.metrics["mae"].first < 10
+
+
+@pytest.mark.parametrize(
+    ("columns", "unit", "target"),
+    [
+        ({"label_notation": {"unit": "%"}}, "%", 45.5),
+        ({"unit": "%"}, "%", 45.5),
+        ({"unit": "kg", "label_notation": {"decimal": ".", "unit": "%"}}, "%", 45.5),
+    ],
+)
+def test_a_declared_notation_of_a_target_is_taken(
+    tmp_path: Path, columns: dict[str, Any], unit: str, target: float
+) -> None:
+    table = {"x": [i % 11 for i in range(80)], "y": [f"{45.5 + i % 7}%" for i in range(80)]}
+    config = configured(tmp_path, table, task="regression", columns={"label": "y", **columns})
+    dataset = load_dataset(config)
+    assert (dataset.targets[0], dataset.unit, dataset.notes) == (target, unit, ())
+
+
+def test_a_unit_that_the_target_does_not_have_is_not_claimed(tmp_path: Path) -> None:
+    table = {"x": [f"{i % 11} kg" for i in range(80)], "y": range(80)}
+    columns = {"label": "y", "unit": "kg"}
+    assert (
+        load_dataset(configured(tmp_path, table, task="regression", columns=columns)).unit is None
+    )
+
+
+def test_a_target_that_may_be_written_in_two_ways_is_not_guessed(tmp_path: Path) -> None:
+    table = {"x": [i % 11 for i in range(80)], "y": [f"1,{100 + i}" for i in range(80)]}
+    with pytest.raises(DatasetError, match=r"set thousands: .* in columns\.label_notation"):
+        load_dataset(configured(tmp_path, table, task="regression"))
+    columns = {"label": "y", "label_notation": {"thousands": ","}}
+    config = configured(tmp_path, table, task="regression", columns=columns)
+    assert load_dataset(config).targets[0] == 1100
+
+
+def test_a_written_quantity_is_not_taken_for_classes(tmp_path: Path) -> None:
+    table = {"x": [i % 11 for i in range(300)], "y": [european(1000.5 + i) for i in range(300)]}
+    with pytest.raises(DatasetError, match="y is a number with 300 different values"):
+        load_dataset(configured(tmp_path, table))

@@ -465,3 +465,36 @@ def test_a_relative_path_is_looked_for_here_and_then_beside_the_configuration(
     with pytest.raises(DatasetError) as caught:
         fetch(load_config(conf / "c.yml", ["dataset=b.csv"]))
     assert str(caught.value).endswith(f"Looked for the file in {here} and in {conf}.")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_missing"),
+    [
+        ("5.1,3.5,a\n4.9,3.0,b\n4.7,3.2,a\n", True),
+        ("1,0\n0,1\n", True),
+        ("country,2019,2020\nFrance,1,2\n", False),
+        ("a,b\na,b\n", False),
+    ],
+)
+def test_a_header_that_looks_like_values_is_warned_of(
+    reader: Reader, content: str, is_missing: bool
+) -> None:
+    reader.table("d.csv", content)
+    warned = [
+        "the names of the columns look like values" in text for text in reader.listener.warned
+    ]
+    assert warned == [True] * is_missing
+
+
+def test_equal_numbers_for_names_hint_at_a_missing_header(reader: Reader) -> None:
+    reader.refuses("d.csv", "1,1,a\n2,3,b\n", "called '1'. Rename or remove one. Or is the header")
+
+
+@pytest.mark.parametrize("name", ["d.xls", "d.ods", "D.XLSB", "d.xls.gz"])
+def test_other_workbooks_are_refused_with_the_way_out(reader: Reader, name: str) -> None:
+    reader.refuses(name, b"x", "is not read. Open it in a spreadsheet program and save it as .xlsx")
+
+
+def test_an_old_workbook_by_another_name_is_recognised(reader: Reader) -> None:
+    content = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)
+    reader.refuses("d.xlsx", content, "an old Excel workbook (.xls), or one with a password. Open")
