@@ -117,7 +117,9 @@ def _told(found: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
         return shown
     if found["optimism"] is None:
         return f"{shown}, which is too good by an unknown amount: one fold does not tell (search.folds)"
-    return f"{shown}, or {found['corrected']:.4g} without the luck of the best of {len(trials)}"
+    return (
+        f"{shown}, or about {found['corrected']:.4g} without the luck of the best of {len(trials)}"
+    )
 
 
 def _problems_of_trial(prepared: Prepared, parameters: dict[str, Any]) -> list[str]:
