@@ -11,16 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import average_precision_score
-from sklearn.pipeline import make_pipeline, make_union
-from sklearn.svm import LinearSVC
-
-from train.config import load_config
-from train.data.cleaning import load_dataset
-from train.data.splits import split_dataset
-
 CONF = Path("conf/train-conf.yml.dist")
 DATASETS = ("stackoverflow", "sms-spam", "docstrings", "ag-news")
 METRICS = ("accuracy", "macro_f1", "log_loss", "pr_auc")
@@ -39,34 +29,7 @@ def measure(dataset: str) -> list[dict[str, Any]] | str:
         metrics = json.loads((Path(folder) / "latest" / "metrics.json").read_text(encoding="utf-8"))
     rows = [{"model": "Capstone", "seconds": elapsed, **metrics}]
     rows += [{"model": name, **values} for name, values in metrics["baselines"].items()]
-    return [*rows, _strong_baseline(dataset)]
-
-
-def _strong_baseline(dataset: str) -> dict[str, Any]:
-    """TF-IDF of words, word pairs and characters (2 to 5) with a linear SVM, which is hard to beat."""
-    config = load_config(CONF, dataset=dataset)
-    data = load_dataset(config)
-    split = split_dataset(data, config)
-    fitted_on = np.concatenate([split.train, split.validation])
-    started = time.perf_counter()
-    model = make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-        ),
-        LinearSVC(C=0.3, random_state=0),
-    ).fit(data.texts(fitted_on), data.targets[fitted_on])
-    truth, texts = data.targets[split.test], data.texts(split.test)
-    row = {
-        "model": "TF-IDF words and characters + linear SVM",
-        "accuracy": float((model.predict(texts) == truth).mean()),
-        "seconds": time.perf_counter() - started,
-    }
-    if len(data.label_names) == 2:
-        positive = int(np.bincount(truth).argmin())
-        margins = model.decision_function(texts) * (1 if positive else -1)
-        row["pr_auc"] = float(average_precision_score(truth == positive, margins))
-    return row
+    return rows
 
 
 def main() -> None:

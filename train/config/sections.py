@@ -531,16 +531,19 @@ class EmbeddingConfig(_Section):
 class TrainingConfig(_Section):
     """How the Keras model is fitted."""
 
-    epochs: Count = 6
-    batch_size: Count = 128
-    # Adam's rate for the deep part, SGD's for the wide part.
-    learning_rate: Positive = 0.004
-    wide_learning_rate: Positive = 10.0
+    # At most: training ends when the validation loss has stopped falling.
+    epochs: Count = 60
+    # None: a hundredth of the texts, from 16 to 128.
+    batch_size: Count | None = None
+    # Adam's at first; None: 0.001 for batches of 16, and with the root of their size.
+    learning_rate: Positive | None = None
+    # C of the linear support vector machines of the wide part.
+    wide_penalty: Positive = 0.3
     hidden_size: Count = 128
-    wide_dropout: Rate = 0.3
-    deep_dropout: Rate = 0.5
+    deep_dropout: Rate = 0.7
     hidden_dropout: Rate = 0.5
-    patience: Count = 2
+    # How often the rate is lowered before training ends.
+    patience: Annotated[int, Field(ge=0)] = 2
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

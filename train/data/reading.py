@@ -37,8 +37,8 @@ _BYTE_ORDER_MARKS = {
 }
 # What a file that is not UTF-8 may be; the last one takes any byte.
 _LIKELY_ENCODINGS = ("cp1252", "latin-1")
-# What pandas and spreadsheets call a column without a name.
 _NAMES_SHOWN = 5
+# What pandas and spreadsheets call a column without a name.
 _NO_NAME = re.compile(r"|Unnamed: \d+")
 
 

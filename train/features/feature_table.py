@@ -1,7 +1,8 @@
-"""The feature table of a text model: which features have a row, their weights, and texts as rows. No Keras here."""
+"""The feature table of a text model: which features have a row, and the weights of texts. No Keras here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +10,16 @@ import scipy.sparse
 
 from predict.contract.features import FIRST_WORD_ID, UNKNOWN_ID, TextFeatures
 
-Rows = npt.NDArray[np.int32]
+# scipy has no types: a sparse matrix in rows.
+Design = Any
 
 # Texts encoded at once: bounds the memory of the padded ids.
 ENCODED_AT_ONCE = 256
 # Added before a root, for texts without features.
 SMALLEST_SQUARE = 1e-9
-# A hashed feature that only one text has teaches nothing. Words are kept: gensim knows more about them.
-_MIN_TEXTS_PER_HASHED_FEATURE = 2
-_POWER_ITERATIONS = 20
+# A hashed feature that only one of many texts has teaches next to nothing, and most features are of that kind. Words
+# are kept: gensim knows more about them.
+_MIN_TEXTS_PER_HASHED_FEATURE, _MANY_TEXTS = 2, 10_000
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,13 @@ def build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
         encoded = features.encode(texts[start : start + ENCODED_AT_ONCE])
         token_counts += document_frequencies(encoded["token_ids"], len(token_counts))
         ngram_counts += document_frequencies(encoded["ngram_ids"], len(ngram_counts))
-    needed = np.full(len(token_counts), _MIN_TEXTS_PER_HASHED_FEATURE)
+    least = _MIN_TEXTS_PER_HASHED_FEATURE if len(texts) >= _MANY_TEXTS else 1
+    needed = np.full(len(token_counts), least)
     needed[FIRST_WORD_ID : features.first_pair_id] = (
         0  # every word has a row, and in the order of its id
     )
     token_kept = token_counts >= needed
-    ngram_kept = ngram_counts >= _MIN_TEXTS_PER_HASHED_FEATURE
+    ngram_kept = ngram_counts >= least
     # Padding and unknown words say nothing.
     token_kept[: UNKNOWN_ID + 1] = ngram_kept[0] = False
     token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
@@ -71,58 +74,33 @@ def document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[n
     return np.bincount(ordered[first], minlength=size)
 
 
-def encode_rows(
-    features: TextFeatures, table: FeatureTable, texts: Sequence[str]
-) -> list[npt.NDArray[np.int32]]:
-    """Return for each text the rows of the table that it has, <int32>[varying]."""
-    rows: list[npt.NDArray[np.int32]] = []
-    for start in range(0, len(texts), ENCODED_AT_ONCE):
-        encoded = features.encode(texts[start : start + ENCODED_AT_ONCE])
-        padded = np.concatenate(
-            [table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]]], axis=1
-        )
-        rows += [row[row > 0] for row in padded]
-    return rows
+def weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
+    """Return the TF-IDF weights of texts: tokens and n-grams each of length 1.
 
-
-def pad_rows(rows: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
-    """Return <int32>[num_texts, longest], padded with 0.
-
-    >>> pad_rows([np.array([5, 6], np.int32), np.array([7], np.int32)]).tolist()
-    [[5, 6], [7, 0]]
+    Returns:
+        A sparse <float32>[num_texts, num_rows] matrix; a text without rows has none.
     """
-    padded = np.zeros((len(rows), max(1, *map(len, rows)) if rows else 1), np.int32)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return padded
+    parts = [
+        _weigh(features, table, texts[start : start + ENCODED_AT_ONCE])
+        for start in range(0, len(texts), ENCODED_AT_ONCE)
+    ]
+    empty = scipy.sparse.csr_matrix((0, len(table.idf)), dtype=np.float32)
+    return scipy.sparse.vstack([empty, *parts], format="csr", dtype=np.float32)
 
 
-def largest_eigenvalue(
-    table: FeatureTable, rows: Sequence[Rows], weights: npt.NDArray[np.float32]
-) -> float:
-    """Return how strongly texts point in one common direction, by power iteration.
+def _weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
+    encoded = features.encode(texts)
+    kinds = (table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]])
+    rows = np.concatenate(kinds, axis=1)
+    weights = np.concatenate(
+        [_of_length_one(table.idf[kind, column]) for column, kind in enumerate(kinds)], axis=1
+    )
+    owners, places = np.nonzero(rows)
+    values = (weights[owners, places], (owners, rows[owners, places]))
+    return scipy.sparse.csr_matrix(values, shape=(len(texts), len(table.idf)), dtype=np.float32)
 
-    It is the largest eigenvalue of the mean of x xᵀ over the TF-IDF vectors x of the texts, which are of length
-    1 for tokens and for n-grams: near 0 for texts that have little in common, near 2 for copies of one text.
 
-    Args:
-        table: The weights of the rows.
-        rows: One array of rows a text.
-        weights: <float32>[num_texts], how much each text counts.
-    """
-    lengths = np.array([len(text) for text in rows])
-    owner = np.repeat(np.arange(len(rows)), lengths)
-    indices = np.concatenate([*rows, np.zeros(0, np.int32)])
-    idf = table.idf[indices]
-    squares = np.zeros((len(rows), idf.shape[1]))
-    np.add.at(squares, owner, idf * idf)
-    values = (idf / np.sqrt(squares[owner] + SMALLEST_SQUARE)).sum(axis=1) * np.sqrt(weights)[owner]
-    matrix = scipy.sparse.csr_matrix((values, (owner, indices)), shape=(len(rows), len(table.idf)))
-    vector, eigenvalue = np.ones(len(table.idf)), 0.0
-    for _ in range(_POWER_ITERATIONS):
-        vector = matrix.T @ (matrix @ vector) / len(rows)
-        eigenvalue = float(np.linalg.norm(vector))
-        if not eigenvalue:  # no text has any row
-            break
-        vector /= eigenvalue
-    return eigenvalue
+def _of_length_one(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    squares = np.square(weights).sum(axis=1, keepdims=True, dtype=np.float32)
+    of_length_one: npt.NDArray[np.float32] = weights / np.sqrt(squares + SMALLEST_SQUARE)
+    return of_length_one

@@ -4,6 +4,7 @@ For texts, the margins of two heads are blended, scaled and turned into probabil
 flattens or sharpens the probabilities (Guo et al., ICML 2017).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,8 @@ Probabilities = npt.NDArray[np.float64]
 # One number for each label, <float64>[num_labels].
 Factors = npt.NDArray[np.float64]
 
-_DEEP_SHARES = (0.25, 0.5, 0.75)
-# With any number of labels a row, the deep part may have had too few examples to be of any use.
-_DEEP_SHARES_OF_LABEL_SETS = (0.0, *_DEEP_SHARES)
+# The deep part may have had too few examples to be of any use.
+_DEEP_SHARES = (0.0, 0.25, 0.5, 0.75)
 _TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
 # Bounds the offset of a label that all or none of the validation rows have: more would amount to certainty.
 _LARGEST_OFFSET = 10.0
@@ -193,7 +193,7 @@ def fit_temperature(probabilities: Probabilities, targets: npt.NDArray[np.int64]
 def calibrate(
     wide: Margins, deep: Margins, targets: npt.NDArray[Any], factors: Factors | None = None
 ) -> Calibration:
-    """Return the calibration with the least log loss.
+    """Return the calibration with the least log loss, with no larger a share for the deep head than that is worth.
 
     Args:
         wide: <float32>[num_texts, num_labels].
@@ -204,21 +204,37 @@ def calibrate(
     if targets.ndim == 2:
         return _calibrate_label_sets(wide, deep, targets)
 
-    def log_loss(calibration: Calibration) -> float:
+    def losses(calibration: Calibration) -> Probabilities:
         probabilities = calibration.probabilities(wide, deep)[np.arange(len(targets)), targets]
-        return -float(np.mean(np.log(np.maximum(probabilities, np.finfo(float).tiny))))
+        logarithms: Probabilities = np.log(np.maximum(probabilities, np.finfo(float).tiny))
+        return -logarithms
 
-    choices = [
-        Calibration(share, float(temperature))
-        for share in _DEEP_SHARES
-        for temperature in _TEMPERATURES
-    ]
-    if factors is not None:
-        choices = [
-            _with_prior(Calibration(share, 1.0), wide, deep, targets, factors)
-            for share in _DEEP_SHARES
-        ]
-    return min(choices, key=log_loss)
+    fits = []
+    for share in _DEEP_SHARES:
+        choices = (
+            [Calibration(share, float(temperature)) for temperature in _TEMPERATURES]
+            if factors is None
+            else [_with_prior(Calibration(share, 1.0), wide, deep, targets, factors)]
+        )
+        fits.append(min(choices, key=lambda choice: float(losses(choice).mean())))
+    return fits[_simplest([losses(fit) for fit in fits])]
+
+
+def _simplest(losses: Sequence[Probabilities]) -> int:
+    """Return the first of several models whose mean loss is within one standard error of the least.
+
+    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984): few rows often favour
+    what is no better on new ones.
+
+    Args:
+        losses: Those of each model on the same rows, the simplest model first.
+    """
+    least = min(losses, key=np.mean)
+    for number, mine in enumerate(losses):
+        excess = mine - least
+        if excess.mean() <= excess.std() / np.sqrt(len(excess)):
+            return number
+    raise AssertionError("the best model is within any distance of itself")
 
 
 def _with_prior(
@@ -242,7 +258,7 @@ def _calibrate_label_sets(
     """
     fits = [
         (share, _fit_scale((1 - share) * wide.astype(np.float64) + share * deep, has_label))
-        for share in _DEEP_SHARES_OF_LABEL_SETS
+        for share in _DEEP_SHARES
     ]
     deep_share, best = min(fits, key=lambda fit: float(fit[1].fun))
     return Calibration(deep_share, 1 / float(best.x[0]), best.x[1:])

@@ -71,7 +71,7 @@ def test_a_run_prints_the_metrics_beside_the_baselines(finished: Finished) -> No
     assert done.returncode == 0, done.stderr
     heading, *lines = done.stdout.splitlines()
     assert heading.split("  ")[0] == "on the test split"
-    assert heading.split("  ")[-1].strip() == "TF-IDF + linear SVM"
+    assert heading.split("  ")[-1].strip() == "TF-IDF words and characters + linear SVM"
     names = [line.split()[0] for line in lines[:8]]
     ranking, hits = ["roc_auc", "pr_auc"], ["precision", "recall", "f1"]
     assert names == ["accuracy", "macro_f1", "log_loss", *ranking, *hits]

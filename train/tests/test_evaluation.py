@@ -293,7 +293,7 @@ def test_the_linear_baseline_solves_what_is_separable_and_the_majority_does_not(
 ) -> None:
     baselines = _baselines(names, of_spam)
     measured = (*("accuracy", "macro_f1", "roc_auc", "pr_auc"), *("precision", "recall", "f1"))
-    assert baselines["TF-IDF + linear SVM"] == dict.fromkeys(measured, 1.0)
+    assert baselines["TF-IDF words and characters + linear SVM"] == dict.fromkeys(measured, 1.0)
     # It says the other label every time: right three times in four; F1 of 6/7 for that, none for the positive.
     majority = {"accuracy": 0.75, "macro_f1": 3 / 7, "roc_auc": 0.5, "pr_auc": 0.25}
     none = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
@@ -305,7 +305,10 @@ def test_with_three_labels_the_svm_has_accuracy_and_macro_f1_alone() -> None:
     texts = ["red rose", "blue sky", "green grass"] * 4 + ["a rose", "the sky", "some grass"]
     dataset = _texts(texts, [0, 1, 2] * 5, ["a", "b", "c"])
     baselines = _measured(dataset, split_of(15, 3, 3))
-    assert baselines["TF-IDF + linear SVM"] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert baselines["TF-IDF words and characters + linear SVM"] == {
+        "accuracy": 1.0,
+        "macro_f1": 1.0,
+    }
     majority = {"accuracy": 1 / 3, "macro_f1": 1 / 6, "log_loss": np.log(3), "ece": 0.0}
     # A third is told to six digits.
     assert baselines["majority label"] == pytest.approx(majority, abs=1e-6)
@@ -315,7 +318,7 @@ def test_with_several_labels_a_row_the_baselines_answer_sets() -> None:
     texts = ["red rose", "blue sky", "rose sky"] * 6
     targets = np.array([[1, 0], [0, 1], [1, 1]] * 6, bool)
     baselines = _measured(_texts(texts, targets, ["a", "b"]), split_of(18, 3, 3))
-    assert baselines["TF-IDF + linear SVM"]["subset_accuracy"] == 1.0
+    assert baselines["TF-IDF words and characters + linear SVM"]["subset_accuracy"] == 1.0
     # Both labels stand in two rows of three: both are said every time, which is right once in three.
     assert baselines["majority label"]["subset_accuracy"] == pytest.approx(1 / 3)
     assert baselines["majority label"]["micro_f1"] == pytest.approx(2 * 4 / (4 + 6))

@@ -192,7 +192,7 @@ def test_a_run_on_label_sets_is_measured_beside_the_baselines(trained_sets: RunR
     metrics = trained_sets.metrics
     for scores in (
         metrics,
-        metrics["baselines"]["TF-IDF + linear SVM"],
+        metrics["baselines"]["TF-IDF words and characters + linear SVM"],
         metrics["baselines"]["majority label"],
     ):
         assert {"micro_f1", "macro_f1", "subset_accuracy", "hamming_loss"} <= set(scores)

@@ -25,7 +25,7 @@ METRICS: dict[str, Any] = {
     "confusion_matrix": [[5, 17, 0], [0, 6, 3], [0, 0, 7]],
     "baselines": {
         "majority label": {"accuracy": 0.4321, "macro_f1": 0.2345},
-        "TF-IDF + linear SVM": {"accuracy": 0.8765, "macro_f1": 0.7654},
+        "TF-IDF words and characters + linear SVM": {"accuracy": 0.8765, "macro_f1": 0.7654},
     },
     "history": [
         {"loss": 1.2345, "validation_loss": 1.3456},

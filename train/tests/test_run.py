@@ -111,7 +111,10 @@ def test_metrics_are_finite_numbers_in_strict_json_beside_their_baselines(
     read = read_metrics(trained.artefact_dir / "metrics.json")
     assert read.headline == load_artefact(trained.artefact_dir).metadata.metrics
     assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == metrics
-    assert set(metrics["baselines"]) == {"majority label", "TF-IDF + linear SVM"}
+    assert set(metrics["baselines"]) == {
+        "majority label",
+        "TF-IDF words and characters + linear SVM",
+    }
     assert metrics["accuracy"] > metrics["baselines"]["majority label"]["accuracy"]
     assert sum(map(sum, metrics["confusion_matrix"])) == 60
 

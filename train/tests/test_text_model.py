@@ -10,20 +10,23 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from predict.contract.artefact import MODEL, Input
 from predict.contract.features import FeatureSettings, TextFeatures
 from predict.scoring.inputs import TextInputs
+from train.config.sections import TrainingConfig
 from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.features import feature_table
 from train.features.embeddings import Embeddings
-from train.features.feature_table import FeatureTable, pad_rows
 from train.models.decision import Decision
-from train.models.text.network import build_heads
+from train.models.text import training
+from train.models.text.network import build_deep, deep_margins, first_vectors
 from train.models.text.targets import sample_weights
 from train.models.text.training import TrainingError
+from train.models.text.wide import fit_wide
 from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
 
 # Words of letters that no training text has.
@@ -64,7 +67,10 @@ def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
     assert table.token_rows.tolist() == [0, 0, 1, 2, 3]
 
 
-def test_a_pair_or_an_ngram_that_one_text_alone_has_gets_no_row() -> None:
+def test_a_pair_or_an_ngram_that_one_of_many_texts_alone_has_gets_no_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feature_table, "_MANY_TEXTS", 3)
     settings = FeatureSettings(ngram_buckets=1 << 16, pair_buckets=1 << 16)
     features = TextFeatures(settings, ["a", "b", "c"])
     table = feature_table.build_table(features, ["a b", "a b", "b c"])
@@ -75,16 +81,24 @@ def test_a_pair_or_an_ngram_that_one_text_alone_has_gets_no_row() -> None:
     assert len(table.idf) == 1 + 3 + 1 + 6
 
 
-def test_shorter_rows_are_padded_with_zeros_to_the_longest() -> None:
-    rows = [np.array(row, np.int32) for row in ([5, 6, 7], [], [8])]
-    padded = pad_rows(rows)
-    assert padded.tolist() == [[5, 6, 7], [0, 0, 0], [8, 0, 0]]
-    assert padded.dtype == np.int32
+def test_the_weights_of_a_text_are_of_length_one_by_kind() -> None:
+    features = TextFeatures(FeatureSettings(ngram_buckets=64, pair_buckets=64), ["a", "b"])
+    texts = ["a b", "b a", "", "zzz", "a " * 300]
+    table = feature_table.build_table(features, texts)
+    design = feature_table.weigh(features, table, texts * 60)  # more than are encoded at once
+    assert design.shape == (300, len(table.idf))
+    assert design.dtype == np.float32
+    assert not design[:, 0].nnz  # padding
+    tokens, ngrams = (design[:, table.idf[:, kind] > 0].power(2).sum(axis=1).A1 for kind in (0, 1))
+    np.testing.assert_allclose(tokens[:5], [1, 1, 0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(ngrams[:5], [1, 1, 0, 1, 1], atol=1e-6)
+    assert (design[:5] != design[295:]).nnz == 0
 
 
-@pytest.mark.parametrize("rows", [[], [[]], [[], []]])
-def test_rows_without_anything_are_padded_to_one_column(rows: list[list[int]]) -> None:
-    assert pad_rows([np.array(row, np.int32) for row in rows]).shape == (len(rows), 1)
+def test_no_text_at_all_has_no_weights() -> None:
+    features = TextFeatures(FeatureSettings(), ["a"])
+    table = feature_table.build_table(features, ["a"])
+    assert feature_table.weigh(features, table, []).shape == (0, len(table.idf))
 
 
 def test_the_share_of_unknown_words_counts_every_word(fitted: Fitted) -> None:
@@ -205,7 +219,7 @@ def _imbalanced(folder: Path, class_weights: str) -> Fitted:
         tiny_config(
             folder,
             write_csv(folder / "d.csv", unique),
-            training={"epochs": 3, "wide_learning_rate": 0.2},
+            training={"epochs": 3},
             imbalance={"class_weights": class_weights},
         )
     )
@@ -238,33 +252,59 @@ def test_a_learning_rate_that_diverges_says_what_to_lower(fitted: Fitted) -> Non
         fit(fitted.config.model_copy(update={"training": training}))
 
 
-def test_a_wide_rate_that_would_overshoot_is_lowered(fitted: Fitted) -> None:
-    training = fitted.config.training.model_copy(update={"wide_learning_rate": 1e20})
-    model = fit(fitted.config.model_copy(update={"training": training})).model
-    losses = [epoch["loss"] for epoch in model.history]
-    assert losses == sorted(losses, reverse=True)
+@pytest.mark.parametrize(
+    ("targets", "clear"),
+    [
+        ([[1, 0], [0, 1], [1, 0]], [[1, -1], [-1, 1]]),
+        ([[1, 0, 0], [0, 1, 0], [1, 0, 0]], [[1, -1, -1], [-1, 1, -1]]),
+        ([[0, 0, 1], [0, 1, 0], [0, 0, 1]], [[-1, -1, 1], [-1, 1, -1]]),
+        ([[1, 0], [1, 1], [1, 0]], [[1, -1], [1, 1]]),
+        ([[1, 0], [1, 0], [1, 0]], [[1, -1], [1, -1]]),
+        ([[0, 0], [0, 1], [0, 0]], [[-1, -1], [-1, 1]]),
+    ],
+    ids=["two", "one of three unseen", "the first unseen", "sets", "all the same", "sets, one unseen"],
+)  # fmt: skip
+def test_the_wide_head_says_yes_and_no_of_every_label(
+    targets: list[list[int]], clear: list[list[int]]
+) -> None:
+    design = scipy.sparse.csr_matrix(np.array([[1, 0], [0, 1], [1, 0]], np.float32))
+    wide, bias = fit_wide(design, np.array(targets, np.float32), np.ones(3, np.float32), 100.0, 0)
+    assert (np.sign((design @ wide + bias)[:2]) == clear).all()
 
 
-def test_texts_that_are_all_alike_have_the_largest_eigenvalue() -> None:
-    table = FeatureTable(
-        token_rows=np.zeros(0, np.int32),
-        ngram_rows=np.zeros(0, np.int32),
-        idf=np.array([[0, 0], [2, 0], [3, 0], [0, 1], [0, 5]], np.float32),
-    )
-    text, other = np.array([1, 3], np.int32), np.array([2, 4], np.int32)
-    ones = np.ones(2, np.float32)
-    # x = (1, 0, 1, 0) twice: x xᵀ has the eigenvalue |x|² = 2; two that share nothing halve it.
-    assert feature_table.largest_eigenvalue(table, [text, text], ones) == pytest.approx(2)
-    assert feature_table.largest_eigenvalue(table, [text, other], ones) == pytest.approx(1)
-    assert feature_table.largest_eigenvalue(table, [text[:0], text[:0]], ones) == 0
+def test_weights_move_the_wide_head_as_copies_of_a_text_would() -> None:
+    design = scipy.sparse.csr_matrix(np.array([[1, 0], [1, 0], [0, 1]], np.float32))
+    targets, weights = np.eye(2, dtype=np.float32)[[0, 1, 1]], np.array([3, 1, 1], np.float32)
+    copied = [0, 0, 0, 1, 2]
+    weighted = fit_wide(design, targets, weights, 0.3, 0)
+    copies = fit_wide(design[copied], targets[copied], np.ones(5, np.float32), 0.3, 0)
+    for one, other in zip(weighted, copies, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_path: Path) -> None:
-    # Keras takes the width of its first two batches for that of all; here nearly all are the same.
-    rows = [
-        (f"{' '.join(text.split()[-3:-1])} n{i}", x) for i, (text, x) in enumerate(make_rows(200))
-    ]
-    rows[17] = (f"{rows[17][0]} a longer one", rows[17][1])
+def test_training_ends_by_itself_and_the_refit_repeats_what_was_best(
+    tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config(tmp_path, tiny_csv, training={"epochs": 500, "learning_rate": 0.05})
+    model = fit(config).model
+    losses = [epoch["validation_loss"] for epoch in model.history]
+    rates = model.metadata["learning_rates"]
+    assert len(losses) < 100
+    assert model.metadata["epochs"] == len(rates) == len(losses) - 3  # patience 2, and the last
+    said = capsys.readouterr().err
+    assert said.count("back to the best epoch") == 3
+    assert rates[0] == 0.05
+    assert rates == sorted(rates, reverse=True)
+    assert f"refit: the same {len(rates)} epochs" in said
+
+
+@pytest.mark.parametrize(("num_texts", "size"), [(5, 16), (1_500, 16), (6_000, 64), (10**6, 128)])
+def test_batches_grow_with_the_number_of_texts(num_texts: int, size: int) -> None:
+    assert training._batch_size(num_texts) == size
+
+
+def test_hashed_features_may_be_switched_off(tmp_path: Path) -> None:
+    rows = [(f"{' '.join(text.split()[-3:-1])} n{i}", x) for i, (text, x) in enumerate(make_rows(200))]  # fmt: skip
     fitted = fit(
         tiny_config(
             tmp_path,
@@ -277,18 +317,25 @@ def test_texts_of_one_length_train_and_hashed_features_may_be_switched_off(tmp_p
     assert np.isfinite(fitted.probabilities([UNKNOWN, "apple"])).all()
 
 
-def test_the_embedding_starts_from_the_vectors_of_the_words(fitted: Fitted) -> None:
+def test_the_deep_head_starts_from_the_vectors_of_the_words() -> None:
     matrix = np.zeros((2 + 2, 8), np.float32)
     matrix[2] = 7
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
     table = feature_table.build_table(features, ["apple", "pear"])
-    shares = np.array([0.5, 0.25, 0.25], np.float32)
-    heads = build_heads(
-        table, Embeddings(["apple", "pear"], matrix, {}), shares, fitted.config.training
-    )
-    vectors = heads.get_layer("deep").table.numpy()
+    vectors = first_vectors(table, Embeddings(["apple", "pear"], matrix, {}), seed=0)
     assert (vectors[1] == 7).all()  # row 1 is the first word
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one
+
+
+def test_the_deep_head_outside_of_keras_is_the_network_that_was_trained() -> None:
+    network = build_deep(3, 2, TrainingConfig(hidden_size=4))
+    random = np.random.default_rng(0)
+    weights = [random.normal(size=weight.shape).astype(np.float32) for weight in network.get_weights()]  # fmt: skip
+    network.set_weights(weights)
+    vectors = random.normal(size=(5, 3)).astype(np.float32)
+    design = scipy.sparse.random(7, 5, 0.5, "csr", np.float32, random_state=0)
+    expected = network(design @ vectors, training=False)
+    np.testing.assert_allclose(deep_margins(design, vectors, weights), expected, atol=1e-5)
 
 
 def test_metadata_names_everything_that_makes_the_features(fitted: Fitted) -> None:

@@ -1,14 +1,14 @@
 """The text model: wide and deep, on gensim vectors.
 
 One table has a row for every word, word pair and character n-gram of the training texts. Two heads read
-it, each trained with its own loss, and what is served blends them:
+it, and what is served blends them:
 
-- wide: a linear model on TF-IDF weighted rows, strong where a single word gives the label away;
+- wide: linear support vector machines on TF-IDF weighted rows, strong where a single word gives the label away;
 - deep: the same rows as vectors, those of words starting from gensim's, added up and passed through a
   hidden layer.
 
-The one-vs-rest squared hinge loss is kinder to wrongly labelled examples than cross-entropy (see
-docs/adr/0004); `calibration`, fitted on the validation rows, turns its margins into probabilities. A row may have
+The one-vs-rest squared hinge loss of both is kinder to wrongly labelled examples than cross-entropy (see
+docs/adr/0004); `calibration`, fitted on the validation rows, turns their margins into probabilities. A row may have
 one label, or any number of them: only the targets and the last step differ.
 """
 
@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import TextFeatures
+from predict.wording import counted
 from train.config import TrainConfig
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.features.embeddings import Embeddings, build_embeddings
-from train.features.feature_table import FeatureTable, build_table, encode_rows
+from train.features.feature_table import FeatureTable, build_table, weigh
 from train.models.calibration import Calibration, Probabilities, calibrate
 from train.models.family import Rows, Tolerance
 from train.models.imbalance import factors_of
-from train.models.text.network import write_onnx
+from train.models.text.network import Heads, write_onnx
 from train.models.text.targets import as_yes_and_no, sample_weights
-from train.models.text.training import Batches, Scorer, Trainer, make_scorer, score_margins
+from train.models.text.training import Examples, Schedule, Trainer
 from train.progress import Progress
 
 
@@ -41,8 +41,7 @@ from train.progress import Progress
 class TextModel:
     """A fitted model and its metadata; see `FittedModel`."""
 
-    heads: keras.Model
-    scorer: Scorer
+    heads: Heads
     table: FeatureTable
     calibration: Calibration
     features: TextFeatures
@@ -63,8 +62,8 @@ class TextModel:
 
     def predict(self, dataset: Dataset, rows: Rows) -> Probabilities:
         """Return <float64>[num_rows, num_labels], rows summing to 1 where each has exactly one label."""
-        encoded = encode_rows(self.features, self.table, dataset.texts(rows))
-        return self.calibration.probabilities(*score_margins(self.scorer, encoded))
+        design = weigh(self.features, self.table, dataset.texts(rows))
+        return self.calibration.probabilities(*self.heads.margins(design))
 
     def uncalibrated(self, outputs: Probabilities) -> Probabilities:
         """See `FittedModel`: the temperature turns margins into probabilities."""
@@ -127,39 +126,36 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         )
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
         table = build_table(features, known_texts)
-        rows = encode_rows(features, table, dataset.texts())
+        design = weigh(features, table, dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = as_yes_and_no(dataset)
     balanced = config.imbalance.class_weights == "balanced"
-    weights = sample_weights(dataset, known, balanced)
-    trainer = Trainer(training, table, embeddings, progress)
-    with progress.stage("train", f"at most {training.epochs} epochs on {len(split.train):,} texts"):
-        heads, history = trainer.fit(
-            Batches(rows, targets, weights, split.train, training),
-            Batches(rows, targets, weights, split.validation, training),
-        )
-        best = 1 + int(np.argmin([epoch["validation_loss"] for epoch in history]))
-        margins = score_margins(make_scorer(heads), [rows[i] for i in split.validation])
+    examples = Examples(design, targets, sample_weights(dataset, known, balanced))
+    trainer = Trainer(training, table, embeddings, targets.shape[1], progress)
+    with progress.stage("train", f"a wide and a deep head on {len(split.train):,} texts"):
+        validation = examples.of(split.validation)
+        heads, schedule, history = trainer.choose(examples.of(split.train), validation)
+        margins = heads.margins(validation.design)
         factors = factors_of(prepared, split.train)
         calibration = calibrate(*margins, dataset.targets[split.validation], factors)
         validation_outputs = calibration.probabilities(*margins)
         progress.say(
-            f"train: best after epoch {best}; deep share {calibration.deep_share}, "
-            f"temperature {calibration.temperature:.3f}"
+            f"train: {counted(len(schedule.rates), 'epoch')} of batches of {schedule.batch_size}; "
+            f"deep share {calibration.deep_share}, temperature {calibration.temperature:.3f}"
         )
     refitted = prepared.sampled(known)
     with progress.stage(
-        "refit", f"{best} epochs on all {len(refitted):,} training and validation texts"
+        "refit",
+        f"the same {counted(len(schedule.rates), 'epoch')} on all {len(refitted):,} training and validation texts",
     ):
-        heads, _ = trainer.fit(Batches(rows, targets, weights, refitted, training), epochs=best)
+        heads = trainer.fit(examples.of(refitted), schedule)
     return TextModel(
         heads=heads,
-        scorer=make_scorer(heads),
         table=table,
         calibration=calibration,
         features=features,
         embedding_metadata=_describe_embedding(embeddings, features),
-        metadata=_describe_model(table, best, calibration, config),
+        metadata=_describe_model(table, schedule, calibration, config),
         history=history,
         validation_outputs=validation_outputs,
     )
@@ -184,14 +180,17 @@ def _describe_embedding(embeddings: Embeddings, features: TextFeatures) -> dict[
 
 
 def _describe_model(
-    table: FeatureTable, epochs: int, calibration: Calibration, config: TrainConfig
+    table: FeatureTable, schedule: Schedule, calibration: Calibration, config: TrainConfig
 ) -> dict[str, Any]:
     factors = calibration.prior_factors
     return {
         "family": "text: wide and deep",
         "table_rows": len(table.idf),
         "hidden_size": config.training.hidden_size,
-        "epochs": epochs,
+        "wide_penalty": config.training.wide_penalty,
+        "epochs": len(schedule.rates),
+        "batch_size": schedule.batch_size,
+        "learning_rates": list(schedule.rates),
         "deep_share": calibration.deep_share,
         "temperature": calibration.temperature,
         **({} if factors is None else {"prior_factors": factors.tolist()}),

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,54 +12,76 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from predict.contract.features import FIRST_WORD_ID
 from train.config.sections import TrainingConfig
 from train.features.embeddings import Embeddings
-from train.features.feature_table import SMALLEST_SQUARE, FeatureTable
+from train.features.feature_table import SMALLEST_SQUARE, Design, FeatureTable
 from train.models.calibration import Calibration
 from train.models.text.canonical import canonical
 from train.models.text.interruption import signals_deferred
 
 # The length of vectors that gensim does not give; those that it gives have a length of 1.
 _RANDOM_LENGTH = 0.3
-WIDE_TABLE = "wide_table"
+
+Floats = npt.NDArray[np.float32]
 
 
-def build_heads(
-    table: FeatureTable,
-    embeddings: Embeddings,
-    label_shares: npt.NDArray[np.float32],
-    training: TrainingConfig,
-) -> keras.Model:
-    """Build the network that is trained: rows -> margins of the wide and of the deep head."""
+@dataclass(frozen=True)
+class Heads:
+    """The two trained heads of one table of features.
+
+    Attributes:
+        wide: The weights of the linear one, <float32>[num_rows, num_labels].
+        wide_bias: <float32>[num_labels].
+        vectors: What the deep one adds up, <float32>[num_rows, vector_size].
+        layers: The kernel and the bias of the deep one's hidden layer, then those of its output.
+    """
+
+    wide: Floats
+    wide_bias: Floats
+    vectors: Floats
+    layers: Sequence[Floats]
+
+    def margins(self, design: Design) -> tuple[Floats, Floats]:
+        """Return the margins of both heads for the weights of texts, <float32>[num_texts, num_labels] each."""
+        wide: Floats = design @ self.wide + self.wide_bias
+        return wide, deep_margins(design, self.vectors, self.layers)
+
+
+def deep_margins(design: Design, vectors: Floats, weights: Sequence[Floats]) -> Floats:
+    """Return what the network of `build_deep` says of texts, without dropout, <float32>[num_texts, num_labels]."""
+    hidden_kernel, hidden_bias, kernel, bias = weights
+    summed: Floats = design @ vectors
+    hidden = np.maximum(0, summed @ hidden_kernel + hidden_bias)
+    margins: Floats = np.hstack([summed, hidden]) @ kernel + bias
+    return margins
+
+
+def first_vectors(
+    table: FeatureTable, embeddings: Embeddings, seed: int
+) -> npt.NDArray[np.float32]:
+    """Return what the deep head starts from: gensim's vectors for words, and short random ones for all else."""
     width = embeddings.matrix.shape[1]
-    random = np.random.default_rng(training.seed)
+    random = np.random.default_rng(seed)
     vectors = random.standard_normal((len(table.idf), width)) * (_RANDOM_LENGTH / math.sqrt(width))
     words = embeddings.matrix[FIRST_WORD_ID:]
     has_vector = words.any(axis=1)
     vectors[1 : 1 + len(words)][has_vector] = words[has_vector]  # row 1 is the first word
-    # Where the squared hinge loss settles without evidence: a rare label needs some to be chosen.
-    prior, num_labels = 2 * label_shares - 1, len(label_shares)
+    return vectors.astype(np.float32)
 
-    rows = keras.Input((None,), dtype="int32", name="rows")
-    weights = _Weigh(table.idf)(rows)
-    wide_weights = layers.Dropout(training.wide_dropout, seed=training.seed + 1)(weights)
-    deep_weights = layers.Dropout(training.deep_dropout, seed=training.seed + 2)(weights)
-    wide = _WeightedSum(np.zeros((len(table.idf), num_labels), np.float32), name="wide")(
-        rows, wide_weights
-    )
-    summed = _WeightedSum(vectors.astype(np.float32), name="deep")(rows, deep_weights)
+
+def build_deep(width: int, num_labels: int, training: TrainingConfig) -> keras.Model:
+    """Build the network of the deep head: a hidden layer beside a skip connection."""
+    summed = keras.Input((width,), name="summed")
     hidden = layers.Dense(training.hidden_size, activation="relu", name="hidden")(summed)
     hidden = layers.Dropout(training.hidden_dropout, seed=training.seed + 3)(hidden)
-    deep = layers.Dense(num_labels, name="output")(layers.Concatenate()([summed, hidden]))
-    return keras.Model(rows, [_Bias(prior, name="prior")(wide), deep])
+    margins = layers.Dense(num_labels, name="output")(layers.Concatenate()([summed, hidden]))
+    return keras.Model(summed, margins)
 
 
-def write_onnx(
-    heads: keras.Model, table: FeatureTable, calibration: Calibration, file: Path
-) -> None:
+def write_onnx(heads: Heads, table: FeatureTable, calibration: Calibration, file: Path) -> None:
     """Write what is served, from feature ids to probabilities, as ONNX."""
     signature = [
         keras.InputSpec(shape=(None, None), dtype="int32", name=name)
@@ -72,20 +96,19 @@ def write_onnx(
     onnx.save(canonical(onnx.load(file)), file)
 
 
-def _served_network(
-    heads: keras.Model, table: FeatureTable, calibration: Calibration
-) -> keras.Model:
+def _served_network(heads: Heads, table: FeatureTable, calibration: Calibration) -> keras.Model:
     """Build what is served from the weights of the trained heads: feature ids -> probabilities.
 
     The calibration is folded into the weights. The export checks that the probabilities stay the same.
     """
     wide_share, deep_share = calibration.factors()
-    wide, summed = heads.get_layer("wide").table.numpy(), heads.get_layer("deep").table.numpy()
-    num_labels, vectors = wide.shape[1], np.hstack([wide * wide_share, summed])
-    hidden, output = heads.get_layer("hidden"), heads.get_layer("output")
-    kernel, bias = (weight * deep_share for weight in output.get_weights())
-    bias, offsets = bias + heads.get_layer("prior").bias.numpy() * wide_share, calibration.offsets
-    bias = bias if offsets is None else bias + offsets
+    num_labels, vectors = heads.wide.shape[1], np.hstack([heads.wide * wide_share, heads.vectors])
+    hidden_kernel, hidden_bias, kernel, deep_bias = heads.layers
+    kernel = kernel * deep_share
+    bias: npt.NDArray[Any] = deep_bias * deep_share + heads.wide_bias * wide_share
+    offsets = calibration.offsets
+    if offsets is not None:
+        bias = bias + offsets
     if calibration.prior_factors is not None:
         bias = bias + np.log(calibration.prior_factors)
 
@@ -98,10 +121,10 @@ def _served_network(
         ]
     )
     deep = pooled[:, num_labels:]
-    served_hidden = layers.Dense(hidden.units, activation="relu")
+    served_hidden = layers.Dense(len(hidden_bias), activation="relu")
     served_output = layers.Dense(num_labels)
     margins = served_output(layers.Concatenate()([deep, served_hidden(deep)]))
-    served_hidden.set_weights(hidden.get_weights())
+    served_hidden.set_weights([hidden_kernel, hidden_bias])
     served_output.set_weights([kernel, bias])
     to_probabilities = layers.Softmax() if offsets is None else layers.Activation("sigmoid")
     return keras.Model(
@@ -112,65 +135,10 @@ def _served_network(
 # -------------------------------------------------------------------- layers
 
 
-def _constant(value: npt.NDArray[Any]) -> Any:
-    return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype)
-
-
-class _Weigh(layers.Layer):  # type: ignore[misc]
-    """Rows -> TF-IDF weights, (batch, length) -> (batch, length); tokens and n-grams each of length 1."""
-
-    def __init__(self, idf: npt.NDArray[np.float32]) -> None:
-        super().__init__()
-        self._initial = idf
-
-    def build(self, shape: Any) -> None:
-        self.idf = self.add_weight(
-            shape=self._initial.shape, initializer=_constant(self._initial), trainable=False
-        )
-
-    def call(self, rows: Any) -> Any:
-        weights = ops.take(self.idf, rows, axis=0)  # (batch, length, 2)
-        weights = weights * ops.rsqrt(
-            ops.sum(weights * weights, axis=1, keepdims=True) + SMALLEST_SQUARE
-        )
-        return ops.sum(weights, axis=2)
-
-
-class _WeightedSum(layers.Layer):  # type: ignore[misc]
-    """Rows and their weights -> the weighted sum of their vectors, (batch, length) x 2 -> (batch, width)."""
-
-    def __init__(self, vectors: npt.NDArray[np.float32], name: str) -> None:
-        super().__init__(name=name)
-        self._initial = vectors
-
-    def build(self, *shapes: Any) -> None:
-        self.table = self.add_weight(
-            shape=self._initial.shape,
-            initializer=_constant(self._initial),
-            name=f"{self.name}_table",
-        )
-
-    def call(self, rows: Any, weights: Any) -> Any:
-        # tf.gather on the variable itself, not ops.take: its gradient touches only the rows of the batch.
-        return ops.einsum("bl,bln->bn", weights, tf.gather(self.table.value, rows))
-
-
-class _Bias(layers.Layer):  # type: ignore[misc]
-    def __init__(self, initial: npt.NDArray[np.float32], name: str) -> None:
-        super().__init__(name=name)
-        self._initial = initial
-
-    def build(self, shape: Any) -> None:
-        self.bias = self.add_weight(shape=self._initial.shape, initializer=_constant(self._initial))
-
-    def call(self, margins: Any) -> Any:
-        return margins + self.bias
-
-
 class _BagOfRows(layers.Layer):  # type: ignore[misc]
     """Feature ids -> the sum of their rows' vectors over the length of the weights, (batch, length) -> (batch, width).
 
-    What `_Weigh` and `_WeightedSum` compute for one kind of feature, in the fewest operations: the vectors are
+    What a product with `feature_table.weigh` gives for one kind of feature, in the fewest operations: the vectors are
     multiplied by their weights beforehand, and the squared weights are summed up as one column more.
     """
 

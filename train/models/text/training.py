@@ -1,98 +1,77 @@
-"""The training of the text model: batches, losses, sparse updates, early stopping; and the margins of trained heads."""
+"""The training of the text model: the wide head, batches and sparse updates of the deep one, and when to stop."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from keras import ops
 
 from train.config.sections import TrainingConfig
 from train.errors import UserError
 from train.features.embeddings import Embeddings
-from train.features.feature_table import (
-    ENCODED_AT_ONCE,
-    FeatureTable,
-    largest_eigenvalue,
-    pad_rows,
-)
-from train.models.calibration import Margins
+from train.features.feature_table import Design, FeatureTable
 from train.models.text.interruption import signals_deferred
-from train.models.text.network import WIDE_TABLE, build_heads
+from train.models.text.network import Heads, build_deep, deep_margins, first_vectors
 from train.models.text.targets import label_shares, loss_of_prior
+from train.models.text.wide import fit_wide
 from train.progress import Progress
 
-# The learning rate falls linearly to this share of where it started.
-_LAST_RATE = 0.02
-# The rate for the wide part is at most this share of the one at which plain gradient descent starts to diverge; the
-# rest is left for the noise of batches.
-_STABLE_SHARE = 0.6
+# The batches of an epoch that are aimed at, and the sizes that are of use.
+_BATCHES, _SMALLEST_BATCH, _LARGEST_BATCH = 100, 16, 128
+# Adam's rate for the smallest batch; it grows with the root of the size.
+_RATE = 0.001
+# What the rate is multiplied by when the validation loss no longer falls.
+_NEXT_RATE = 0.3
+# A loss that falls by less has not fallen.
+_LEAST_GAIN = 1e-4
 # A loss this many times that of the label shares alone is more than bad luck.
 _DIVERGED = 10.0
+# Of Adam, as Keras has them.
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 
 
 class TrainingError(UserError):
     """Training went wrong in a way that the user can fix."""
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
-    """Shuffled batches of texts of like length, padded to the longest of the batch."""
+@dataclass(frozen=True)
+class Examples:
+    """The texts to train on, or to measure on.
 
-    def __init__(
-        self,
-        rows: Sequence[npt.NDArray[np.int32]],
-        targets: npt.NDArray[np.float32],
-        weights: npt.NDArray[np.float32],
-        chosen: npt.NDArray[np.int64],
-        config: TrainingConfig,
-    ) -> None:
-        super().__init__()
-        self._rows, self._targets, self._weights, self._chosen = rows, targets, weights, chosen
-        self._lengths = np.array([len(rows[i]) for i in chosen])
-        self._batch_size = config.batch_size
-        self._random = np.random.default_rng(config.seed)
-        self.on_epoch_end()
+    Attributes:
+        design: Sparse <float32>[num_texts, num_rows], their TF-IDF weights.
+        targets: <float32>[num_texts, num_labels], 1 for the labels that a text has.
+        weights: <float32>[num_texts], how much each text counts.
+    """
 
-    def label_shares(self) -> npt.NDArray[np.float32]:
-        """Return the weighted share of every label, <float32>[num_labels]."""
-        return label_shares(self._targets[self._chosen], self._weights[self._chosen])
-
-    def stable_rate(self, table: FeatureTable, most: float) -> float:
-        """Return a rate for the wide part's SGD, at most `most`, with which its steps do not overshoot.
-
-        Gradient descent on a squared loss diverges above a rate of 1 / largest eigenvalue. A batch has a larger
-        one than all texts: its own texts, of squared length 2, make up much of it.
-        """
-        weights = self._weights[self._chosen]
-        overall = largest_eigenvalue(table, [self._rows[i] for i in self._chosen], weights)
-        of_one_batch = overall + 2 * float(weights.max()) / self._batch_size
-        return min(most, _STABLE_SHARE / of_one_batch)
-
-    def on_epoch_end(self) -> None:
-        """Shuffle again, for the next epoch."""
-        # Sorted by length within stretches of eight batches: little padding, and still shuffled.
-        order, stretch = self._random.permutation(len(self._chosen)), 8 * self._batch_size
-        for start in range(0, len(order), stretch):
-            part = order[start : start + stretch]
-            order[start : start + stretch] = part[np.argsort(self._lengths[part], kind="stable")]
-        self._batches = np.split(order, range(self._batch_size, len(order), self._batch_size))
-        self._random.shuffle(self._batches)
+    design: Design
+    targets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self.targets)
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        chosen = self._chosen[self._batches[index]]
-        target, weight = self._targets[chosen], self._weights[chosen]
-        padded = pad_rows([self._rows[i] for i in chosen])
-        # If its first two batches have the same width, Keras expects it of all.
-        if index == 1 and padded.shape[1] == max(1, *self._lengths[self._batches[0]]):
-            padded = np.pad(padded, ((0, 0), (0, 1)))
-        return padded, (target, target), (weight, weight)
+    def of(self, rows: npt.NDArray[np.int64]) -> "Examples":
+        """Return some of the texts."""
+        return Examples(self.design[rows], self.targets[rows], self.weights[rows])
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the deep head was fitted: what was in the configuration, or was chosen.
+
+    Attributes:
+        batch_size: Texts a step.
+        rates: Adam's rate in each epoch.
+    """
+
+    batch_size: int
+    rates: Sequence[float]
 
 
 class Trainer:
@@ -103,184 +82,215 @@ class Trainer:
         config: TrainingConfig,
         table: FeatureTable,
         embeddings: Embeddings,
+        num_labels: int,
         progress: Progress,
     ) -> None:
-        self._config, self._table, self._embeddings, self._progress = (
-            config,
-            table,
-            embeddings,
-            progress,
-        )
+        self._config, self._progress = config, progress
+        self._deep = _Deep(first_vectors(table, embeddings, config.seed), num_labels, config)
 
-    def fit(
-        self, train: Batches, validation: Batches | None = None, epochs: int | None = None
-    ) -> tuple[keras.Model, list[dict[str, float]]]:
-        """Fit new heads; with validation batches, stop early and go back to the best epoch."""
-        training = self._config
-        total = epochs or training.epochs
-        history: list[dict[str, float]] = []
-        callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
-        if validation is not None:
-            callbacks.append(
-                keras.callbacks.EarlyStopping(
-                    "val_loss", patience=training.patience, restore_best_weights=True
-                )
-            )
+    def choose(
+        self, train: Examples, validation: Examples
+    ) -> tuple[Heads, Schedule, list[dict[str, float]]]:
+        """Fit new heads for as long as that is of use to the validation texts.
+
+        When the validation loss no longer falls, training goes back to the best epoch and on with a lower rate, as
+        often as `patience` says.
+
+        Returns:
+            The heads of the best epoch, how it was reached, and the losses of all epochs.
+
+        Raises:
+            TrainingError: The loss is not a number, or is far above that of the label shares alone.
+        """
+        config, deep, random = self._config, self._deep.begin(), self._random()
+        batch_size = config.batch_size or _batch_size(len(train))
+        rate = config.learning_rate or _RATE * math.sqrt(batch_size / _SMALLEST_BATCH)
+        rates, history = list[float](), list[dict[str, float]]()
+        best, least, lowered = deep.state(), math.inf, 0
+        with signals_deferred() as deliver_signals:
+            while len(history) < config.epochs and lowered <= config.patience:
+                started, batches = time.perf_counter(), _batches(len(train), batch_size, random)
+                with self._progress.bar("batches of an epoch", len(batches)) as advance:
+                    loss = _epoch(deep, train, batches, rate, (advance, deliver_signals))
+                measured = deep.loss(validation)
+                history.append({"loss": loss, "validation_loss": measured})
+                told = f"epoch {len(history)}: loss {loss:.4f}, validation loss {measured:.4f}"
+                if measured < least - _LEAST_GAIN:
+                    best, least = deep.state(), measured
+                    rates.append(rate)
+                else:
+                    deep.restore(best)
+                    rate, lowered = rate * _NEXT_RATE, lowered + 1
+                    told += "; back to the best epoch"
+                self._progress.say(f"{told}; {time.perf_counter() - started:.1f} s")
+        deep.restore(best)
+        return self._heads(train), Schedule(batch_size, rates), history
+
+    def fit(self, train: Examples, schedule: Schedule) -> Heads:
+        """Fit new heads by a schedule that was chosen before."""
+        deep, random = self._deep.begin(), self._random()
+        epochs = [_batches(len(train), schedule.batch_size, random) for _ in schedule.rates]
         with (
-            self._progress.bar("batches", total * len(train)) as advance,
+            self._progress.bar("batches", sum(map(len, epochs))) as advance,
             signals_deferred() as deliver_signals,
         ):
-            callbacks.append(_Narrator(self._progress, total, history, advance, deliver_signals))
-            heads = self._compiled_heads(train)
-            heads.fit(
-                train,
-                validation_data=validation,
-                epochs=total,
-                shuffle=False,
-                verbose=0,
-                callbacks=callbacks,
-            )
-        last = history[-1]["loss"] if history else math.nan
-        at_first = 2 * loss_of_prior(train.label_shares())  # two heads
-        if not last <= _DIVERGED * at_first:  # also when it is not a number
-            raise TrainingError(
-                f"training diverged: the loss is {last:.3g}, that of the label shares alone would be {at_first:.3g}. "
-                "Lower training.learning_rate and training.wide_learning_rate."
-            )
-        return heads, history
+            for rate, batches in zip(schedule.rates, epochs, strict=True):
+                _epoch(deep, train, batches, rate, (advance, deliver_signals))
+        return self._heads(train)
 
-    def _compiled_heads(self, train: Batches) -> keras.Model:
-        training = self._config
-        keras.utils.set_random_seed(training.seed)
-        heads = build_heads(self._table, self._embeddings, train.label_shares(), self._config)
-        # The schedule is that of all epochs even if fewer are asked for: they were chosen under it.
-        rate = _LinearDecay(training.learning_rate, len(train) * training.epochs)
-        ratio = train.stable_rate(self._table, training.wide_learning_rate) / training.learning_rate
-        heads.compile(_SparseAdam(rate, ratio), loss=[_squared_hinge, _squared_hinge])
-        return heads
-
-
-# Padded rows of ids -> the margins of both heads.
-Scorer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-
-def make_scorer(heads: keras.Model) -> Scorer:
-    """Return a function that TensorFlow traces once: tracing takes longer than scoring a few hundred texts."""
-    any_batch = tf.TensorSpec((None, None), tf.int32)
-    scorer: Scorer = tf.function(
-        lambda padded: heads(padded, training=False), input_signature=[any_batch]
-    )
-    return scorer
-
-
-def score_margins(scorer: Scorer, rows: Sequence[npt.NDArray[np.int32]]) -> tuple[Margins, Margins]:
-    """Return the margins of both heads for texts given as rows, <float32>[num_texts, num_labels] each."""
-    starts = range(0, len(rows), ENCODED_AT_ONCE)
-    with signals_deferred():
-        batches = [
-            scorer(tf.constant(pad_rows(rows[start : start + ENCODED_AT_ONCE]))) for start in starts
-        ]
-    wide, deep = zip(*batches, strict=True)
-    return np.concatenate(wide), np.concatenate(deep)
-
-
-# ------------------------------------------------------- updates and losses
-
-
-class _SparseAdam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam that updates only the rows of a batch in a table: plain SGD for the wide one, lazy Adam for the deep one.
-
-    A dense update of the whole tables would take most of the time of an epoch. The wide table is a linear
-    model, for which Adam's steps along rare features are too long.
-    """
-
-    def __init__(self, learning_rate: Any, wide_ratio: float) -> None:
-        super().__init__(learning_rate, name="sparse_adam")
-        self._wide_ratio = wide_ratio
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
-            return
-        table = variable if isinstance(variable, tf.Variable) else variable.value
-        indices = tf.reshape(gradient.indices, [-1])
-        values = tf.reshape(gradient.values, [-1, variable.shape[-1]])
-        index = self._get_variable_index(variable)
-        if self._trainable_variables[index].name == WIDE_TABLE:
-            table.scatter_sub(tf.IndexedSlices(learning_rate * self._wide_ratio * values, indices))
-            return
-        momentum, velocity = self._momentums[index].value, self._velocities[index].value
-        step = tf.cast(self.iterations + 1, tf.float32)
-        indices, positions = tf.unique(indices)
-        values = tf.math.unsorted_segment_sum(values, positions, tf.size(indices))
-        m = self.beta_1 * tf.gather(momentum, indices) + (1 - self.beta_1) * values
-        v = self.beta_2 * tf.gather(velocity, indices) + (1 - self.beta_2) * values * values
-        momentum.scatter_update(tf.IndexedSlices(m, indices))
-        velocity.scatter_update(tf.IndexedSlices(v, indices))
-        rate = (
-            learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+    def _heads(self, train: Examples) -> Heads:
+        config = self._config
+        wide = fit_wide(
+            train.design, train.targets, train.weights, config.wide_penalty, config.seed
         )
-        table.scatter_sub(tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), indices))
+        return Heads(*wide, *self._deep.weights())
+
+    def _random(self) -> np.random.Generator:
+        return np.random.default_rng(self._config.seed)
 
 
-class _LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    def __init__(self, start: float, steps: int) -> None:
-        self._start, self._steps = start, steps
+def _batch_size(num_texts: int) -> int:
+    """Return the power of two with which an epoch has about `_BATCHES` batches, within bounds.
 
-    def __call__(self, step: Any) -> Any:
-        return self._start * ops.maximum(1 - ops.cast(step, "float32") / self._steps, _LAST_RATE)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"start": self._start, "steps": self._steps}
-
-
-def _squared_hinge(target: Any, margins: Any) -> Any:
-    """Sum the one-vs-rest squared hinge losses over the labels; targets are 0 or 1.
-
-    Shapes: (batch, num_labels) x 2 -> (batch,).
+    >>> _batch_size(460), _batch_size(2_000), _batch_size(100_000)
+    (16, 16, 128)
     """
-    return ops.sum(ops.square(ops.maximum(0.0, 1.0 - (2.0 * target - 1.0) * margins)), axis=-1)
+    size = 1 << round(math.log2(max(1, num_texts / _BATCHES)))
+    return min(max(size, _SMALLEST_BATCH), _LARGEST_BATCH)
 
 
-class _Narrator(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows how the epochs go, and keeps their losses."""
+def _batches(
+    num_texts: int, batch_size: int, random: np.random.Generator
+) -> list[npt.NDArray[np.int64]]:
+    order = random.permutation(num_texts)
+    return np.split(order, range(batch_size, num_texts, batch_size))
+
+
+def _epoch(
+    deep: "_Deep",
+    train: Examples,
+    batches: Sequence[npt.NDArray[np.int64]],
+    rate: float,
+    after_each: Sequence[Callable[[], object]],
+) -> float:
+    """Train on every batch, and return the mean loss; raise TrainingError if it shows that training has diverged."""
+    losses = []
+    for batch in batches:
+        losses.append(deep.step(train.of(np.sort(batch)), rate))
+        for call in after_each:
+            call()
+    loss = float(np.average(losses, weights=[len(batch) for batch in batches]))
+    at_first = loss_of_prior(label_shares(train.targets, train.weights))
+    if not loss <= _DIVERGED * at_first:  # also when it is not a number
+        raise TrainingError(
+            f"training diverged: the loss is {loss:.3g}, that of the label shares alone would be {at_first:.3g}. "
+            "Lower training.learning_rate."
+        )
+    return loss
+
+
+class _Deep:
+    """The deep head while it is trained: the table of vectors, and the Keras network that reads their sum.
+
+    Only the rows of a batch are updated, as Adam would (lazy Adam): a dense update of the whole table would take
+    most of the time of an epoch.
+    """
 
     def __init__(
-        self,
-        progress: Progress,
-        total: int,
-        history: list[dict[str, float]],
-        advance: Callable[[], None],
-        deliver_signals: Callable[[], None],
+        self, vectors: npt.NDArray[np.float32], num_labels: int, config: TrainingConfig
     ) -> None:
-        super().__init__()
-        self._progress, self._total, self._history = progress, total, history
-        self._advance, self._deliver_signals = advance, deliver_signals
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._advance()
-        self._deliver_signals()
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._deliver_signals()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
-        losses = {"loss": float(logs["loss"])}
-        if "val_loss" in logs:
-            losses["validation_loss"] = float(logs["val_loss"])
-        self._history.append(losses)
-        done = epoch + 1
-        per_epoch = (time.perf_counter() - self._started) / done
-        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in losses.items())
-        left = (
-            f"about {per_epoch * (self._total - done):.0f} s to go"
-            if done < self._total
-            else "last epoch"
+        keras.utils.set_random_seed(config.seed)
+        self._keep = 1.0 - config.deep_dropout
+        self._network = build_deep(vectors.shape[1], num_labels, config)
+        self._table = tf.Variable(vectors)
+        self._momentum, self._velocity = (tf.Variable(tf.zeros_like(vectors)) for _ in range(2))
+        self._steps = tf.Variable(0.0)
+        self._random = tf.random.Generator.from_seed(config.seed)
+        self._optimizer = keras.optimizers.Adam(
+            beta_1=_BETA_1, beta_2=_BETA_2, epsilon=_EPSILON, name="adam"
         )
-        self._progress.say(
-            f"epoch {done}/{self._total}: {told}; {per_epoch:.1f} s an epoch, {left}"
+        self._optimizer.build(self._network.trainable_variables)
+        self._step = tf.function(
+            self._trace_step,
+            input_signature=[
+                tf.TensorSpec((None,), tf.int64),
+                tf.TensorSpec((None, 2), tf.int64),
+                tf.TensorSpec((None,), tf.float32),
+                tf.TensorSpec((None, num_labels), tf.float32),
+                tf.TensorSpec((None,), tf.float32),
+                tf.TensorSpec((), tf.float32),
+            ],
         )
+        self._at_first = self.state()
+
+    def begin(self) -> Self:
+        """Forget all training."""
+        self.restore(self._at_first)
+        return self
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Return everything that training changes."""
+        return [variable.numpy() for variable in self._variables()]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Go back to a state."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def weights(self) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]]]:
+        """Return the table, and the weights of the network layer by layer."""
+        return self._table.numpy(), self._network.get_weights()
+
+    def step(self, batch: Examples, rate: float) -> float:
+        """Train on a batch, and return its loss."""
+        design = batch.design
+        rows, columns = np.unique(design.indices, return_inverse=True)
+        owners = np.repeat(np.arange(len(batch)), np.diff(design.indptr))
+        where = np.stack([owners, columns], axis=1).astype(np.int64)
+        return float(
+            self._step(
+                rows.astype(np.int64), where, design.data, batch.targets, batch.weights, rate
+            )
+        )
+
+    def loss(self, examples: Examples) -> float:
+        """Return the mean loss of examples, without dropout."""
+        margins = deep_margins(examples.design, *self.weights())
+        losses = np.square(np.maximum(0, 1 - (2 * examples.targets - 1) * margins)).sum(axis=1)
+        return float(np.average(losses, weights=examples.weights))
+
+    def _variables(self) -> list[Any]:
+        mine = [self._table, self._momentum, self._velocity, self._steps, self._random.state]
+        return [*mine, *self._network.variables, *self._optimizer.variables]
+
+    def _trace_step(
+        self, rows: Any, where: Any, values: Any, targets: Any, weights: Any, rate: Any
+    ) -> Any:
+        """Train on texts given as a sparse matrix of the rows that they have."""
+        kept = self._random.uniform(tf.shape(values)) < self._keep
+        values = tf.where(kept, values / self._keep, 0.0)
+        shape = tf.stack([tf.shape(targets, tf.int64)[0], tf.size(rows, tf.int64)])
+        vectors = tf.gather(self._table, rows)
+        trained = self._network.trainable_variables
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            summed = tf.sparse.sparse_dense_matmul(tf.SparseTensor(where, values, shape), vectors)
+            margins = self._network(summed, training=True)
+            missed = tf.maximum(0.0, 1.0 - (2.0 * targets - 1.0) * margins)
+            # One-vs-rest squared hinge.
+            loss = tf.reduce_mean(weights * tf.reduce_sum(tf.square(missed), axis=-1))
+        gradient, *others = tape.gradient(loss, [vectors, *trained])
+        self._optimizer.learning_rate.assign(rate)
+        self._optimizer.apply_gradients(zip(others, trained, strict=True))
+        self._update(rows, gradient, rate)
+        return loss
+
+    def _update(self, rows: Any, gradient: Any, rate: Any) -> None:
+        steps = self._steps.assign_add(1.0)
+        momentum = _BETA_1 * tf.gather(self._momentum, rows) + (1 - _BETA_1) * gradient
+        velocity = _BETA_2 * tf.gather(self._velocity, rows) + (1 - _BETA_2) * gradient**2
+        self._momentum.scatter_update(tf.IndexedSlices(momentum, rows))
+        self._velocity.scatter_update(tf.IndexedSlices(velocity, rows))
+        rate = rate * tf.sqrt(1 - _BETA_2**steps) / (1 - _BETA_1**steps)
+        step = rate * momentum / (tf.sqrt(velocity) + _EPSILON)
+        self._table.scatter_sub(tf.IndexedSlices(step, rows))
