@@ -76,8 +76,9 @@ class TextModel:
         return shares
 
     def write(self, directory: Path) -> None:
-        """Write `model.onnx` and `features.json`."""
-        write_onnx(self.heads, self.table, self.calibration, directory / MODEL)
+        """Write `model.onnx`, `features.json` and the files of the table."""
+        write_onnx(self.heads, self.calibration, directory / MODEL)
+        self.table.served(self.heads.served_vectors(self.calibration)).write(directory)
         self.features.write(directory / FEATURES)
 
     def describe(self, prepared: Prepared) -> Mapping[str, Any]:
@@ -148,7 +149,7 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         "refit",
         f"the same {counted(len(schedule.rates), 'epoch')} on all {len(refitted):,} training and validation texts",
     ):
-        heads = trainer.fit(examples.of(refitted), schedule)
+        heads = trainer.fit(examples.of(refitted), schedule).rounded(table)
     return TextModel(
         heads=heads,
         table=table,
