@@ -79,7 +79,7 @@ def test_metadata_describes_what_was_trained_on(metadata: dict[str, Any], tiny_c
         "seed": 0,
         "own_test_split": False,
     }
-    assert metadata["inputs"] == [{"name": "text", "type": "text"}]
+    assert metadata["inputs"] == [{"name": "text", "type": "text", "tokenizer": 2}]
     assert metadata["outputs"] == [
         {"name": "label", "type": "label", "labels": ["fruit", "music", "tools"]}
     ]
