@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from train.models.calibration import Calibration, fit_temperature, tempered, untempered
+from train.models.calibration import (
+    Calibration,
+    calibrate,
+    fit_temperature,
+    tempered,
+    untempered,
+)
 
 
 def test_a_temperature_divides_the_logarithms_of_the_probabilities() -> None:
@@ -73,3 +79,12 @@ def test_label_sets_lose_their_offsets_too() -> None:
     before = scaled.uncalibrated(scaled.probabilities(wide, deep))
     assert before[0] == pytest.approx(expit([0.5, -0.75]))
     assert scaled.uncalibrated(np.array([[0.0, 1.0]])).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize(("rows", "surest"), [(1, 0.76), (10, 0.96), (1000, 0.9996)])
+def test_a_few_rows_that_are_all_answered_right_leave_a_doubt(rows: int, surest: float) -> None:
+    targets = np.arange(rows) % 2
+    margins = 2 * np.eye(2, dtype=np.float32)[targets] - 1
+    calibrated = calibrate(margins, margins, targets).probabilities(margins, margins)
+    # One row more, half of either label: (rows + 1/2) / (rows + 1).
+    assert calibrated.max() == pytest.approx(surest, abs=0.015)

@@ -164,7 +164,7 @@ def test_a_run_tells_its_stages_with_their_times_and_without_noise(finished: Fin
         "export:",
     ):
         assert f"] {stage}" in told
-    assert "epoch 1/2: loss" in told
+    assert "epoch 1: loss" in told
     assert "1 rows dropped: text empty" in told
     assert "served and trained outputs differ by at most" in told
 
@@ -184,7 +184,7 @@ def test_a_signal_while_training_leaves_no_artefact_and_no_traceback(
     ) as process:
         assert process.stderr is not None
         said = ""
-        while "epoch 3/" not in said:
+        while "epoch 3: " not in said:
             said = process.stderr.readline()
             assert said, "it ended early"
         process.send_signal(stop)

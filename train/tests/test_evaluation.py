@@ -314,6 +314,12 @@ def test_with_three_labels_the_svm_has_accuracy_and_macro_f1_alone() -> None:
     assert baselines["majority label"] == pytest.approx(majority, abs=1e-6)
 
 
+def test_a_label_that_all_texts_have_is_no_surprise_to_the_baselines() -> None:
+    texts, targets = ["red rose", "blue sky"] * 9, np.array([[1, 0], [1, 1]] * 9, bool)
+    baselines = _measured(_texts(texts, targets, ["a", "b"]), split_of(12, 3, 3))
+    assert baselines["TF-IDF words and characters + linear SVM"]["subset_accuracy"] == 1.0
+
+
 def test_with_several_labels_a_row_the_baselines_answer_sets() -> None:
     texts = ["red rose", "blue sky", "rose sky"] * 6
     targets = np.array([[1, 0], [0, 1], [1, 1]] * 6, bool)

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from predict.scoring.predictor import Predictor
 from train.config import TrainConfig
 from train.models.calibration import Calibration, calibrate
-from train.models.text.targets import as_yes_and_no, label_shares, loss_of_prior
+from train.models.text.targets import as_yes_and_no
 from train.progress import SilentProgress
 from train.run import RunResult, run
 from train.tests.conftest import TOPICS, Fitted, fit, tiny_config, write_csv
@@ -74,21 +74,6 @@ def test_rows_with_no_label_one_or_several_are_all_trained_on(fitted_sets: Fitte
     assert targets.dtype == np.float32
     assert set(targets.sum(axis=1)) == {0, 1, 2, 3}
     np.testing.assert_array_equal(targets == 1, fitted_sets.dataset.targets)
-
-
-def test_the_prior_of_a_label_is_its_share_of_all_rows() -> None:
-    targets = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]], np.float32)
-    assert label_shares(targets, np.ones(4, np.float32)).tolist() == [0.75, 0.5, 0]
-    # The third row counts twice.
-    twice = np.array([1, 1, 2, 1], np.float32)
-    assert label_shares(targets, twice) == pytest.approx([0.6, 0.4, 0])
-
-
-def test_the_loss_of_the_prior_is_the_least_that_a_constant_margin_can_have() -> None:
-    shares = np.array([0.75, 0.5, 0.1, 0], np.float32)
-    margins = np.linspace(-1, 1, 2001)[:, np.newaxis]
-    losses = shares * (1 - margins) ** 2 + (1 - shares) * (1 + margins) ** 2
-    assert loss_of_prior(shares) == pytest.approx(losses.min(axis=0).sum(), abs=1e-5)
 
 
 # --------------------------------------------------------------- calibration

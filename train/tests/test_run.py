@@ -34,6 +34,9 @@ def test_an_artefact_has_every_file_of_the_contract(trained: RunResult) -> None:
         "metadata.json",
         "model.onnx",
         "features.json",
+        "rows.npy",
+        "squares.npy",
+        "vectors.npy",
         "metrics.json",
         "train-conf.yml",
         "report.html",
@@ -79,7 +82,7 @@ def test_metadata_describes_what_was_trained_on(metadata: dict[str, Any], tiny_c
         "seed": 0,
         "own_test_split": False,
     }
-    assert metadata["inputs"] == [{"name": "text", "type": "text"}]
+    assert metadata["inputs"] == [{"name": "text", "type": "text", "tokenizer": 2}]
     assert metadata["outputs"] == [
         {"name": "label", "type": "label", "labels": ["fruit", "music", "tools"]}
     ]

@@ -175,7 +175,7 @@ def _flipped(raw: bytes, position: int) -> bytes:
         ("a.parquet", b"", "not a Parquet file ("),
         ("a.parquet.gz", gzip.compress(GOOD), "not a Parquet file ("),
         ("a.xlsx", GOOD, "not an Excel workbook (.xlsx) that can be read (File is not a zip file)"),
-        ("a.xls", GOOD, "expected a file ending in .csv, .tsv, .jsonl, .ndjson, .json, .xlsx, .parquet (or with .gz"),
+        ("a.odt", GOOD, "expected a file ending in .csv, .tsv, .jsonl, .ndjson, .json, .xlsx, .parquet (or with .gz"),
         ("a.json", b'{"text": "a",\n "label": "b"}', "line 1: not JSON (Expecting property name enclosed in double"),
         ("a.json", b'[{"text": "a", "label": "b"},\n {"text": }]', "line 2: not JSON (Expecting value"),
         ("a.json", b'[{"text": "a"}, ["b"]]', "item 2 of the array: expected an object, got list"),

@@ -112,7 +112,7 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
     labels.
 
     Raises:
-        TrainingError: The loss is not a number, or is far above that of the label shares alone.
+        TrainingError: A loss is not finite, or is far above what it was before training.
         EmbeddingError: Pretrained vectors cannot be read.
     """
     config, dataset, split = prepared.config, prepared.dataset, prepared.split

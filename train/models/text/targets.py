@@ -1,4 +1,4 @@
-"""The targets of the text model's loss: yes or no for each label, row weights, and the prior. No Keras here.
+"""The targets of the text model's loss: yes or no for each label, and row weights. No Keras here.
 
 A row with exactly one label and a row with any number of them differ only in how many are yes.
 """
@@ -34,25 +34,3 @@ def sample_weights(dataset: Dataset, rows: npt.NDArray[np.int64], balanced: bool
             np.float32
         )
     return weights
-
-
-def label_shares(targets: Floats, weights: Floats) -> Floats:
-    """Return the share of the weighted rows that has each label, <float32>[num_labels].
-
-    >>> label_shares(np.array([[1, 0], [1, 1]], np.float32), np.array([3, 1], np.float32)).tolist()
-    [1.0, 0.25]
-    """
-    shares: Floats = np.average(targets, axis=0, weights=weights).astype(np.float32)
-    return shares
-
-
-def loss_of_prior(shares: Floats) -> float:
-    """Return the squared hinge loss, summed over the labels, if every row were answered with these shares.
-
-    The best constant margin for a label of share p is 2p - 1, and costs p (2 - 2p)² + (1 - p) (2p)² = 4p (1 - p).
-
-    >>> loss_of_prior(np.array([0.5, 0.25], np.float32))
-    1.75
-    """
-    exact = shares.astype(np.float64)
-    return float((4 * exact * (1 - exact)).sum())

@@ -1,6 +1,7 @@
 """The training of the text model: the wide head, batches and sparse updates of the deep one, and when to stop."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from train.features.embeddings import Embeddings
 from train.features.feature_table import Design, FeatureTable
 from train.models.text.interruption import signals_deferred
 from train.models.text.network import Heads, build_deep, deep_margins, first_vectors
-from train.models.text.targets import label_shares, loss_of_prior
 from train.models.text.wide import fit_wide
 from train.progress import Progress
 
@@ -29,7 +29,7 @@ _RATE = 0.001
 _NEXT_RATE = 0.3
 # A loss that falls by less has not fallen.
 _LEAST_GAIN = 1e-4
-# A loss this many times that of the label shares alone is more than bad luck.
+# A validation loss this many times that before training is more than bad luck.
 _DIVERGED = 10.0
 # Of Adam, as Keras has them.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
@@ -100,9 +100,10 @@ class Trainer:
             The heads of the best epoch, how it was reached, and the losses of all epochs.
 
         Raises:
-            TrainingError: The loss is not a number, or is far above that of the label shares alone.
+            TrainingError: A loss is not finite, or is far above what it was before training.
         """
         config, deep, random = self._config, self._deep.begin(), self._random()
+        untrained = deep.loss(validation)
         batch_size = config.batch_size or _batch_size(len(train))
         rate = config.learning_rate or _RATE * math.sqrt(batch_size / _SMALLEST_BATCH)
         rates, history = list[float](), list[dict[str, float]]()
@@ -113,6 +114,7 @@ class Trainer:
                 with self._progress.bar("batches of an epoch", len(batches)) as advance:
                     loss = _epoch(deep, train, batches, rate, (advance, deliver_signals))
                 measured = deep.loss(validation)
+                _require(measured, "validation loss", _DIVERGED * untrained)
                 history.append({"loss": loss, "validation_loss": measured})
                 told = f"epoch {len(history)}: loss {loss:.4f}, validation loss {measured:.4f}"
                 if measured < least - _LEAST_GAIN:
@@ -127,7 +129,11 @@ class Trainer:
         return self._heads(train), Schedule(batch_size, rates), history
 
     def fit(self, train: Examples, schedule: Schedule) -> Heads:
-        """Fit new heads by a schedule that was chosen before."""
+        """Fit new heads by a schedule that was chosen before.
+
+        Raises:
+            TrainingError: A loss is not finite.
+        """
         deep, random = self._deep.begin(), self._random()
         epochs = [_batches(len(train), schedule.batch_size, random) for _ in schedule.rates]
         with (
@@ -173,20 +179,23 @@ def _epoch(
     rate: float,
     after_each: Sequence[Callable[[], object]],
 ) -> float:
-    """Train on every batch, and return the mean loss; raise TrainingError if it shows that training has diverged."""
+    """Train on every batch, and return the mean loss; raise TrainingError if it is not finite."""
     losses = []
     for batch in batches:
         losses.append(deep.step(train.of(np.sort(batch)), rate))
         for call in after_each:
             call()
     loss = float(np.average(losses, weights=[len(batch) for batch in batches]))
-    at_first = loss_of_prior(label_shares(train.targets, train.weights))
-    if not loss <= _DIVERGED * at_first:  # also when it is not a number
-        raise TrainingError(
-            f"training diverged: the loss is {loss:.3g}, that of the label shares alone would be {at_first:.3g}. "
-            "Lower training.learning_rate."
-        )
+    _require(loss, "loss")
     return loss
+
+
+def _require(loss: float, name: str, most: float = sys.float_info.max) -> None:
+    """Raise TrainingError if a loss shows that training has diverged, also when it is not a number."""
+    if not loss <= most:
+        raise TrainingError(
+            f"training diverged: the {name} is {loss:.3g}. Lower training.learning_rate."
+        )
 
 
 class _Deep:
@@ -210,16 +219,14 @@ class _Deep:
             beta_1=_BETA_1, beta_2=_BETA_2, epsilon=_EPSILON, name="adam"
         )
         self._optimizer.build(self._network.trainable_variables)
-        self._step = tf.function(
-            self._trace_step,
-            input_signature=[
-                tf.TensorSpec((None,), tf.int64),
-                tf.TensorSpec((None, 2), tf.int64),
-                tf.TensorSpec((None,), tf.float32),
-                tf.TensorSpec((None, num_labels), tf.float32),
-                tf.TensorSpec((None,), tf.float32),
-                tf.TensorSpec((), tf.float32),
-            ],
+        # Traced here and not at the first call: TensorFlow would warn of the fits of a search, as tracing "too often".
+        self._step = tf.function(self._trace_step).get_concrete_function(
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((None, 2), tf.int64),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None, num_labels), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((), tf.float32),
         )
         self._at_first = self.state()
 
@@ -247,16 +254,14 @@ class _Deep:
         rows, columns = np.unique(design.indices, return_inverse=True)
         owners = np.repeat(np.arange(len(batch)), np.diff(design.indptr))
         where = np.stack([owners, columns], axis=1).astype(np.int64)
-        return float(
-            self._step(
-                rows.astype(np.int64), where, design.data, batch.targets, batch.weights, rate
-            )
-        )
+        given = (rows.astype(np.int64), where, design.data, batch.targets, batch.weights)
+        return float(self._step(*map(tf.constant, given), tf.constant(rate, tf.float32)))
 
     def loss(self, examples: Examples) -> float:
-        """Return the mean loss of examples, without dropout."""
-        margins = deep_margins(examples.design, *self.weights())
-        losses = np.square(np.maximum(0, 1 - (2 * examples.targets - 1) * margins)).sum(axis=1)
+        """Return the mean loss of examples, without dropout; not finite if training has diverged."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            margins = deep_margins(examples.design, *self.weights())
+            losses = np.square(np.maximum(0, 1 - (2 * examples.targets - 1) * margins)).sum(axis=1)
         return float(np.average(losses, weights=examples.weights))
 
     def _variables(self) -> list[Any]:
