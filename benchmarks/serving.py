@@ -57,7 +57,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.005)
         else:
             return
-    raise click.ClickException(f"{process.args} does not listen on port {port}")
+    raise click.ClickException(f"{process.args!r} does not listen on port {port}")
 
 
 def free_port() -> int:
@@ -121,7 +121,8 @@ def compare(python: str, artefact: str, seconds: float, rounds: int) -> list[Com
             ratio = statistics.median(
                 model.requests_per_s / fixed.requests_per_s for fixed, model in pairs
             )
-            results.append(Comparison(clients, *pairs[len(pairs) // 2], ratio))
+            fixed, model = pairs[len(pairs) // 2]
+            results.append(Comparison(clients, fixed, model, ratio))
     return results
 
 

@@ -145,11 +145,13 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
             f"deep share {calibration.deep_share}, temperature {calibration.temperature:.3f}"
         )
     refitted = prepared.sampled(known)
+    needed = schedule.rates if calibration.deep_share else ()
+    again = f"the same {counted(len(needed), 'epoch')}" if needed else "the wide head alone"
     with progress.stage(
-        "refit",
-        f"the same {counted(len(schedule.rates), 'epoch')} on all {len(refitted):,} training and validation texts",
+        "refit", f"{again} on all {len(refitted):,} training and validation texts"
     ):
-        heads = trainer.fit(examples.of(refitted), schedule).rounded(table)
+        repeated = Schedule(schedule.batch_size, needed)
+        heads = trainer.fit(examples.of(refitted), repeated).rounded(table)
     return TextModel(
         heads=heads,
         table=table,
