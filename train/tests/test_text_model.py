@@ -340,7 +340,9 @@ def test_training_ends_by_itself_and_the_refit_repeats_what_was_best(
     assert said.count("back to the best epoch") == 3
     assert rates[0] == 0.05
     assert rates == sorted(rates, reverse=True)
-    assert f"refit: the same {len(rates)} epochs" in said
+    deep = model.metadata["deep_share"] > 0
+    again = f"the same {len(rates)} epochs" if deep else "the wide head alone"
+    assert f"refit: {again} on all" in said
 
 
 @pytest.mark.parametrize(("num_texts", "size"), [(5, 16), (1_500, 16), (6_000, 64), (10**6, 128)])

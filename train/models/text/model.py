@@ -147,9 +147,7 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
     refitted = prepared.sampled(known)
     needed = schedule.rates if calibration.deep_share else ()
     again = f"the same {counted(len(needed), 'epoch')}" if needed else "the wide head alone"
-    with progress.stage(
-        "refit", f"{again} on all {len(refitted):,} training and validation texts"
-    ):
+    with progress.stage("refit", f"{again} on all {len(refitted):,} training and validation texts"):
         repeated = Schedule(schedule.batch_size, needed)
         heads = trainer.fit(examples.of(refitted), repeated).rounded(table)
     return TextModel(
