@@ -195,8 +195,7 @@ def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
     """
     if values.dtype == float:
         return values.isna()
-    blank = np.fromiter(map(str.isspace, values), bool, len(values))
-    return (values == "") | blank
+    return values.isin([text for text in values.unique().tolist() if not text or text.isspace()])
 
 
 def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.Series[bool]":
