@@ -403,8 +403,16 @@ def _few_bad(kind: Kind, known: "pd.Series[str]", wrong: "pd.Series[bool]", what
     keys = json.dumps(cells, ensure_ascii=False)
     return [
         f"{taken}, because {len(bad):,} of {len(known):,} values {verb} {what}: {shown}. "
-        f"If this means a missing value, set columns.missing: {keys}; or declare the type in columns.inputs"
+        f"If this means a missing value, set columns.missing: {keys}; {_if_no_row(bad, known)}"
+        "or declare the type in columns.inputs"
     ]
+
+
+def _if_no_row(bad: "pd.Series[str]", known: "pd.Series[str]") -> str:
+    """Say what a single value at either end of a column may be."""
+    ends = {known.index[-1]: "a total", known.index[0]: "a second header"}
+    what = ends.get(bad.index[0]) if len(bad) == 1 else None
+    return f"if the row is {what}, remove it; " if what else ""
 
 
 def _row_of(values: "pd.Series[str]", cell: str) -> int:

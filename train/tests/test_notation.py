@@ -250,3 +250,20 @@ def test_a_missing_value_that_is_read_as_a_category_is_named() -> None:
     ]
     assert typed(cells, missing=["NA"])[0].warnings == []
     assert typed(cells, inputs={"c": {"categories": ["m", "f", "NA"]}})[0].warnings == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice"),
+    [
+        (["cm", *map(str, range(0, 118, 2))], "if the row is a second header, remove it"),
+        ([*map(str, range(0, 118, 2)), "Total"], "if the row is a total, remove it"),
+    ],
+)
+def test_a_word_at_either_end_of_numbers_may_be_no_row(cells: list[str], advice: str) -> None:
+    [warning] = typed(cells)[0].warnings
+    assert advice in warning
+
+
+def test_a_word_among_numbers_is_neither_a_header_nor_a_total() -> None:
+    [warning] = typed(counting(["unknown"]))[0].warnings
+    assert "remove it" not in warning
