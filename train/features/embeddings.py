@@ -1,6 +1,8 @@
 """gensim vectors for the words of a corpus. The only importer of gensim."""
 
+import gzip
 import hashlib
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,23 +13,23 @@ from typing import Any
 import gensim
 import numpy as np
 import numpy.typing as npt
-from gensim.models import FastText, KeyedVectors, Word2Vec
+from gensim.models import FastText, Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
+from gensim.models.fasttext import load_facebook_vectors
 
 from predict.contract.features import FIRST_WORD_ID
+from predict.wording import listed
 from train.config.sections import EmbeddingConfig
-from train.errors import UserError
 from train.features.corpus import no_words
+from train.features.pretrained import EmbeddingError, WordVectors, read_vectors
 from train.progress import Progress, SilentProgress
 
 Matrix = npt.NDArray[np.float32]
 
 # gensim hashes n-grams into this many rows; what is exported are whole-word vectors only.
 _FASTTEXT_BUCKETS = 50_000
-
-
-class EmbeddingError(UserError):
-    """Vectors that cannot be read or do not fit."""
+# What a model of fastText, with n-grams beside its words, begins with.
+_FASTTEXT_MAGIC = struct.pack("<i", 793_712_314)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def build_embeddings(
     Args:
         corpus: Texts as lists of tokens.
         config: Algorithm and sizes; `pretrained` names a file in word2vec or GloVe text format, or in
-            word2vec binary format (ending in .bin), also gzipped.
+            word2vec binary format (ending in .bin), also gzipped; or a model of fastText (.bin), whose n-grams give
+            every word a vector.
         seed: Makes the vectors reproducible; one worker trains them.
         progress: Is told how far training is.
 
@@ -71,16 +74,17 @@ def build_embeddings(
     vocabulary = sorted(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
     )
+    progress = progress or SilentProgress()
     vectors = (
-        _read_pretrained(config.pretrained)
+        _look_up(config.pretrained, vocabulary, progress)
         if config.pretrained
-        else _train(corpus, config, seed, progress or SilentProgress())
+        else _train(corpus, vocabulary, config, seed, progress)
     )
-    with_vector = [word for word in vocabulary if word in vectors]
-    matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.vector_size), np.float32)
+    with_vector = [word for word in vocabulary if word in vectors.of]
+    matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.size), np.float32)
     for index, word in enumerate(vocabulary, FIRST_WORD_ID):
-        if word in vectors:
-            matrix[index] = vectors[word]
+        if word in vectors.of:
+            matrix[index] = vectors.of[word]
     if matrix.any():  # else there is no length to scale
         matrix /= np.linalg.norm(matrix, axis=1).sum() / len(with_vector)
     return Embeddings(
@@ -98,10 +102,11 @@ class _Epochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
 
 def _train(
     corpus: Sequence[Sequence[str]],
+    vocabulary: Sequence[str],
     config: EmbeddingConfig,
     seed: int,
     progress: Progress,
-) -> KeyedVectors:
+) -> WordVectors:
     # More than one worker would make the result depend on their timing.
     options: dict[str, Any] = {
         "sentences": corpus,
@@ -116,37 +121,45 @@ def _train(
     with progress.bar("epochs", config.epochs) as epoch_ended:
         options["callbacks"] = [_Epochs(epoch_ended)]
         if config.algorithm == "fasttext":
-            return FastText(bucket=_FASTTEXT_BUCKETS, min_n=3, max_n=5, **options).wv
-        return Word2Vec(**options).wv
-
-
-def _read_pretrained(path: Path) -> KeyedVectors:
-    try:
-        if ".bin" in path.suffixes:
-            vectors = KeyedVectors.load_word2vec_format(str(path), binary=True)
+            vectors = FastText(bucket=_FASTTEXT_BUCKETS, min_n=3, max_n=5, **options).wv
         else:
-            vectors = KeyedVectors.load_word2vec_format(str(path), no_header=not _has_header(path))
-        if not vectors.vector_size:
-            raise ValueError("its first line has no numbers")
-        return vectors
-    except (OSError, ValueError, EOFError, TypeError, MemoryError, zlib.error) as error:
+            vectors = Word2Vec(**options).wv
+    return WordVectors(vectors.vector_size, {word: vectors[word] for word in vocabulary})
+
+
+def _look_up(path: Path, vocabulary: Sequence[str], progress: Progress) -> WordVectors:
+    if not _is_fasttext(path):
+        found = read_vectors(path, dict.fromkeys(vocabulary))
+        if found.repeated:
+            twice = listed(found.repeated)
+            progress.warn(
+                f"embeddings.pretrained: {path}: more than one vector for {twice}; the first counts"
+            )
+        return found
+    try:
+        vectors = load_facebook_vectors(str(path))
+    except (OSError, ValueError, EOFError, NotImplementedError, struct.error, zlib.error) as error:
         raise EmbeddingError(
-            f"embeddings.pretrained: {path}: cannot be read ({error}). "
-            "Expected word2vec or GloVe text format, or word2vec binary format in a file ending in .bin."
+            f"embeddings.pretrained: {path}: it begins as a model of fastText, and cannot be read ({error}). "
+            "Copy it again, or take its .vec file."
         ) from None
+    # A word that it was not trained on is the mean of its n-grams.
+    return WordVectors(vectors.vector_size, {word: vectors[word] for word in vocabulary})
 
 
-def _has_header(path: Path) -> bool:
-    """word2vec's text format starts with a line of two numbers; GloVe's starts with the first word."""
-    from smart_open import open as open_any  # also gzipped, as gensim reads it
-
-    with open_any(str(path), "rb") as file:
-        return len(file.readline().split()) == 2
+def _is_fasttext(path: Path) -> bool:
+    if ".bin" not in path.suffixes or not path.is_file():
+        return False
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(4) == _FASTTEXT_MAGIC
+    except (OSError, EOFError, zlib.error):  # reading it says why
+        return False
 
 
 def _describe(
     config: EmbeddingConfig,
-    vectors: KeyedVectors,
+    vectors: WordVectors,
     corpus: Sequence[Sequence[str]],
     vocabulary: Sequence[str],
     with_vector: Sequence[str],
@@ -157,7 +170,7 @@ def _describe(
         "algorithm": config.algorithm if trained else "pretrained",
         "source": None if trained else str(config.pretrained),
         "gensim_version": gensim.__version__,
-        "vector_size": int(vectors.vector_size),
+        "vector_size": vectors.size,
         "window": config.window if trained else None,
         "epochs": config.epochs if trained else None,
         "min_count": config.min_count,

@@ -4,18 +4,20 @@ import gzip
 import hashlib
 import re
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gensim.models import FastText
+from gensim.models.fasttext import save_facebook_model
 
 from predict.contract.features import FIRST_WORD_ID
 from train.config.sections import EmbeddingConfig
-from train.features.embeddings import EmbeddingError, Embeddings, build_embeddings
-
-# gensim opens a file without a header line twice, and closes it once.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+from train.features.embeddings import Embeddings, build_embeddings
+from train.features.pretrained import EmbeddingError, read_vectors
+from train.progress import TerminalProgress
 
 CORPUS = [["b", "a", "b"], ["c", "b"], ["a"], ["d"]] * 3
 # Three numbers each, of lengths 3 and 5.
@@ -133,18 +135,53 @@ def test_pretrained_vectors_without_a_word_of_ours_are_all_zero(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("empty.txt", b"", "NoneType"),
-        ("short.txt", b"9 3\na 1 2 2\n", "unexpected end of input"),
-        ("ragged.txt", b"a 1 2 2\nc 0 3\n", "shape"),
-        ("words.txt", b"a 1 2 2\nc 0 three 4\n", "could not convert string to float: 'three'"),
+        ("empty.txt", b"", "it is empty"),
+        ("short.txt", b"9 3\na 1 2 2\n", "its header announces 9 vectors, and it has 1"),
+        ("long.txt", b"1 3\na 1 2 2\nc 0 3 4\n", "its header announces 1 vectors, and it has 2"),
+        ("ragged.txt", b"a 1 2 2\nc 0 3\n", "line 2: expected a word and 3 numbers, got 2 numbers"),
+        (
+            "wide.txt",
+            b"x 1 2 2\nx 0 3 4 5\n",
+            "line 2: expected a word and 3 numbers, got 4 numbers",
+        ),
+        (
+            "other.txt",
+            b"2 4\na 1 2 2\nc 0 3 4\n",
+            "line 2: expected a word and 4 numbers, got 3 numbers",
+        ),
+        ("words.txt", b"a 1 2 2\nc 0 three 4\n", "line 2: could not convert string to float"),
+        ("nan.txt", b"x nan 1 2\na 1 2 2\nc 0 NaN 4\n", "line 3: the vector of 'c' is not finite"),
+        ("inf.txt", b"a 1 inf 2\n", "line 1: the vector of 'a' is not finite"),
+        ("huge.txt", b"a 1 1e39 2\n", "line 1: the vector of 'a' is not finite"),
         ("page.txt", b"<html>\n<body>\n", "its first line has no numbers"),
-        ("nothing.txt", b"0 0\n", "its first line has no numbers"),
-        ("latin.txt", b"b\xe9b\xe9 1 2 2\n", "can't decode byte 0xe9"),
+        (
+            "nothing.txt",
+            b"0 0\n",
+            "line 1: expected the number of vectors and that of their numbers, got '0 0'",
+        ),
+        (
+            "latin.txt",
+            b"b\xe9b\xe9 1 2 2\n",
+            "line 1: not UTF-8: 'utf-8' codec can't decode byte 0xe9",
+        ),
         ("cut.txt.gz", FORMATS["glove.txt.gz"][:-9], "Compressed file ended"),
         ("not.txt.gz", LINES.encode(), "Not a gzipped file"),
-        ("not.bin", b"\x00\x01\x02", "invalid literal"),
-        ("cut.bin", FORMATS["word2vec.bin"][:-9], ""),
-        ("greedy.txt", b"99999999999 99999\na 1\n", ""),
+        ("not.bin", b"\x00\x01\x02", "its first line is no header of two numbers"),
+        ("cut.bin", FORMATS["word2vec.bin"][:-9], "it ends within vector 3 of 3"),
+        ("cutinword.bin", FORMATS["word2vec.bin"][:20], "it ends within vector 2 of 3"),
+        (
+            "more.bin",
+            FORMATS["word2vec.bin"] + b"more",
+            "it goes on after the 3 vectors of its header",
+        ),
+        (
+            "wordless.bin",
+            b"1 3\n" + b"x" * 20_000,
+            "vector 1 of 1: its word is longer than 10,000 bytes",
+        ),
+        ("greedy.txt", b"99999999999 99999\na 1\n", "line 2: expected a word and 99999 numbers"),
+        ("greedy.bin", b"99999999999 99999\na 1\n", "it ends within vector 1 of 99,999,999,999"),
+        ("greedier.txt", b"2 99999999\na 1\n", "line 1: expected the number of vectors"),
     ],
 )
 def test_a_broken_file_of_vectors_says_which_and_what_was_expected(
@@ -156,6 +193,52 @@ def test_a_broken_file_of_vectors_says_which_and_what_was_expected(
         match=rf"^embeddings\.pretrained: .*{name}: cannot be read \(.*{re.escape(why)}.*\)\. Expected word2vec",
     ):
         build(pretrained=tmp_path / name)
+
+
+def test_words_of_a_file_may_have_blanks_and_lines_may_end_in_one(tmp_path: Path) -> None:
+    (tmp_path / "v.vec").write_bytes(
+        b"at a b 1 2 3 \r\na\t1\t2\t2\n\n. . 1 2 3\n\xc2\xa0 1 2 3\nc 0 3 4"
+    )
+    embeddings = build(pretrained=tmp_path / "v.vec")
+    assert embeddings.metadata["vector_hits"] == 2
+    np.testing.assert_allclose(embeddings.matrix[FIRST_WORD_ID + 1], [0.25, 0.5, 0.5])
+
+
+def test_of_a_repeated_word_the_first_vector_counts_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v.txt").write_text("a 1 2 2\na 9 9 9\nx 1 1 1\nx 2 2 2\n")
+    config = EmbeddingConfig(vector_size=4, pretrained=tmp_path / "v.txt")
+    embeddings = build_embeddings(CORPUS, config, 0, TerminalProgress())
+    np.testing.assert_allclose(embeddings.matrix[FIRST_WORD_ID + 1], np.array([1, 2, 2]) / 3)
+    assert "WARNING: embeddings.pretrained" in (said := capsys.readouterr().err)
+    assert "more than one vector for a; the first counts" in said
+
+
+def test_only_the_vectors_of_words_that_are_asked_for_take_memory(tmp_path: Path) -> None:
+    numbers = " ".join(["0.5"] * 300)
+    with (tmp_path / "v.txt").open("w") as file:
+        file.writelines(f"w{number} {numbers}\n" for number in range(20_000))
+    tracemalloc.start()
+    found = read_vectors(tmp_path / "v.txt", {"w7", "w19999", "none"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sorted(found.of) == ["w19999", "w7"]
+    assert peak < 1_000_000  # the file has 24 MB
+
+
+def test_a_model_of_fasttext_gives_every_word_a_vector(tmp_path: Path) -> None:
+    corpus = [["apple", "apples", "pear"], ["pears", "apple"]] * 20
+    trained = FastText(corpus, vector_size=4, min_count=1, bucket=50, epochs=1, workers=1, seed=0)
+    save_facebook_model(trained, str(tmp_path / "m.bin"))
+    config = EmbeddingConfig(vector_size=4, pretrained=tmp_path / "m.bin")
+    embeddings = build_embeddings([["apple", "appletree"]], config, 0)
+    assert embeddings.metadata["vector_hits"] == 2
+    (tmp_path / "cut.bin").write_bytes((tmp_path / "m.bin").read_bytes()[:100])
+    with pytest.raises(
+        EmbeddingError, match=r"cut\.bin: it begins as a model of fastText, and cannot be read"
+    ):
+        build(pretrained=tmp_path / "cut.bin")
 
 
 def test_a_missing_file_of_vectors_is_named(tmp_path: Path) -> None:
