@@ -129,10 +129,11 @@ format: $(TRAIN)/ready-to-develop ## Rewrite the code in the project's style
 	@$(TRAIN)/bin/ruff format .
 
 .PHONY: benchmark
-benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, training time, serving speed and memory; print tables
+benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, seconds to read and train, serving speed and memory; print tables
 	@$(TRAIN)/bin/python -m benchmarks.accuracy
 	@$(TRAIN)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
 	@$(TRAIN)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python
+	@$(TRAIN)/bin/python -m benchmarks.reading
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files

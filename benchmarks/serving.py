@@ -1,5 +1,7 @@
 """The speed of serving, as a ratio to a constant Flask route on waitress; start, memory and size.
 
+Servers are measured twice: pinned to one core, with the load coming from the others, and free.
+
 Use: python -m benchmarks.serving [--python PYTHON] [--artefact DIR] [--seconds S] [--rounds N]
 """
 
@@ -10,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +38,13 @@ TEXTS = [
 
 @contextmanager
 def serving(
-    command: Sequence[str], port: int, settings: dict[str, str]
+    command: Sequence[str], port: int, settings: dict[str, str], cores: Collection[int] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; in the block it accepts connections."""
+    """Run a server until the block ends, on some cores or on all; in the block it accepts connections."""
     environment = {**os.environ, **settings}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        if cores:
+            os.sched_setaffinity(process.pid, cores)
         try:
             _wait_for(port, process)
             yield process
@@ -98,8 +102,10 @@ class Comparison:
     ratio: float
 
 
-def compare(python: str, artefact: str, seconds: float, rounds: int) -> list[Comparison]:
-    """Put load on a constant route and on a model, taking turns."""
+def compare(
+    python: str, artefact: str, seconds: float, rounds: int, cores: Collection[int] = ()
+) -> list[Comparison]:
+    """Put load on a constant route and on a model, taking turns; both servers may be kept to some cores."""
     settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
     constant_port, our_port = free_port(), free_port()
     constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]
@@ -107,8 +113,8 @@ def compare(python: str, artefact: str, seconds: float, rounds: int) -> list[Com
     requests = http_post("/predict", _bodies(artefact))
     results = []
     with (
-        serving(constant, constant_port, {}),
-        serving(ours, our_port, {**settings, "PORT": str(our_port)}),
+        serving(constant, constant_port, {}, cores),
+        serving(ours, our_port, {**settings, "PORT": str(our_port)}, cores),
     ):
         for clients in CLIENTS:
             pairs = [
@@ -164,8 +170,13 @@ def main(python: str, artefact: str, seconds: float, rounds: int) -> None:
     site_packages = Path(python).parent.parent / "lib"
     size = sum(file.lstat().st_size for file in site_packages.rglob("*") if file.is_file())
     print(f"site-packages:                 {size / 1e6:.0f} MB")
-    print()
+    print("\nservers on any core")
     print_ratios(compare(python, artefact, seconds, rounds))
+    free = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(free) > 1:
+        print("\nservers pinned to one core, the load on the others")
+        os.sched_setaffinity(0, free[1:])
+        print_ratios(compare(python, artefact, seconds, rounds, free[:1]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The preparation of a run: from a configuration to a checked dataset and its split."""
 
+from predict.wording import counted
 from train.acceptance import behaviour, gate
 from train.config import ConfigError, TrainConfig
 from train.config.loading import Draft, for_other_dataset
@@ -149,7 +150,7 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
             f"{len(dataset.label_names):,} labels"
         )
     for reason, count in dataset.dropped.items():
-        progress.say(f"dataset: {count:,} rows dropped: {reason}")
+        progress.say(f"dataset: {counted(count, 'row')} dropped: {reason}")
     for line in summarise(dataset.column_types, dataset.ignored):
         progress.say(f"columns: {line}")
     for note in dataset.notes:

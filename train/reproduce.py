@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from predict.contract.artefact import CONFIGURATION, FEATURES, METRICS, MODEL, Metadata
+from predict.contract.artefact import (
+    CONFIGURATION,
+    FEATURES,
+    METRICS,
+    MODEL,
+    TABLE_FILES,
+    Metadata,
+)
 from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
 from train.artefacts.folder import LATEST
@@ -272,7 +279,7 @@ def _difference_line(what: str, stored: Any, again: Any, different: int) -> Line
 
 def _files(predictor: Predictor) -> list[str]:
     # The report and the configuration hold times and places.
-    return [name for name in (MODEL, FEATURES) if name in predictor.metadata.files]
+    return [name for name in (MODEL, FEATURES, *TABLE_FILES) if name in predictor.metadata.files]
 
 
 def _compare_files(name: str, stored: Path, again: Path) -> Line:

@@ -27,15 +27,18 @@ from pydantic import (
 
 from predict.contract.canonical import Form, zone_of
 from predict.contract.words import Version
-from predict.wording import counted
+from predict.wording import counted, listed
 
-# The version that is written, and those that are read. Format 1 had only text inputs and one label.
-FORMAT_VERSION = 2
-READ_VERSIONS = (1, 2)
+# The version that is written, and those that are read. Format 1 had only text inputs and one label. Up to format 2, the
+# table of a text model was part of its graph; a model of a table is the same in 2 and 3.
+FORMAT_VERSION = 3
+READ_VERSIONS = (1, 2, 3)
 
 METADATA = "metadata.json"
 MODEL = "model.onnx"
 FEATURES = "features.json"
+# The table of a text model; see `predict.contract.text_table`.
+TABLE_FILES = ROWS, SQUARES, VECTORS = "rows.npy", "squares.npy", "vectors.npy"
 METRICS = "metrics.json"
 CONFIGURATION = "train-conf.yml"
 REPORT = "report.html"
@@ -220,7 +223,7 @@ class Example(_Part):
 class Metadata(_Part):
     """The content of `metadata.json`: typed where serving needs it, and kept as it is where only people read it."""
 
-    format_version: Literal[1, 2]
+    format_version: Literal[1, 2, 3]
     name: str
     created_at: str
     task: Literal["classification", "regression", "multilabel"]
@@ -401,7 +404,7 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     version = content.get("format_version") if isinstance(content, dict) else None
     if version not in READ_VERSIONS:
         raise ArtefactError(
-            f"{shown}: format_version is {version!r}, this server reads {' and '.join(map(str, READ_VERSIONS))}. "
+            f"{shown}: format_version is {version!r}, this server reads {listed(list(map(str, READ_VERSIONS)))}. "
             "Serve it with the image that matches, or train again."
         )
     field = _CHECKSUM_FIELD.search(raw)

@@ -1,12 +1,14 @@
 """Integer features of texts, which training and serving both compute with this module alone.
 
-A text becomes two rows of ids, 0 being padding in both:
+A text is made of parts: its pieces (what lies between two blanks) and its pairs of neighbouring pieces, each counted
+once. A part has ids:
 
-- `token_ids`: the ids of its words (1 is any unknown word), then the hashed ids of adjacent word pairs;
-- `ngram_ids`: the hashed ids of the character n-grams within each stretch between blanks, punctuation
-  included, so that an unknown word, `£` or `!!!` still tells the model something.
+- `token_ids`: of a piece its words (1 is any unknown word) and the hashed ids of word pairs within it; of a pair the
+  hashed id of the last word of one piece with the first word of the next;
+- `ngram_ids`: the hashed ids of the character n-grams of a piece, punctuation included, so that an unknown word, `£`
+  or `!!!` still tells the model something.
 
-Everything after the ids (weights, embeddings, layers) is inside `model.onnx`.
+So whatever is a sum over ids can be added up once a part, and then over the parts of a text.
 """
 
 import json
@@ -19,8 +21,6 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from predict.contract.words import (
@@ -38,8 +38,6 @@ FIRST_WORD_ID = 2
 _DIGIT = re.compile(r"\d")
 # A piece of an English text takes about 600 bytes, which is 10 MB when full; stranger texts take up to 60 MB.
 _CACHED_PIECES = 16_384
-
-Ids = npt.NDArray[np.int32]
 
 
 class FeatureSettings(BaseModel):
@@ -63,18 +61,27 @@ class FeatureSettings(BaseModel):
         return self
 
 
-class _Word(NamedTuple):
+class Word(NamedTuple):
+    """A word of a piece; its id is `UNKNOWN_ID` where the vocabulary does not have it."""
+
     id: int
     raw: bytes
     # CRC-32 of the word and a space: the hash of a pair goes on from here.
     pair_start: int
 
 
-class _Piece(NamedTuple):
-    """The words and the n-grams of what lies between two blanks."""
+class Piece(NamedTuple):
+    """The words and the distinct ids of n-grams of what lies between two blanks."""
 
-    words: tuple[_Word, ...]
+    words: tuple[Word, ...]
     # int32 ids, as bytes: joining bytes is far cheaper than joining lists.
+    ngram_ids: bytes
+
+
+class Part(NamedTuple):
+    """The ids of a part of texts, int32 as bytes; one that occurs twice is there twice."""
+
+    token_ids: bytes
     ngram_ids: bytes
 
 
@@ -90,7 +97,17 @@ class TextFeatures:
         self.vocabulary = {word: index for index, word in enumerate(vocabulary, FIRST_WORD_ID)}
         # The first id of a hashed word pair, which is also the number of rows that words need.
         self.first_pair_id = FIRST_WORD_ID + len(self.vocabulary)
-        self._piece = lru_cache(maxsize=_CACHED_PIECES)(self._encode_piece)
+        self._piece = lru_cache(maxsize=_CACHED_PIECES)(self.piece)
+
+    @property
+    def num_token_ids(self) -> int:
+        """How many ids of words and pairs there are, those of padding and of unknown words included."""
+        return self.first_pair_id + self.settings.pair_buckets
+
+    @property
+    def num_ngram_ids(self) -> int:
+        """How many ids of n-grams there are, that of padding included."""
+        return 1 + self.settings.ngram_buckets
 
     @property
     def most_characters(self) -> int:
@@ -112,55 +129,38 @@ class TextFeatures:
         """Return the words of a text as this model sees them."""
         return tokenize(text, self.settings.max_tokens, self._tokenizer)
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Ids]:
-        """Turn texts into padded rows of ids.
+    def knows(self, text: str) -> bool:
+        """Return whether a text has a word of the vocabulary."""
+        return any(word.id != UNKNOWN_ID for piece in self.pieces(text) for word in piece.words)
 
-        Args:
-            texts: As typed. At least one.
+    def pieces(self, text: str) -> list[Piece]:
+        """Return the pieces of a text in order."""
+        return [self._piece(piece) for piece in split_pieces(text, self.settings.max_tokens)]
 
-        Returns:
-            `token_ids` and `ngram_ids`, each <int32>[num_texts, longest row]; every id once, 0 being padding.
-        """
-        token_rows, ngram_rows = [], []
-        for text in texts:
-            pieces = [self._piece(piece) for piece in split_pieces(text, self.settings.max_tokens)]
-            words = [word for piece in pieces for word in piece.words]
-            # Every id counts once, however often its word occurs.
-            token_rows.append(
-                array(
-                    "i", dict.fromkeys([word.id for word in words] + self._pair_ids(words))
-                ).tobytes()
-            )
-            ngram_rows.append(_distinct(b"".join([piece.ngram_ids for piece in pieces])))
-        return {"token_ids": _pad(token_rows), "ngram_ids": _pad(ngram_rows)}
-
-    def unknown_rows(self, token_ids: Ids) -> list[int]:
-        """Return which rows of encoded texts have no word of the vocabulary."""
-        # Words come before pairs, and all unknown words share one id, so a known word is the first or the second.
-        # This is plain Python because numpy takes longer for one text than everything else here.
-        known = range(FIRST_WORD_ID, self.first_pair_id)
-        firsts = token_ids[:, :2].tolist()
-        return [row for row, ids in enumerate(firsts) if not any(map(known.__contains__, ids))]
-
-    def _pair_ids(self, words: Sequence[_Word]) -> list[int]:
-        buckets, first = self.settings.pair_buckets, self.first_pair_id
+    def pair_id(self, left: Word, right: Word) -> int | None:
+        """Return the hashed id of two words side by side; None if the settings leave pairs out."""
+        buckets = self.settings.pair_buckets
         if not buckets:
-            return []
-        crc32 = zlib.crc32
-        return [
-            first + crc32(right.raw, left.pair_start) % buckets for left, right in pairwise(words)
-        ]
+            return None
+        return self.first_pair_id + zlib.crc32(right.raw, left.pair_start) % buckets
 
-    def _encode_piece(self, piece: str) -> _Piece:
+    def part_of(self, piece: Piece) -> Part:
+        """Return the ids of a piece."""
+        pairs = [self.pair_id(*two) for two in pairwise(piece.words)]
+        ids = [word.id for word in piece.words] + [pair for pair in pairs if pair is not None]
+        return Part(array("i", ids).tobytes(), piece.ngram_ids)
+
+    def piece(self, piece: str) -> Piece:
+        """Return what lies between two blanks of a text."""
         normalise, words_of = TOKENIZERS[self._tokenizer]
         piece = normalise(piece)
         words = tuple(self._encode_word(word) for word in words_of(piece))
-        return _Piece(words, array("i", self.ngram_ids(piece)).tobytes())
+        return Piece(words, array("i", self.ngram_ids(piece)).tobytes())
 
-    def _encode_word(self, word: str) -> _Word:
+    def _encode_word(self, word: str) -> Word:
         # JSON can carry a lone surrogate, which has bytes too.
         raw = word.encode("utf-8", "surrogatepass")
-        return _Word(self.vocabulary.get(word, UNKNOWN_ID), raw, zlib.crc32(b" ", zlib.crc32(raw)))
+        return Word(self.vocabulary.get(word, UNKNOWN_ID), raw, zlib.crc32(b" ", zlib.crc32(raw)))
 
     def ngram_ids(self, piece: str) -> list[int]:
         """Return the distinct ids of a piece's character n-grams, from 1 to `ngram_buckets`."""
@@ -178,15 +178,53 @@ class TextFeatures:
         return list(dict.fromkeys(1 + value % buckets for value in hashes))
 
 
-def _distinct(row: bytes) -> bytes:
-    ids = np.sort(np.frombuffer(row, np.int32))
-    first = np.ones(len(ids), bool)
-    np.not_equal(ids[1:], ids[:-1], out=first[1:])
-    return ids[first].tobytes()
+class Parts:
+    """Gives the parts of texts numbers, and keeps what they are.
 
+    Attributes:
+        ids: What each part is, by its number. Part 0 has no ids.
+    """
 
-def _pad(rows: Sequence[bytes]) -> Ids:
-    # At least one column: a row without ids is all padding.
-    width = max(4, *map(len, rows)) if rows else 4
-    joined = b"".join([row.ljust(width, b"\0") for row in rows])
-    return np.frombuffer(joined, dtype=np.int32).reshape(len(rows), width // 4)
+    def __init__(self, features: TextFeatures) -> None:
+        self.ids = [Part(b"", b"")]
+        self._features = features
+        self._most_pieces = features.settings.max_tokens
+        # Piece -> its number, its first and its last word; and the numbers of two neighbours -> that of their pair.
+        self._pieces: dict[str, tuple[int, Word | None, Word | None]] = {}
+        self._pairs: dict[tuple[int, int], int] = {}
+
+    def of(self, text: str) -> list[int]:
+        """Return the numbers of a text's parts: 0 first, then each once."""
+        known, pairs = self._pieces, self._pairs
+        numbers = [0]
+        before, last = 0, None
+        for piece in split_pieces(text, self._most_pieces):
+            found = known.get(piece) or self._add_piece(piece)
+            number = found[0]
+            numbers.append(number)
+            if found[1] is None:  # no words: those around it are neighbours
+                continue
+            if last is not None:
+                pair = pairs.get((before, number))
+                if pair is None:
+                    pair = self._add_pair(before, number, last, found[1])
+                numbers.append(pair)
+            before, last = number, found[2]
+        return list(dict.fromkeys(numbers))
+
+    def _add_piece(self, piece: str) -> tuple[int, Word | None, Word | None]:
+        content = self._features.piece(piece)
+        number = len(self.ids)
+        self.ids.append(self._features.part_of(content))
+        ends = (content.words[0], content.words[-1]) if content.words else (None, None)
+        self._pieces[piece] = (number, *ends)
+        return self._pieces[piece]
+
+    def _add_pair(self, left: int, right: int, last: Word, first: Word) -> int:
+        pair = self._features.pair_id(last, first)
+        number = 0
+        if pair is not None:
+            number = len(self.ids)
+            self.ids.append(Part(array("i", [pair]).tobytes(), b""))
+        self._pairs[left, right] = number
+        return number

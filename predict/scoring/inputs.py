@@ -27,6 +27,7 @@ FieldWarning = dict[str, str]
 
 # Instances as a graph takes them: graph input -> array with one row an instance; and the warnings by row, for the
 # rows that have any.
+Encode = Callable[[Sequence[str]], dict[str, npt.NDArray[Any]]]
 Batch = tuple[dict[str, npt.NDArray[Any]], Mapping[int, list[FieldWarning]]]
 
 # Rows scored at once: a category of thousands of values becomes as many numbers a row inside the model.
@@ -62,18 +63,28 @@ class Inputs(Protocol):
         """Encode instances that have no problems, in order, as many at once as memory allows."""
         ...
 
-    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
-        """Return the rows of a batch of which the model knows nothing: texts without a word of its vocabulary."""
+    def unknown_rows(self, instances: Sequence[Instance]) -> list[int]:
+        """Return the instances of which the model knows nothing: texts without a word of its vocabulary."""
         ...
 
 
 class TextInputs:
-    """The inputs of a text model: rows of ids. Several fields count as one text of several lines."""
+    """The inputs of a text model. Several fields count as one text of several lines."""
 
-    def __init__(self, inputs: Sequence[Input], features: TextFeatures) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], features: TextFeatures, encode: Encode | None = None
+    ) -> None:
+        """Take what tells texts apart.
+
+        Args:
+            inputs: The fields of an instance.
+            features: The words of texts.
+            encode: Texts -> what the graph reads; None if nothing is to be scored.
+        """
         self._inputs = list(inputs)
         self._fields = [column.name for column in inputs]
         self._features = features
+        self._encode = encode
 
     def problems_of(self, instance: Instance) -> list[Problem]:
         """See `Inputs`. At least one of the texts must say something."""
@@ -92,15 +103,22 @@ class TextInputs:
 
     def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
         """See `Inputs`."""
-        fields = self._fields
-        texts = ["\n".join([instance[name] or "" for name in fields]) for instance in instances]
-        most = self._features.most_characters
+        assert self._encode is not None  # or nothing is scored
+        texts, most = self._texts(instances), self._features.most_characters
+        if len(texts) == 1:
+            yield self._encode(texts), {}
+            return
         for start, end in stretches([min(len(text), most) for text in texts]):
-            yield self._features.encode(texts[start:end]), {}
+            yield self._encode(texts[start:end]), {}
 
-    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+    def unknown_rows(self, instances: Sequence[Instance]) -> list[int]:
         """See `Inputs`."""
-        return self._features.unknown_rows(feeds["token_ids"])
+        knows = self._features.knows
+        return [row for row, text in enumerate(self._texts(instances)) if not knows(text)]
+
+    def _texts(self, instances: Sequence[Instance]) -> list[str]:
+        fields = self._fields
+        return ["\n".join([instance[name] or "" for name in fields]) for instance in instances]
 
 
 class TableInputs:
@@ -170,7 +188,7 @@ class TableInputs:
         for start, end in self._stretches(instances):
             yield self._encode(instances[start:end])
 
-    def unknown_rows(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[int]:
+    def unknown_rows(self, instances: Sequence[Instance]) -> list[int]:
         """See `Inputs`. A row of a table has more than words, and new values in it have their warnings."""
         return []
 

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
@@ -16,9 +17,11 @@ from pydantic_core import from_json
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
+from predict.contract import padded_ids
 from predict.contract.artefact import (
     FEATURES,
     MODEL,
+    TABLE_FILES,
     Artefact,
     ArtefactError,
     Metadata,
@@ -27,7 +30,9 @@ from predict.contract.artefact import (
     text_column,
 )
 from predict.contract.features import TextFeatures
+from predict.contract.text_table import SUMS, TextTable
 from predict.scoring.inputs import (
+    Encode,
     FieldWarning,
     Inputs,
     Instance,
@@ -36,6 +41,7 @@ from predict.scoring.inputs import (
     TextInputs,
 )
 from predict.scoring.outputs import Prediction, Raw, decode, to_rows
+from predict.scoring.text_sums import TextSums
 from predict.scoring.values import PROBLEMS_SHOWN, kind_of
 from predict.wording import counted, listed
 
@@ -44,6 +50,8 @@ from predict.wording import counted, listed
 EXAMPLE_TOLERANCE = 1e-4
 # Golden answers are written with eight digits after the point.
 _EXAMPLE_ROUNDING = 1e-8
+# The format from which on a text model reads sums, and not ids.
+_FIRST_WITH_SUMS = 3
 # An example instance longer than this is not repeated in a message.
 _LONGEST_SHOWN_INSTANCE = 2_000
 
@@ -192,10 +200,10 @@ class Predictor:
             raw = self._session.run(self._graph_outputs, feeds)[0]
             for row, found in unusual.items():
                 warnings[done + row] = found
-            if self._output.unsure_below is not None:
-                unknown += [done + row for row in self._inputs.unknown_rows(feeds)]
             done += len(raw)
             outputs.append(raw)
+        if self._output.unsure_below is not None:
+            unknown = self._inputs.unknown_rows(instances)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
 
     def _read_instance(self, text: str, place: str) -> Instance:
@@ -287,7 +295,24 @@ def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) ->
             f"{artefact.path}: {FEATURES} is for models that read text alone, but this one has other columns. "
             "Train again."
         )
-    return TextInputs(metadata.inputs, _read_features(artefact))
+    features = _read_features(artefact)
+    return TextInputs(metadata.inputs, features, _encoder_of(artefact, features))
+
+
+def _encoder_of(artefact: Artefact, features: TextFeatures) -> Encode:
+    """Return the function from texts to what the graph reads, which depends on the format of the artefact."""
+    if artefact.metadata.format_version < _FIRST_WITH_SUMS:
+        return partial(padded_ids.encode, features)
+    for name in TABLE_FILES:
+        if name not in artefact.metadata.files:
+            raise ArtefactError(
+                f"{artefact.path}: {name} is not listed among the files. Train again."
+            )
+    try:
+        sums = TextSums(features, TextTable.read(artefact.path, features))
+    except (ValueError, EOFError) as error:
+        raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
+    return lambda texts: {SUMS: sums.of(texts)}
 
 
 def _read_features(artefact: Artefact) -> TextFeatures:

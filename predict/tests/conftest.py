@@ -18,6 +18,7 @@ from predict.tests.tiny_tables import TABLES, write_tiny_table
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
+GOLDEN_SUMS = Path(__file__).parent / "golden" / "format-3"
 GOLDEN_TABLES = Path(__file__).parent / "golden" / "format-2"
 
 

@@ -16,13 +16,14 @@ from predict.contract.artefact import (
     MODEL,
     REPORT,
     REQUIRED_FILES,
+    TABLE_FILES,
     ArtefactError,
     column_types,
     load_artefact,
     serialise_metadata,
 )
 from predict.scoring.predictor import Predictor
-from predict.tests.conftest import GOLDEN, GOLDEN_TABLES
+from predict.tests.conftest import GOLDEN, GOLDEN_SUMS, GOLDEN_TABLES
 from predict.tests.tiny_artefact import LABELS, change_metadata
 
 ALL_FILES = (METADATA, MODEL, FEATURES, METRICS, CONFIGURATION, REPORT)
@@ -35,7 +36,7 @@ def test_what_was_written_is_read(tiny_artefact: Path) -> None:
     assert artefact.path == tiny_artefact
     assert artefact.metadata.outputs[0].labels == list(LABELS)
     assert artefact.metadata.embedding == {"algorithm": "by hand — für Menschen 🙂"}
-    assert set(artefact.metadata.files) == set(ALL_FILES) - {METADATA}
+    assert set(artefact.metadata.files) == {*ALL_FILES, *TABLE_FILES} - {METADATA}
 
 
 def test_a_link_leads_to_the_artefact_that_it_pointed_to(
@@ -119,20 +120,20 @@ def without(key: str) -> Callable[[Path], None]:
         (write(METADATA, b"\xff\xfe\x00"), rf"metadata\.json: not JSON \(.*\)\. {DAMAGED}"),
         (
             write(METADATA, b"[1]"),
-            r"metadata\.json: format_version is None, this server reads 1 and 2",
+            r"metadata\.json: format_version is None, this server reads 1, 2, 3",
         ),
         (
             write(METADATA, b'{"format_version": 1}'),
             rf"metadata\.json: does not match its own checksum\. {DAMAGED}",
         ),
         (
-            change(format_version=3, files="what this is now is not ours to judge"),
-            r"metadata\.json: format_version is 3, this server reads 1 and 2\. "
+            change(format_version=4, files="what this is now is not ours to judge"),
+            r"metadata\.json: format_version is 4, this server reads 1, 2, 3\. "
             "Serve it with the image that matches, or train again",
         ),
-        (change(format_version=0), "format_version is 0, this server reads 1 and 2"),
-        (change(format_version="1"), "format_version is '1', this server reads 1 and 2"),
-        (without("format_version"), "format_version is None, this server reads 1 and 2"),
+        (change(format_version=0), "format_version is 0, this server reads 1, 2, 3"),
+        (change(format_version="1"), "format_version is '1', this server reads 1, 2, 3"),
+        (without("format_version"), "format_version is None, this server reads 1, 2, 3"),
         (remove(MODEL), rf"model\.onnx cannot be read \(No such file.*\)\. {DAMAGED}"),
         (make_folder_of_report, r"report\.html cannot be read \(Is a directory\)"),
         (
@@ -392,7 +393,7 @@ def test_a_flipped_byte_anywhere_is_refused(artefact_copy: Path, name: str) -> N
     load_artefact(artefact_copy)
 
 
-@pytest.mark.parametrize("name", ALL_FILES)
+@pytest.mark.parametrize("name", [*ALL_FILES, *TABLE_FILES])
 def test_a_byte_more_or_less_at_the_end_is_refused(artefact_copy: Path, name: str) -> None:
     file = artefact_copy / name
     good = file.read_bytes()
@@ -402,19 +403,22 @@ def test_a_byte_more_or_less_at_the_end_is_refused(artefact_copy: Path, name: st
             load_artefact(artefact_copy)
 
 
-# What the golden artefact answered on the day that it was written.
+# What the golden artefacts answered on the days that they were written.
 @pytest.mark.parametrize(
-    ("text", "probabilities"),
+    ("directory", "text", "probabilities"),
     [
-        ("how do I undo a commit", {"svn": 0.960715, "qt": 0.020048, "bash": 0.019238}),
-        ("Qt widget in C++", {"qt": 0.996027, "bash": 0.002164, "svn": 0.001809}),
-        ("zzzz", {"bash": 0.334467, "qt": 0.334254, "svn": 0.331279}),
+        (GOLDEN, "how do I undo a commit", {"svn": 0.960715, "qt": 0.020048, "bash": 0.019238}),
+        (GOLDEN, "Qt widget in C++", {"qt": 0.996027, "bash": 0.002164, "svn": 0.001809}),
+        (GOLDEN, "zzzz", {"bash": 0.334467, "qt": 0.334254, "svn": 0.331279}),
+        (GOLDEN_SUMS, "how do I undo a commit", {"svn": 0.964637, "bash": 0.018083, "qt": 0.01728}),
+        (GOLDEN_SUMS, "Qt widget in C++", {"qt": 0.995987, "bash": 0.002194, "svn": 0.001819}),
+        (GOLDEN_SUMS, "zzzz", {"bash": 0.334451, "qt": 0.334267, "svn": 0.331282}),
     ],
 )
-def test_the_golden_artefact_of_format_1_still_gives_its_answers(
-    text: str, probabilities: dict[str, float]
+def test_the_golden_artefacts_of_texts_still_give_their_answers(
+    directory: Path, text: str, probabilities: dict[str, float]
 ) -> None:
-    [prediction] = Predictor.load(GOLDEN).predict([{"title": text}])
+    [prediction] = Predictor.load(directory).predict([{"title": text}])
     assert prediction["probabilities"] == pytest.approx(probabilities, abs=1e-5)
     assert list(prediction["probabilities"]) == list(probabilities)
 
@@ -455,6 +459,7 @@ def test_the_golden_tables_of_format_2_still_give_their_answers(
 
 def test_the_golden_artefacts_are_small_enough_to_be_committed() -> None:
     assert {file.name for file in GOLDEN.iterdir()} == set(ALL_FILES)
+    assert {file.name for file in GOLDEN_SUMS.iterdir()} == {*ALL_FILES, *TABLE_FILES}
     tables = sorted(GOLDEN_TABLES.iterdir())
     assert [directory.name for directory in tables] == ["label", "labels", "number"]
     for directory in tables:

@@ -250,7 +250,7 @@ def test_a_text_model_without_features_is_refused(artefact_copy: Path) -> None:
     (artefact_copy / FEATURES).unlink()
     change_metadata(artefact_copy)
     with pytest.raises(
-        ArtefactError, match=r"model\.onnx: it reads 'token_ids', .*features\.json is not listed"
+        ArtefactError, match=r"model\.onnx: it reads 'sums', .*features\.json is not listed"
     ):
         Predictor.load(artefact_copy)
 
@@ -283,7 +283,7 @@ def test_labels_that_are_not_the_models_are_refused(artefact_copy: Path, labels:
 
 def test_a_model_that_fails_on_its_examples_is_refused(artefact_copy: Path) -> None:
     features = json.loads((artefact_copy / FEATURES).read_bytes())
-    features["settings"]["ngram_buckets"] = 1000  # more than the model's table has rows
+    features["settings"]["ngram_buckets"] = 1000  # more than the table has ids
     (artefact_copy / FEATURES).write_text(json.dumps(features), encoding="utf-8")
     change_metadata(artefact_copy)
     with pytest.raises(ArtefactError, match=r"artefact"):
@@ -301,7 +301,7 @@ def test_deeply_nested_json_is_refused(artefact_copy: Path, name: str) -> None:
 
 def test_one_long_text_does_not_make_a_batch_of_long_rows(predictor: Predictor) -> None:
     texts = ["a"] * 300 + [" ".join(f"w{i}" for i in range(5_000))] + ["b"] * 300
-    sizes = [len(feeds["token_ids"]) for feeds, _ in predictor._inputs.batches(as_instances(texts))]
+    sizes = [len(feeds["sums"]) for feeds, _ in predictor._inputs.batches(as_instances(texts))]
     assert (sum(sizes), max(sizes)) == (601, 256)
     # The long one stands in the third batch, which is small therefore.
     assert sizes[2] * most_characters(SETTINGS.max_tokens) <= 25_000

@@ -1,8 +1,9 @@
 """Writes tiny real artefacts: an ONNX model of some hundred numbers, its features, and metadata around them.
 
-`golden/format-1` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-1` wrote
-when format 1 was new. It is committed and never written again: it stands for the artefacts that are out
-there. A new format gets a folder of its own, made in the same way: `predict.tests.tiny_tables` wrote `format-2`.
+`golden/format-3` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-3` wrote
+when format 3 was new, and `format-1` was made in the same way. They are committed and never written again: they stand
+for the artefacts that are out there. A new format gets a folder of its own. `predict.tests.tiny_tables` wrote
+`format-2`.
 """
 
 import json
@@ -28,6 +29,8 @@ from predict.contract.artefact import (
     sha256_of,
 )
 from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
+from predict.contract.text_table import SUMS, TextTable
+from predict.scoring.text_sums import TextSums
 
 LABELS = ("svn", "bash", "qt")
 # Four words for each label in turn, and then some that say nothing.
@@ -56,18 +59,19 @@ def write_tiny_artefact(
         directory: Where; made if missing.
         inputs: Names of the text inputs.
         labels: What the model tells apart.
-        settings: Of the features; their buckets are the rows of the model's tables.
+        settings: Of the features; their buckets are rows of the model's table.
         more_metadata: Replaces or adds keys of `metadata.json`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     features = TextFeatures(settings, VOCABULARY)
     features.write(directory / FEATURES)
-    onnx.save(_model(features, len(labels)), directory / MODEL)
+    _table(features, len(labels)).write(directory)
+    onnx.save(_model(len(labels)), directory / MODEL)
     metadata = {
         "task": "classification",
         "inputs": [{"name": name, "type": "text"} for name in inputs],
         "outputs": [{"name": "tag", "type": "label", "labels": list(labels)}],
-        "examples": _examples(directory / MODEL, features, inputs),
+        "examples": _examples(directory, features, inputs),
         "embedding": {"algorithm": "by hand — für Menschen 🙂"},
         **more_metadata,
     }
@@ -108,13 +112,15 @@ def change_metadata(directory: Path, remove: Sequence[str] = (), **changes: Any)
 
 
 def _examples(
-    model: Path, features: TextFeatures, inputs: Sequence[str]
+    directory: Path, features: TextFeatures, inputs: Sequence[str]
 ) -> list[dict[str, object]]:
     import onnxruntime
 
+    model = directory / MODEL
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    sums = TextSums(features, TextTable.read(directory, features))
     texts = ["\n".join([text] * len(inputs)) for text in EXAMPLES]
-    answers = session.run(None, features.encode(texts))[0]
+    answers = session.run(None, {SUMS: sums.of(texts)})[0]
     return [
         {
             "instance": dict.fromkeys(inputs, text),
@@ -124,30 +130,34 @@ def _examples(
     ]
 
 
-def _model(features: TextFeatures, num_labels: int) -> onnx.ModelProto:
-    """Sum the rows of two tables, and take the softmax."""
+def _table(features: TextFeatures, num_labels: int) -> TextTable:
+    """Give every id a row of its own, but for those of padding."""
+    num_tokens, num_ngrams = features.num_token_ids, features.num_ngram_ids
+    rows = np.arange(num_tokens + num_ngrams, dtype=np.int32)
+    rows[num_tokens] = 0
+    ngrams = _waves(num_ngrams, num_labels) * 0.1
+    vectors = np.concatenate([_token_table(features, num_labels), ngrams]).astype(np.float16)
+    squares = np.sign(rows).astype(np.float32)
+    return TextTable(rows, squares, vectors, num_tokens)
+
+
+def _model(num_labels: int) -> onnx.ModelProto:
+    """Add up both sums but for their first numbers, the squares, and take the softmax."""
     nodes = [
-        helper.make_node("Gather", ["token_table", "token_ids"], ["token_rows"]),
-        helper.make_node("ReduceSum", ["token_rows", "axes"], ["token_sum"], keepdims=0),
-        helper.make_node("Gather", ["ngram_table", "ngram_ids"], ["ngram_rows"]),
-        helper.make_node("ReduceSum", ["ngram_rows", "axes"], ["ngram_sum"], keepdims=0),
-        helper.make_node("Add", ["token_sum", "ngram_sum"], ["logits"]),
+        helper.make_node("ReduceSum", [SUMS, "kinds"], ["sum"], keepdims=0),
+        helper.make_node("Slice", ["sum", "first", "last", "numbers"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["answer"]),
     ]
-    tables = {
-        "token_table": _token_table(features, num_labels),
-        "ngram_table": _waves(1 + features.settings.ngram_buckets, num_labels) * 0.1,
-        "axes": np.array([1], np.int64),
-    }
+    constants = {"kinds": [1], "first": [1], "last": [1 + num_labels], "numbers": [1]}
     graph = helper.make_graph(
         nodes,
         "tiny",
+        [helper.make_tensor_value_info(SUMS, TensorProto.FLOAT, ["texts", 2, 1 + num_labels])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["texts", num_labels])],
         [
-            helper.make_tensor_value_info(name, TensorProto.INT32, ["rows", f"longest {name}"])
-            for name in ("token_ids", "ngram_ids")
+            numpy_helper.from_array(np.array(value, np.int64), name)
+            for name, value in constants.items()
         ],
-        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["rows", num_labels])],
-        [numpy_helper.from_array(table, name) for name, table in tables.items()],
     )
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 15)])
 

@@ -416,9 +416,14 @@ def _require_columns(table: RawTable, required: Sequence[str]) -> None:
                 f"no column {column!r}." + (f" Did you mean {close[0]!r}?" if close else "")
             )
     if problems:
+        advice = "Name them in the configuration: columns.text, columns.inputs and columns.label."
+        if len(known) == 1 and len(known[0].split()) > 1:
+            advice = (
+                "If blanks separate the fields, write one blank between two of them, and set "
+                '`separator: " "`; if names are missing, put a line with names before the first row.'
+            )
         raise DatasetError(
-            f"{table.name}: {' '.join(problems)} Columns: {', '.join(known)}. "
-            "Name them in the configuration: columns.text, columns.inputs and columns.label."
+            f"{table.name}: {' '.join(problems)} Columns: {', '.join(known)}. {advice}"
         )
 
 

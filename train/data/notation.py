@@ -17,6 +17,7 @@ _BLANKS = " \u00a0\u202f"
 _UNITS = "%$€£¥"
 # A notation is evident only if nearly all values have it; the others are then named.
 _NEARLY_ALL = 0.9
+MINUS = "\N{MINUS SIGN}"  # what word processors and web pages write for a hyphen before a number
 # How thousands and decimals may be marked, and what only such a number looks like.
 _NUMBERS = {
     (".", ","): re.compile(r"\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}"),
@@ -45,8 +46,9 @@ _DATES = [
         *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y", "%b %d, %Y"),
         *("%d-%B-%Y", "%d %B %Y", "%B %d %Y", "%B %d, %Y"),
     )
-    for time in ("", " %H:%M", " %H:%M:%S")
+    for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 ]
+_HALF_OF_A_DAY = re.compile(r" [AP]M\b", re.IGNORECASE)
 # A whole number that is a day, such as 20240131, and how many of them are no coincidence.
 _COMPACT_DATE, _COMPACT_FORMAT = re.compile(r"(?:19|20)\d{6}", re.ASCII), "%Y%m%d"
 _FEWEST_COMPACT_DATES = 10
@@ -107,11 +109,13 @@ def sniff_dates(known: "pd.Series[str]") -> Sniffed | None:
     values = known.drop_duplicates()
     if not len(values) or values.str.fullmatch(_LIKE_A_DATE).mean() < _NEARLY_ALL:
         return None
+    has_halves = bool(_HALF_OF_A_DAY.search(values.iloc[0]))
     shares = {
         date_format: float(
             pd.to_datetime(values, format=date_format, errors="coerce").notna().mean()
         )
         for date_format in _DATES
+        if date_format.endswith("%p") == has_halves  # each that is tried takes time
     }
     best = max(shares.values())
     if best < _NEARLY_ALL:
@@ -200,7 +204,7 @@ def _plain(text: str, notation: NumberNotation) -> str:
 
 def _without(text: str, unit: str | None) -> str:
     """Return a number without its unit, before or after it, and without blanks around it."""
-    bare = text.strip()
+    bare = text.strip().replace(MINUS, "-")
     if not unit:
         return bare
     sign = bare[:1] if bare[:1] in ("+", "-") and bare[1:].startswith(unit) else ""

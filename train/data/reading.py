@@ -38,6 +38,10 @@ _BYTE_ORDER_MARKS = {
 # What a file that is not UTF-8 may be; the last one takes any byte.
 _LIKELY_ENCODINGS = ("cp1252", "latin-1")
 _NAMES_SHOWN = 5
+# Endings of files that hold rows as a rule.
+_LIKE_CSV = (".txt", ".tab", ".dat", ".data")
+# So many lines of titles may be above a header.
+_TITLE_ROWS = 10
 # What pandas and spreadsheets call a column without a name.
 _NO_NAME = re.compile(r"|Unnamed: \d+")
 
@@ -112,8 +116,10 @@ def read_table(
             ".xlsx, or the sheet as CSV."
         )
     if kind not in FORMATS:
+        advice = " Rename a text file with a row a line to .csv; `separator` may say what is between its fields."
         raise DatasetError(
             f"{path}: expected a file ending in {', '.join(FORMATS)} (or with .gz after it)."
+            f"{advice if kind in _LIKE_CSV else ''}"
         )
     raw = _bytes_of(path, suffixes[-1] == ".gz", reading.max_bytes)
     decided: dict[str, Any] = {}
@@ -246,10 +252,24 @@ def _with_named_columns(
     names = [name if name.strip() else f"Unnamed: {number}" for number, name in enumerate(names)]
     _refuse_equal_names(path, names)
     frame = frame.set_axis(names, axis=1)
+    if row := _header_below(frame, reading):
+        raise DatasetError(
+            f"{path}: row {row} has the names that the configuration gives to columns "
+            f"({listed(sorted(reading.named), _NAMES_SHOWN)}), and the line read as the header has "
+            f"{listed([name for name in names if not _NO_NAME.fullmatch(name)], _NAMES_SHOWN)}. "
+            "Remove the lines above the header."
+        )
     if _look_like_values(frame):
         progress.warn(
             f"{path}: the names of the columns look like values ({listed(names, _NAMES_SHOWN)}): is the header "
             "missing? Put a line with names before the first row"
+        )
+    alike = [name for name in names if name != name.strip() and name.strip() in names]
+    if alike:
+        shown = listed(list(map(repr, alike)), _NAMES_SHOWN)
+        progress.warn(
+            f"{path}: blanks alone make the {plural(len(alike), 'name')} {shown} "
+            "differ from another column's. Rename or remove one"
         )
     nameless = [name for name in names if _NO_NAME.fullmatch(name) and name not in reading.named]
     if nameless:
@@ -259,6 +279,16 @@ def _with_named_columns(
             f"{plural(len(nameless), 'is')} left out; declare {nameless[0]!r} in columns.inputs to keep it"
         )
     return frame.drop(columns=nameless)
+
+
+def _header_below(frame: pd.DataFrame, reading: Reading) -> int | None:
+    """Return the row, counted from 1, that has the names of all columns where the header has none of them."""
+    if not reading.named or not reading.named.isdisjoint(frame.columns):
+        return None
+    for number, row in enumerate(frame.head(_TITLE_ROWS).itertuples(index=False), start=1):
+        if reading.named <= {str(value) for value in row}:
+            return number
+    return None
 
 
 def _look_like_values(frame: pd.DataFrame) -> bool:

@@ -18,6 +18,7 @@ from predict.contract.words import LATEST
 from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns, Notation
 from train.data.notation import (
+    MINUS,
     offsets_of,
     plain_numbers,
     read_dates,
@@ -195,8 +196,7 @@ def is_missing(values: "pd.Series[Any]") -> "pd.Series[bool]":
     """
     if values.dtype == float:
         return values.isna()
-    blank = np.fromiter(map(str.isspace, values), bool, len(values))
-    return (values == "") | blank
+    return values.isin([text for text in values.unique().tolist() if not text or text.isspace()])
 
 
 def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.Series[bool]":
@@ -307,7 +307,8 @@ def _for_each_value(texts: "pd.Series[str]", function: Callable[[str], Any]) -> 
 
 def _as_number(text: str) -> float:
     try:
-        return math.nan if "_" in text else float(text)  # Python reads 1_2 as 12
+        # Python reads 1_2 as 12, and does not know the minus sign of Unicode.
+        return math.nan if "_" in text else float(text.replace(MINUS, "-"))
     except ValueError:
         return math.nan
 

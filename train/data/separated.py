@@ -451,17 +451,21 @@ def _describe_ragged(text: _Text, rows: _Rows, expected: int, encloses: bool) ->
             found.append((text.line_of(start), len(fields)))
     shown = ", ".join(f"line {line} has {count}" for line, count in found[:_RAGGED_SHOWN])
     more = f" and {len(found) - _RAGGED_SHOWN:,} more lines" if len(found) > _RAGGED_SHOWN else ""
-    header = text.raw[rows.starts[0] : rows.ends[0]].decode()
-    other = max(SEPARATORS, key=header.count)
-    hint = (
-        f" If {other!r} separates the fields, set `separator:`."
-        if header.count(other) > header.count(text.separator)
-        else " Put fields that hold the separator into quotation marks."
-    )
     return (
         f"{text.path}: the header has {counted(expected, 'field')} (separated by {text.separator!r}), "
-        f"but {shown}{more}.{hint}"
+        f"but {shown}{more}. {_advice_on_ragged(text, rows, expected)}"
     )
+
+
+def _advice_on_ragged(text: _Text, rows: _Rows, expected: int) -> str:
+    header = text.raw[rows.starts[0] : rows.ends[0]].decode()
+    other = max(SEPARATORS, key=header.count)
+    if header.count(other) > header.count(text.separator):
+        return f"If {other!r} separates the fields, set `separator:`."
+    if text.separator == " " and b"  " in text.raw:
+        return "Two blanks have an empty field between them: write one blank between two fields."
+    title = "If it is a title, remove the lines above the header. " if expected == 1 else ""
+    return f"{title}Put fields that hold the separator into quotation marks."
 
 
 def _tell_lines(text: _Text, rows: _Rows, made: int, blank: int, progress: Progress) -> None:

@@ -185,13 +185,19 @@ def fold_rows(dataset: Dataset, rows: Rows, count: int, seed: int) -> Iterator[t
 
     Groups are not cut in two. With times, every fold is newer than what is known; the oldest rows are held out by none.
     """
+    for known, held_out in fold_places(dataset, rows, count, seed):
+        yield rows[known], rows[held_out]
+
+
+def fold_places(dataset: Dataset, rows: Rows, count: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the folds of `fold_rows` as places in `rows`."""
     division, labels = dataset.division, None
     if dataset.kind == "label":
         labels = dataset.targets[rows]
     if division.times is not None:
         stretches = moments_of(division.times[rows], count + 1)
         for fold in range(1, count + 1):
-            yield rows[stretches < fold], rows[stretches == fold]
+            yield np.flatnonzero(stretches < fold), np.flatnonzero(stretches == fold)
         return
     groups = None if division.groups is None else division.groups[rows]
     if groups is None:
@@ -199,9 +205,7 @@ def fold_rows(dataset: Dataset, rows: Rows, count: int, seed: int) -> Iterator[t
     else:  # to stratify groups takes a time for each of them
         many = labels is None or len(np.unique(groups)) > _MANY_GROUPS
         kind = GroupKFold if many else StratifiedGroupKFold
-    splitter = kind(n_splits=count, shuffle=True, random_state=seed)
-    for known, held_out in splitter.split(rows, labels, groups):
-        yield rows[known], rows[held_out]
+    yield from kind(n_splits=count, shuffle=True, random_state=seed).split(rows, labels, groups)
 
 
 def split_rows(

@@ -30,7 +30,7 @@ def derive(dataset: Dataset, features: Mapping[str, FeatureConfig]) -> list[Deri
     used = {column for made in derived for column in made.of}
     for name, kind in dataset.column_types.items():
         if kind == "date" and name not in used:
-            has_time = dataset.frame[name].str.contains("[T ]", regex=True).any()
+            has_time = any("T" in date or " " in date for date in dataset.frame[name].unique())
             parts = _DATE_PARTS + (_TIME_PARTS if has_time else ())
             taken = {*dataset.column_types, *(made.name for made in derived[len(features) :])}
             derived += [

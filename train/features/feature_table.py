@@ -8,15 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from predict.contract.features import FIRST_WORD_ID, UNKNOWN_ID, TextFeatures
+from predict.contract.features import FIRST_WORD_ID, UNKNOWN_ID, Parts, TextFeatures
+from predict.contract.text_table import SMALLEST_SQUARE, TextTable
 
 # scipy has no types: a sparse matrix in rows.
 Design = Any
 
-# Texts encoded at once: bounds the memory of the padded ids.
-ENCODED_AT_ONCE = 256
-# Added before a root, for texts without features.
-SMALLEST_SQUARE = 1e-9
 # A hashed feature that only one of many texts has teaches next to nothing, and most features are of that kind. Words
 # are kept: gensim knows more about them.
 _MIN_TEXTS_PER_HASHED_FEATURE, _MANY_TEXTS = 2, 10_000
@@ -36,71 +33,86 @@ class FeatureTable:
     ngram_rows: npt.NDArray[np.int32]
     idf: npt.NDArray[np.float32]
 
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """The weight of each row, of whichever kind, <float32>[num_rows]."""
+        weights: npt.NDArray[np.float32] = self.idf.sum(axis=1)
+        return weights
+
+    def served(self, vectors: npt.NDArray[np.float32]) -> TextTable:
+        """Return what a server adds up, given a vector <float32>[num_rows, width] for each row."""
+        weighted = self.weights[:, np.newaxis] * vectors
+        rows = np.concatenate([self.token_rows, self.ngram_rows])
+        return TextTable(
+            rows, np.square(self.weights), weighted.astype(np.float16), len(self.token_rows)
+        )
+
 
 def build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
     """Give a row to every feature that is frequent enough, and weigh it by its inverse document frequency."""
-    token_counts = np.zeros(features.first_pair_id + features.settings.pair_buckets, np.int64)
-    ngram_counts = np.zeros(1 + features.settings.ngram_buckets, np.int64)
-    for start in range(0, len(texts), ENCODED_AT_ONCE):
-        encoded = features.encode(texts[start : start + ENCODED_AT_ONCE])
-        token_counts += document_frequencies(encoded["token_ids"], len(token_counts))
-        ngram_counts += document_frequencies(encoded["ngram_ids"], len(ngram_counts))
+    tokens, ngrams = map(_document_frequencies, _count(features, texts))
     least = _MIN_TEXTS_PER_HASHED_FEATURE if len(texts) >= _MANY_TEXTS else 1
-    needed = np.full(len(token_counts), least)
-    needed[FIRST_WORD_ID : features.first_pair_id] = (
-        0  # every word has a row, and in the order of its id
-    )
-    token_kept = token_counts >= needed
-    ngram_kept = ngram_counts >= least
+    needed = np.full(len(tokens), least)
+    # Every word has a row, and in the order of its id.
+    needed[FIRST_WORD_ID : features.first_pair_id] = 0
+    token_kept, ngram_kept = tokens >= needed, ngrams >= least
     # Padding and unknown words say nothing.
     token_kept[: UNKNOWN_ID + 1] = ngram_kept[0] = False
     token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
     ngram_rows = np.where(ngram_kept, token_kept.sum() + np.cumsum(ngram_kept), 0)
     idf = np.zeros((1 + token_kept.sum() + ngram_kept.sum(), 2), np.float32)
     # As in scikit-learn's TfidfTransformer(smooth_idf=True).
-    idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + token_counts[token_kept])) + 1
-    idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngram_counts[ngram_kept])) + 1
+    idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + tokens[token_kept])) + 1
+    idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngrams[ngram_kept])) + 1
     return FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
 
 
-def document_frequencies(ids: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int64]:
-    """Count the rows of <int32>[num_texts, length] in which every id occurs, <int64>[size].
-
-    >>> document_frequencies(np.array([[1, 1, 2], [2, 3, 3]], np.int32), size=4).tolist()
-    [0, 1, 2, 1]
-    """
-    ordered = np.sort(ids, axis=1)
-    first = np.diff(ordered, axis=1, prepend=-1) != 0
-    return np.bincount(ordered[first], minlength=size)
-
-
 def weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
-    """Return the TF-IDF weights of texts: tokens and n-grams each of length 1.
+    """Return the TF-IDF weights of texts, as a server sums them up: tokens and n-grams each of about length 1.
+
+    The square of a length is taken as the sum of the squared weights of all occurrences, so that it too is a sum over
+    the parts of a text.
 
     Returns:
         A sparse <float32>[num_texts, num_rows] matrix; a text without rows has none.
     """
-    parts = [
-        _weigh(features, table, texts[start : start + ENCODED_AT_ONCE])
-        for start in range(0, len(texts), ENCODED_AT_ONCE)
-    ]
-    empty = scipy.sparse.csr_matrix((0, len(table.idf)), dtype=np.float32)
-    return scipy.sparse.vstack([empty, *parts], format="csr", dtype=np.float32)
+    design: Design = scipy.sparse.csr_matrix((len(texts), len(table.idf)), dtype=np.float32)
+    all_rows = (table.token_rows, table.ngram_rows)
+    for counts, rows, idf in zip(_count(features, texts), all_rows, table.idf.T, strict=True):
+        ids = np.flatnonzero(rows)
+        to_rows = scipy.sparse.csr_matrix(
+            (idf[rows[ids]], (ids, rows[ids])), shape=(len(rows), len(idf)), dtype=np.float32
+        )
+        weights = counts @ to_rows
+        squares = counts @ np.square(idf[rows], dtype=np.float64)
+        lengths = scipy.sparse.diags((1 / np.sqrt(squares + SMALLEST_SQUARE)).astype(np.float32))
+        design = design + lengths @ weights
+    return design.tocsr()
 
 
-def _weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
-    encoded = features.encode(texts)
-    kinds = (table.token_rows[encoded["token_ids"]], table.ngram_rows[encoded["ngram_ids"]])
-    rows = np.concatenate(kinds, axis=1)
-    weights = np.concatenate(
-        [_of_length_one(table.idf[kind, column]) for column, kind in enumerate(kinds)], axis=1
+def _count(features: TextFeatures, texts: Sequence[str]) -> tuple[Design, Design]:
+    """Count the ids of tokens and of n-grams in the parts of texts, sparse <float32>[num_texts, num_ids] each."""
+    parts = Parts(features)
+    of_texts = _ones([parts.of(text) for text in texts], len(parts.ids))
+    counts = (
+        of_texts @ _ones([np.frombuffer(part[kind], np.int32) for part in parts.ids], num_ids)
+        for kind, num_ids in enumerate((features.num_token_ids, features.num_ngram_ids))
     )
-    owners, places = np.nonzero(rows)
-    values = (weights[owners, places], (owners, rows[owners, places]))
-    return scipy.sparse.csr_matrix(values, shape=(len(texts), len(table.idf)), dtype=np.float32)
+    tokens, ngrams = counts
+    return tokens, ngrams
 
 
-def _of_length_one(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    squares = np.square(weights).sum(axis=1, keepdims=True, dtype=np.float32)
-    of_length_one: npt.NDArray[np.float32] = weights / np.sqrt(squares + SMALLEST_SQUARE)
-    return of_length_one
+def _ones(rows: Sequence[Any], width: int) -> Design:
+    """Return a sparse <float32>[num_rows, width] matrix of how often each row has a column."""
+    starts = np.cumsum([0, *map(len, rows)])
+    columns = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64)
+    matrix = scipy.sparse.csr_matrix(
+        (np.ones(len(columns), np.float32), columns, starts), shape=(len(rows), width)
+    )
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _document_frequencies(counts: Design) -> npt.NDArray[np.int64]:
+    frequencies: npt.NDArray[np.int64] = np.bincount(counts.indices, minlength=counts.shape[1])
+    return frequencies

@@ -112,6 +112,21 @@ def fit(config: TrainConfig) -> Fitted:
     return Fitted(config, dataset, split, text_model.fit(prepared, TerminalProgress()))
 
 
+def server_of(model: Any, directory: Path) -> Callable[[list[str]], Any]:
+    """Return texts -> probabilities, as a server computes them from the files of a text model in a directory."""
+    import onnxruntime
+
+    from predict.contract.artefact import MODEL
+    from predict.contract.text_table import SUMS, TextTable
+    from predict.scoring.text_sums import TextSums
+
+    session = onnxruntime.InferenceSession(
+        str(directory / MODEL), providers=["CPUExecutionProvider"]
+    )
+    sums = TextSums(model.features, TextTable.read(directory, model.features))
+    return lambda texts: session.run(None, {SUMS: sums.of(texts)})[0]
+
+
 @pytest.fixture(scope="session")
 def tiny_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 short texts on three topics."""

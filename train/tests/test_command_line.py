@@ -165,7 +165,7 @@ def test_a_run_tells_its_stages_with_their_times_and_without_noise(finished: Fin
     ):
         assert f"] {stage}" in told
     assert "epoch 1: loss" in told
-    assert "1 rows dropped: text empty" in told
+    assert "1 row dropped: text empty" in told
     assert "served and trained outputs differ by at most" in told
 
 

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from predict.contract.artefact import MODEL
 from predict.scoring.predictor import Predictor
 from train.data.splits import Prepared
 from train.evaluation.answered import Answered
@@ -20,7 +18,7 @@ from train.models.decision import choose_decision
 from train.models.table.model import TableModel
 from train.progress import SilentProgress
 from train.run import prepare, run
-from train.tests.conftest import Fitted
+from train.tests.conftest import Fitted, server_of
 from train.tests.tables import table_config
 
 SILENT = SilentProgress()
@@ -143,11 +141,8 @@ def test_the_correction_is_part_of_the_exported_text_model(fitted: Fitted, tmp_p
     calibration = Calibration(0.5, 1.5, prior_factors=factors / factors.sum())
     model = fitted.model.__class__(**{**vars(fitted.model), "calibration": calibration})
     model.write(tmp_path)
-    session = onnxruntime.InferenceSession(
-        str(tmp_path / MODEL), providers=["CPUExecutionProvider"]
-    )
     rows = np.arange(20)
     texts = fitted.dataset.texts(rows)
-    served = session.run(None, model.features.encode(texts))[0]
+    served = server_of(model, tmp_path)(texts)
     np.testing.assert_allclose(served, model.predict(fitted.dataset, rows), rtol=0, atol=1e-5)
     assert np.abs(served - fitted.probabilities(texts)).max() > 0.05

@@ -61,6 +61,8 @@ def test_a_notation_of_numbers_is_evident_or_not(
     [
         (["13/01/2022", "01/02/2022"], {"date_format": "%d/%m/%Y"}),
         (["01/13/2022"], {"date_format": "%m/%d/%Y"}),
+        (["1/13/2022 1:05 PM"], {"date_format": "%m/%d/%Y %I:%M %p"}),
+        (["2022-01-13 11:05:06 am"], {"date_format": "%Y-%m-%d %I:%M:%S %p"}),
         (["2022/01/13 10:05"], {"date_format": "%Y/%m/%d %H:%M"}),
         (["13.01.2022 10:05:06"], {"date_format": "%d.%m.%Y %H:%M:%S"}),
         (["Jan 1 2000", "Feb 13 2001"], {"date_format": "%b %d %Y"}),
@@ -90,6 +92,7 @@ def test_a_format_of_dates_is_evident_or_not(cells: list[str], keys: dict[str, s
         ("12 kg", {"unit": "kg"}, "12"),
         ("kg", {"unit": "kg"}, "—"),
         ("-$5", {"unit": "$"}, "-5"),
+        ("−5 %", {"unit": "%"}, "-5"),
         (",5", {"decimal": ","}, ".5"),
         ("5,", {"decimal": ","}, "5"),
         ("1\u202f000", {"thousands": " "}, "1000"),

@@ -490,6 +490,36 @@ def test_equal_numbers_for_names_hint_at_a_missing_header(reader: Reader) -> Non
     reader.refuses("d.csv", "1,1,a\n2,3,b\n", "called '1'. Rename or remove one. Or is the header")
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("Sales of May,\nx,label\n1,a\n", "row 1 has the names that the configuration gives"),
+        ("Sales of May,\n,\nx,label\n1,a\n", "row 2 has the names that the configuration gives"),
+        ("Sales of May\n\nx,label\n1,a\n", "If it is a title, remove the lines above the header."),
+    ],
+)
+def test_a_title_above_the_header_is_told_from_it(
+    reader: Reader, content: str, complaint: str
+) -> None:
+    reader.refuses("d.csv", content, complaint, named=frozenset({"label"}))
+    reader.refuses(
+        "d.xlsx",
+        _workbook({"a": [["Sales of May", ""], ["x", "label"], [1, "a"]]}),
+        "Remove the lines above the header.",
+        named=frozenset({"label"}),
+    )
+
+
+def test_runs_of_blanks_between_fields_are_explained(reader: Reader) -> None:
+    reader.refuses("d.csv", "x   y\n1 2\n", "write one blank between", separator=" ")
+
+
+def test_names_that_blanks_alone_tell_apart_are_warned_of(reader: Reader) -> None:
+    assert reader.rows("d.csv", "x,x ,y\n1,2,3\n")[0] == ["x", "x ", "y"]
+    [warning] = reader.listener.warned
+    assert "blanks alone make the name 'x ' differ from another column's" in warning
+
+
 @pytest.mark.parametrize("name", ["d.xls", "d.ods", "D.XLSB", "d.xls.gz"])
 def test_other_workbooks_are_refused_with_the_way_out(reader: Reader, name: str) -> None:
     reader.refuses(name, b"x", "is not read. Open it in a spreadsheet program and save it as .xlsx")

@@ -325,3 +325,9 @@ def test_columns_are_summed_up_in_a_line_for_each_type() -> None:
         "1 text: t",
         "ignored: id (it numbers the rows)",
     ]
+
+
+def test_a_minus_sign_of_unicode_is_a_minus() -> None:
+    numbers, wrong = as_numbers(pd.Series(["1.5", "−2.5", "−", "1−2"]))
+    assert numbers[:2].tolist() == [1.5, -2.5]
+    assert wrong.tolist() == [False, False, True, True]

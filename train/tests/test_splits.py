@@ -20,6 +20,9 @@ from train.data.parts import hold_out_groups, hold_out_newest
 from train.data.splits import Prepared, Split, fold_rows, split_dataset
 from train.errors import DatasetError
 from train.evaluation.selection import _folds, cross_validate, problems_of
+from train.models import choice
+from train.models.table.model import TableModel
+from train.models.table.model import _folds as calibration_folds
 from train.preparation import prepare
 from train.progress import SilentProgress
 from train.run import run
@@ -474,3 +477,63 @@ def test_cross_validation_by_time_is_measured(tmp_path: Path) -> None:
     )
     measured = cross_validate(Prepared(config, dataset, split), SilentProgress())
     assert len(measured["folds"]) == 2
+
+
+@pytest.mark.parametrize("split", [{"by": "period"}, {"by_time": "period"}])
+def test_the_temperature_is_fitted_on_rows_held_out_as_the_dataset_is_split(
+    tmp_path: Path, split: dict[str, str]
+) -> None:
+    """Every period has a label of its own, which tells nothing of the next period."""
+    random = np.random.default_rng(0)
+    periods = np.repeat(np.arange(40), 30)
+    labels = np.where(
+        random.integers(2, size=40)[periods] ^ (random.random(1200) < 0.2), "yes", "no"
+    )
+    table = pd.DataFrame({"period": periods, "left": labels})
+    file = write_table(tmp_path / "d.csv", table)
+
+    def temperature(split: dict[str, str]) -> float:
+        config = table_config(
+            tmp_path,
+            file,
+            columns={"label": "left", "inputs": {"period": {"type": "number"}}},
+            split=split,
+            model={"pipeline": "random_forest"},
+        )
+        prepared = prepare(config, SilentProgress())
+        model = choice.fit(prepared, SilentProgress())
+        assert isinstance(model, TableModel)
+        assert model.temperature is not None
+        return model.temperature
+
+    assert temperature({}) < 2
+    assert temperature(split) > 2.5
+
+
+def test_calibration_begins_with_the_newest_rows_and_keeps_every_label(tmp_path: Path) -> None:
+    table = make_people().sort_values("bought_on", ignore_index=True)
+    table["left"] = ["no"] * 100 + ["yes", "no"] * 100
+    dataset, split, config = load(tmp_path, table, by_time="bought_on")
+    prepared = Prepared(config, dataset, split)
+    rows, days = prepared.known, table["bought_on"].to_numpy()
+    folds = calibration_folds(prepared, rows)
+    assert 0 < len(folds) < 5  # what is known before the oldest ones has one label only
+    newest = [days[rows[held]].max() for _, held in folds]
+    assert newest == sorted(newest, reverse=True)
+    for known, held in folds:
+        assert days[rows[known]].max() < days[rows[held]].min()
+        assert set(dataset.targets[rows[known]]) == {0, 1}
+
+
+def test_no_calibration_is_told_if_no_older_row_has_a_label(tmp_path: Path) -> None:
+    table = make_people().sort_values("bought_on", ignore_index=True)
+    table["left"] = ["no"] * 210 + ["yes", "no"] * 45
+    file = write_table(tmp_path / "d.csv", table)
+    config = table_config(
+        tmp_path, file, split={"by_time": "bought_on"}, model={"pipeline": "linear"}
+    )
+    told = Told()
+    model = choice.fit(prepare(config, told), told)
+    assert isinstance(model, TableModel)
+    assert model.temperature is None
+    assert any(warning.startswith("calibrate: skipped") for warning in told.warned)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 import scipy.sparse
 
 from predict.contract.artefact import MODEL, Input
-from predict.contract.features import FeatureSettings, TextFeatures
+from predict.contract.features import FeatureSettings, Parts, TextFeatures
+from predict.contract.text_table import SUMS
 from predict.scoring.inputs import TextInputs
 from train.config.sections import TrainingConfig
 from train.data.splits import Prepared, Split
@@ -27,7 +27,7 @@ from train.models.text.network import build_deep, deep_margins, first_vectors
 from train.models.text.targets import sample_weights
 from train.models.text.training import TrainingError
 from train.models.text.wide import fit_wide
-from train.tests.conftest import Fitted, fit, make_rows, tiny_config, write_csv
+from train.tests.conftest import Fitted, fit, make_rows, server_of, tiny_config, write_csv
 
 # Words of letters that no training text has.
 UNKNOWN = "ξψω ζζζ"
@@ -43,17 +43,16 @@ def onnx_file(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(fitted: Fitted, onnx_file: Path) -> Any:
     """Texts -> probabilities, as a server computes them."""
-    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
-    return lambda texts: session.run(None, fitted.model.features.encode(texts))[0]
+    return server_of(fitted.model, onnx_file.parent)
+
+
+def pair_of(features: TextFeatures, text: str) -> int:
+    """Return the id of the one pair of a text of two words."""
+    parts = Parts(features)
+    return int(np.frombuffer(parts.ids[parts.of(text)[-1]].token_ids, np.int32)[0])
 
 
 # ------------------------------------------------------------------ features
-
-
-def test_document_frequencies_count_every_text_once() -> None:
-    ids = np.array([[3, 1, 3, 3], [1, 1, 0, 0], [2, 5, 1, 0]], np.int32)
-    counts = feature_table.document_frequencies(ids, 7)
-    assert counts[1:].tolist() == [3, 1, 1, 0, 1, 0]
 
 
 def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
@@ -74,7 +73,7 @@ def test_a_pair_or_an_ngram_that_one_of_many_texts_alone_has_gets_no_row(
     settings = FeatureSettings(ngram_buckets=1 << 16, pair_buckets=1 << 16)
     features = TextFeatures(settings, ["a", "b", "c"])
     table = feature_table.build_table(features, ["a b", "a b", "b c"])
-    of_ab, of_bc = (features.encode([text])["token_ids"][0, -1] for text in ("a b", "b c"))
+    of_ab, of_bc = (pair_of(features, text) for text in ("a b", "b c"))
     assert table.token_rows[of_ab] == 4
     assert table.token_rows[of_bc] == 0
     # "<a", "a>", "<a>", and the same of b; but nothing of c.
@@ -166,7 +165,7 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
     model = onnx.load(onnx_file)
     onnx.checker.check_model(model, full_check=True)
     assert {item.domain for item in model.opset_import} <= {"", "ai.onnx.ml"}
-    assert {item.name for item in model.graph.input} == {"token_ids", "ngram_ids"}
+    assert [item.name for item in model.graph.input] == [SUMS]
     assert not model.metadata_props
     assert not [item for item in model.graph.initializer if item.external_data]
 
@@ -341,7 +340,9 @@ def test_training_ends_by_itself_and_the_refit_repeats_what_was_best(
     assert said.count("back to the best epoch") == 3
     assert rates[0] == 0.05
     assert rates == sorted(rates, reverse=True)
-    assert f"refit: the same {len(rates)} epochs" in said
+    deep = model.metadata["deep_share"] > 0
+    again = f"the same {len(rates)} epochs" if deep else "the wide head alone"
+    assert f"refit: {again} on all" in said
 
 
 @pytest.mark.parametrize(("num_texts", "size"), [(5, 16), (1_500, 16), (6_000, 64), (10**6, 128)])

@@ -14,7 +14,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils._param_validation import InvalidParameterError
@@ -27,7 +26,7 @@ from train.config import ConfigError, TrainConfig
 from train.config.sections import ModelConfig
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.splits import Prepared
+from train.data.splits import Prepared, fold_places
 from train.errors import UserError, collected
 from train.features.derived import compute_columns, derive, types_of_all
 from train.models.calibration import (
@@ -378,19 +377,23 @@ def _for_calibration(
     Returns:
         None where there is nothing to calibrate; and, with a warning, where calibration fails.
     """
-    config, dataset = prepared.config, prepared.dataset
-    targets = dataset.targets[rows]
-    folds = min(_FOLDS, int(np.bincount(targets).min())) if dataset.label_names else 0
-    if config.calibration == "none" or folds < 2:
+    config = prepared.config
+    if config.calibration == "none" or not prepared.dataset.label_names:
+        return None
+    folds = _folds(prepared, rows)
+    if not folds:
+        progress.warn(
+            "calibrate: skipped, because the rows cannot be held out as they are split: what is left lacks a label."
+        )
         return None
     about = f"a temperature, on rows held out of further fits{each_about(fit_s)}"
     with progress.stage("calibrate", about):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the fit on all rows has shown them
-                groups = dataset.division.groups
-                of_rows = None if groups is None else groups[rows]
-                return _held_out(pipeline, frame, targets, folds, config, of_rows, progress)
+                return _held_out(
+                    pipeline, frame, prepared.dataset.targets[rows], folds, config, progress
+                )
         except Exception as error:  # whatever a step of the user's pipeline makes of fewer rows
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             progress.warn(
@@ -400,27 +403,49 @@ def _for_calibration(
             return None
 
 
+def _folds(prepared: Prepared, rows: Rows) -> list[tuple[Rows, Rows]]:
+    """Return the folds, as places in `rows`, that a temperature may be fitted on; no more of them than are needed.
+
+    With times the newest fold comes first: its fit knows nearly as many rows as the one on all rows, and what the
+    model is asked about is newer yet.
+    """
+    dataset, targets = prepared.dataset, prepared.dataset.targets[rows]
+    division, count = dataset.division, min(_FOLDS, int(np.bincount(targets).min()))
+    if division.groups is not None:
+        count = min(count, len(np.unique(division.groups[rows])))
+    if division.times is not None:  # a rare label needs no row in every stretch
+        count = _FOLDS
+    if count < 2:
+        return []
+    folds = list(fold_places(dataset, rows, count, prepared.config.training.seed))
+    if division.times is not None:
+        folds.reverse()
+    labels = len(np.unique(targets))
+    usable = [
+        (rest, fold)
+        for rest, fold in folds
+        if len(fold) and len(np.unique(targets[rest])) == labels
+    ]
+    return _as_many_as_needed(usable, targets)
+
+
 def _held_out(
     pipeline: Pipeline,
     frame: pd.DataFrame,
     targets: npt.NDArray[np.int64],
-    folds: int,
+    folds: list[tuple[Rows, Rows]],
     config: TrainConfig,
-    groups: Rows | None,
     progress: Progress,
 ) -> tuple[Rows, Outputs]:
-    """Return held-out rows, in as many folds as are needed, and their outputs when fitted without that fold."""
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    splitter = kind(folds, shuffle=True, random_state=config.training.seed)
-    needed = _as_many_as_needed(splitter.split(frame, targets, groups), targets)
+    """Return the held-out rows of all folds, and their outputs when fitted without that fold."""
     outputs: list[Outputs] = []
-    with progress.bar("fits", len(needed)) as fit_ended:
-        for rest, fold in needed:
+    with progress.bar("fits", len(folds)) as fit_ended:
+        for rest, fold in folds:
             refitted = clone(pipeline)
             _fit(refitted, frame.iloc[rest], targets[rest], config)
             outputs.append(np.asarray(refitted.predict_proba(frame.iloc[fold]), np.float64))
             fit_ended()
-    return np.concatenate([fold for _, fold in needed]), np.concatenate(outputs)
+    return np.concatenate([fold for _, fold in folds]), np.concatenate(outputs)
 
 
 def _as_many_as_needed(

@@ -76,8 +76,9 @@ class TextModel:
         return shares
 
     def write(self, directory: Path) -> None:
-        """Write `model.onnx` and `features.json`."""
-        write_onnx(self.heads, self.table, self.calibration, directory / MODEL)
+        """Write `model.onnx`, `features.json` and the files of the table."""
+        write_onnx(self.heads, self.calibration, directory / MODEL)
+        self.table.served(self.heads.served_vectors(self.calibration)).write(directory)
         self.features.write(directory / FEATURES)
 
     def describe(self, prepared: Prepared) -> Mapping[str, Any]:
@@ -144,11 +145,11 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
             f"deep share {calibration.deep_share}, temperature {calibration.temperature:.3f}"
         )
     refitted = prepared.sampled(known)
-    with progress.stage(
-        "refit",
-        f"the same {counted(len(schedule.rates), 'epoch')} on all {len(refitted):,} training and validation texts",
-    ):
-        heads = trainer.fit(examples.of(refitted), schedule)
+    needed = schedule.rates if calibration.deep_share else ()
+    again = f"the same {counted(len(needed), 'epoch')}" if needed else "the wide head alone"
+    with progress.stage("refit", f"{again} on all {len(refitted):,} training and validation texts"):
+        repeated = Schedule(schedule.batch_size, needed)
+        heads = trainer.fit(examples.of(refitted), repeated).rounded(table)
     return TextModel(
         heads=heads,
         table=table,

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import onnx
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from predict.contract.features import FIRST_WORD_ID
+from predict.contract.text_table import SMALLEST_SQUARE, SUMS
 from train.config.sections import TrainingConfig
 from train.features.embeddings import Embeddings
-from train.features.feature_table import SMALLEST_SQUARE, Design, FeatureTable
+from train.features.feature_table import Design, FeatureTable
 from train.models.calibration import Calibration
 from train.models.text.canonical import canonical
 from train.models.text.interruption import signals_deferred
@@ -43,6 +43,20 @@ class Heads:
     wide_bias: Floats
     vectors: Floats
     layers: Sequence[Floats]
+
+    def rounded(self, table: FeatureTable) -> "Heads":
+        """Return the heads with the rows that are served: weighted, in half precision."""
+        weights = table.weights[:, np.newaxis]
+        with np.errstate(invalid="ignore"):  # row 0 weighs nothing
+            wide, vectors = (
+                np.nan_to_num((weights * rows).astype(np.float16).astype(np.float32) / weights)
+                for rows in (self.wide, self.vectors)
+            )
+        return replace(self, wide=wide, vectors=vectors)
+
+    def served_vectors(self, calibration: Calibration) -> Floats:
+        """Return what a server must add up of each row, <float32>[num_rows, width]."""
+        return np.hstack([self.wide, self.vectors]) if calibration.deep_share else self.wide
 
     def margins(self, design: Design) -> tuple[Floats, Floats]:
         """Return the margins of both heads for the weights of texts, <float32>[num_texts, num_labels] each."""
@@ -81,80 +95,48 @@ def build_deep(width: int, num_labels: int, training: TrainingConfig) -> keras.M
     return keras.Model(summed, margins)
 
 
-def write_onnx(heads: Heads, table: FeatureTable, calibration: Calibration, file: Path) -> None:
-    """Write what is served, from feature ids to probabilities, as ONNX."""
-    signature = [
-        keras.InputSpec(shape=(None, None), dtype="int32", name=name)
-        for name in ("token_ids", "ngram_ids")
-    ]
+def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
+    """Write what is served, from the sums of a text to probabilities, as ONNX."""
+    network = _served_network(heads, calibration)
+    shape = (None, *network.inputs[0].shape[1:])
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name=SUMS)]
     with warnings.catch_warnings(), signals_deferred():
         # Keras's exporter uses numpy names that are gone.
         warnings.simplefilter("ignore", FutureWarning)
-        network = _served_network(heads, table, calibration)
-        network.export(str(file), format="onnx", verbose=False, input_signature=[signature])
+        network.export(str(file), format="onnx", verbose=False, input_signature=signature)
     # The exporter orders and names equal constants by chance.
     onnx.save(canonical(onnx.load(file)), file)
 
 
-def _served_network(heads: Heads, table: FeatureTable, calibration: Calibration) -> keras.Model:
-    """Build what is served from the weights of the trained heads: feature ids -> probabilities.
+def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
+    """Build what is served from the weights of the trained heads: the sums of `TextTable` -> probabilities.
 
     The calibration is folded into the weights. The export checks that the probabilities stay the same.
     """
-    wide_share, deep_share = calibration.factors()
-    num_labels, vectors = heads.wide.shape[1], np.hstack([heads.wide * wide_share, heads.vectors])
+    (wide_share, deep_share), num_labels = calibration.factors(), heads.wide.shape[1]
     hidden_kernel, hidden_bias, kernel, deep_bias = heads.layers
-    kernel = kernel * deep_share
     bias: npt.NDArray[Any] = deep_bias * deep_share + heads.wide_bias * wide_share
-    offsets = calibration.offsets
-    if offsets is not None:
-        bias = bias + offsets
+    if calibration.offsets is not None:
+        bias = bias + calibration.offsets
     if calibration.prior_factors is not None:
         bias = bias + np.log(calibration.prior_factors)
 
-    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    ngram_ids = keras.Input((None,), dtype="int32", name="ngram_ids")
-    pooled = layers.Add()(
-        [
-            _BagOfRows(table.token_rows, table.idf[:, 0], vectors)(token_ids),
-            _BagOfRows(table.ngram_rows, table.idf[:, 1], vectors)(ngram_ids),
-        ]
+    sums = keras.Input((2, 1 + heads.served_vectors(calibration).shape[1]), name=SUMS)
+    of_length_one = sums[:, :, 1:] * ops.rsqrt(sums[:, :, :1] + SMALLEST_SQUARE)
+    both = ops.sum(of_length_one, axis=1)
+    wide = np.eye(num_labels, dtype=np.float32) * wide_share
+    # One product for both heads: of the wide margins, of the sums of the deep head, and of its hidden units.
+    read, kernels = [both], [wide]
+    if deep_share:
+        deep = both[:, num_labels:]
+        hidden = layers.Dense(len(hidden_bias), activation="relu")
+        read.append(hidden(deep))
+        hidden.set_weights([hidden_kernel, hidden_bias])
+        kernels.append(kernel * deep_share)
+    margins = layers.Dense(num_labels)
+    scaled = margins(layers.Concatenate()(read) if deep_share else both)
+    margins.set_weights([np.vstack(kernels), bias])
+    to_probabilities = (
+        layers.Softmax() if calibration.offsets is None else layers.Activation("sigmoid")
     )
-    deep = pooled[:, num_labels:]
-    served_hidden = layers.Dense(len(hidden_bias), activation="relu")
-    served_output = layers.Dense(num_labels)
-    margins = served_output(layers.Concatenate()([deep, served_hidden(deep)]))
-    served_hidden.set_weights([hidden_kernel, hidden_bias])
-    served_output.set_weights([kernel, bias])
-    to_probabilities = layers.Softmax() if offsets is None else layers.Activation("sigmoid")
-    return keras.Model(
-        [token_ids, ngram_ids], to_probabilities(layers.Add()([margins, pooled[:, :num_labels]]))
-    )
-
-
-# -------------------------------------------------------------------- layers
-
-
-class _BagOfRows(layers.Layer):  # type: ignore[misc]
-    """Feature ids -> the sum of their rows' vectors over the length of the weights, (batch, length) -> (batch, width).
-
-    What a product with `feature_table.weigh` gives for one kind of feature, in the fewest operations: the vectors are
-    multiplied by their weights beforehand, and the squared weights are summed up as one column more.
-    """
-
-    def __init__(
-        self,
-        rows: npt.NDArray[np.int32],
-        weights: npt.NDArray[np.float32],
-        vectors: npt.NDArray[np.float32],
-    ) -> None:
-        super().__init__()
-        kept = np.unique(rows)
-        self._rows = np.searchsorted(kept, rows).astype(np.int32)
-        weights = weights[kept, np.newaxis]
-        self._table = np.hstack([weights * weights, weights * vectors[kept]]).astype(np.float32)
-
-    def call(self, ids: Any) -> Any:
-        # tf.gather: ops.take would first look for negative indices.
-        summed = tf.reduce_sum(tf.gather(self._table, tf.gather(self._rows, ids)), axis=1)
-        return summed[:, 1:] * tf.math.rsqrt(summed[:, :1] + SMALLEST_SQUARE)
+    return keras.Model(sums, to_probabilities(scaled))
