@@ -121,7 +121,7 @@ def test_what_is_forgotten_is_computed_again(monkeypatch: pytest.MonkeyPatch) ->
     texts = [" ".join(words[first : first + 30]) for first in range(0, 300, 10)]
     for text in texts:
         np.testing.assert_array_equal(sums.of([text])[0], by_hand(FEATURES, table, text))
-        assert len(sums._parts.ids) <= 16 + 2 * SETTINGS.max_tokens
+        assert len(sums._kept) <= 16 + 2 * SETTINGS.max_tokens
 
 
 def test_threads_get_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +143,17 @@ def test_threads_get_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_nobody_waits_for_a_thread_that_is_at_it() -> None:
+    table = table_of(FEATURES)
+    sums = TextSums(FEATURES, table)
+    with sums._lock:  # as a large batch holds it
+        asked = threading.Thread(target=lambda: answers.append(sums.of(["svn bash"])), daemon=True)
+        answers: list[np.ndarray] = []
+        asked.start()
+        asked.join(timeout=10)
+    np.testing.assert_array_equal(answers[0][0], by_hand(FEATURES, table, "svn bash"))
 
 
 # --------------------------------------------------------------------- files
