@@ -6,8 +6,9 @@ FILE is a CSV with a column `text`, of the kind of texts that the artefact was t
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -46,7 +47,7 @@ def main(artefact: Path, file: Path) -> None:
     encode, session = predictor._inputs.batches, predictor._session
     feeds = [next(iter(encode(instances)))[0] for instances in single]
 
-    def each_us(call: Callable[..., object], given: list[object]) -> float:
+    def each_us(call: Callable[..., object], given: Sequence[Any]) -> float:
         return best_s(lambda: [call(item) for item in given]) / len(given) * 1e6
 
     answer = each_us(predictor.predict, single)
