@@ -53,6 +53,8 @@ class FeatureSettings(BaseModel):
     # Number of hash values for character n-grams and for word pairs; 0 for none.
     ngram_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
     pair_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18
+    # Whether all digits are alike in character n-grams.
+    fold_digits: bool = False
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "FeatureSettings":
@@ -118,7 +120,9 @@ class TextFeatures:
     def read(cls, file: Path, tokenizer: Version) -> "TextFeatures":
         """Read what `write` wrote, for texts that become words in the given way."""
         content = json.loads(file.read_bytes())
-        return cls(FeatureSettings(**content["settings"]), content["vocabulary"], tokenizer)
+        # Who does not say has folded them.
+        settings = FeatureSettings(**{"fold_digits": True} | content["settings"])
+        return cls(settings, content["vocabulary"], tokenizer)
 
     def write(self, file: Path) -> None:
         """Write settings and vocabulary as JSON."""
@@ -167,8 +171,7 @@ class TextFeatures:
         settings = self.settings
         if not settings.ngram_buckets:
             return []
-        # It matters that there is a number, not which one: telephone numbers and prices come in all digits.
-        marked = f"<{_DIGIT.sub('0', piece)}>"
+        marked = f"<{_DIGIT.sub('0', piece) if settings.fold_digits else piece}>"
         ngrams = chain.from_iterable(
             (marked[start : start + size] for start in range(len(marked) - size + 1))
             for size in range(max(settings.min_ngram, 1), settings.max_ngram + 1)

@@ -76,8 +76,24 @@ def test_punctuation_alone_has_ngrams_and_no_words() -> None:
     assert ids_of(encoded["ngram_ids"][0])
 
 
-def test_all_digits_are_alike_in_ngrams() -> None:
-    assert FEATURES.ngram_ids("0123") == FEATURES.ngram_ids("9876")
+def test_digits_are_alike_in_ngrams_where_the_settings_say_so() -> None:
+    folding = TextFeatures(SETTINGS.model_copy(update={"fold_digits": True}), VOCABULARY)
+    assert folding.ngram_ids("0123") == folding.ngram_ids("9876")
+    assert FEATURES.ngram_ids("0123") != FEATURES.ngram_ids("9876")
+
+
+def test_features_that_do_not_say_have_folded_digits(tmp_path: Path) -> None:
+    file = tmp_path / "features.json"
+    for chosen, folds in (
+        (SETTINGS, False),
+        (SETTINGS.model_copy(update={"fold_digits": True}), True),
+    ):
+        TextFeatures(chosen, VOCABULARY).write(file)
+        assert TextFeatures.read(file, tokenizer=2).settings.fold_digits is folds
+    content = json.loads(file.read_bytes())
+    del content["settings"]["fold_digits"]
+    file.write_text(json.dumps(content))
+    assert TextFeatures.read(file, tokenizer=2).settings.fold_digits
 
 
 def test_said_twice_counts_once() -> None:
