@@ -20,6 +20,8 @@ Factors = npt.NDArray[np.float64]
 
 # The deep part may have had too few examples to be of any use.
 _DEEP_SHARES = (0.0, 0.25, 0.5, 0.75)
+# How much better than a smaller share a larger one must be on validation.
+_STANDARD_ERRORS = 2.0
 _TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
 # Bounds the offset of a label that all or none of the validation rows have: more would amount to certainty.
 _LARGEST_OFFSET = 10.0
@@ -226,10 +228,10 @@ def calibrate(
 
 
 def _simplest(losses: Sequence[Probabilities]) -> int:
-    """Return the first of several models whose mean loss is within one standard error of the least.
+    """Return the first of several models whose mean loss is within two standard errors of the least.
 
-    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984): few rows often favour
-    what is no better on new ones.
+    The rule of Breiman et al. (Classification and Regression Trees, 1984) with two of them instead of one: few rows
+    often favour what is no better on new ones.
 
     Args:
         losses: Those of each model on the same rows, the simplest model first.
@@ -237,7 +239,7 @@ def _simplest(losses: Sequence[Probabilities]) -> int:
     least = min(losses, key=np.mean)
     for number, mine in enumerate(losses):
         excess = mine - least
-        if excess.mean() <= excess.std() / np.sqrt(len(excess)):
+        if excess.mean() <= _STANDARD_ERRORS * excess.std() / np.sqrt(len(excess)):
             return number
     raise AssertionError("the best model is within any distance of itself")
 

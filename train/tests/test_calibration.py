@@ -88,3 +88,21 @@ def test_a_few_rows_that_are_all_answered_right_leave_a_doubt(rows: int, surest:
     calibrated = calibrate(margins, margins, targets).probabilities(margins, margins)
     # One row more, half of either label: (rows + 1/2) / (rows + 1).
     assert calibrated.max() == pytest.approx(surest, abs=0.015)
+
+
+def _heads(count: int, seed: int, deep_noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the margins of a wide and a deep head that err apart from each other, and the labels."""
+    random = np.random.default_rng(seed)
+    targets = random.integers(3, size=count)
+    right = np.eye(3)[targets]
+    wide, deep = (right + random.normal(0, noise, right.shape) for noise in (0.5, deep_noise))
+    return wide.astype(np.float32), deep.astype(np.float32), targets
+
+
+def test_a_few_rows_give_the_deep_head_no_share_and_many_rows_one_that_it_is_worth() -> None:
+    few = [calibrate(*_heads(25, seed, deep_noise=1.0)).deep_share for seed in range(20)]
+    many = [calibrate(*_heads(2_000, seed, deep_noise=0.5)).deep_share for seed in range(5)]
+    worse = [calibrate(*_heads(2_000, seed, deep_noise=5.0)).deep_share for seed in range(5)]
+    assert np.mean(np.array(few) == 0) > 0.8
+    assert set(many) == {0.5}
+    assert set(worse) == {0}
