@@ -1,6 +1,5 @@
 """gensim vectors for the words of a corpus. The only importer of gensim."""
 
-import gzip
 import hashlib
 import struct
 import zlib
@@ -21,7 +20,7 @@ from predict.contract.features import FIRST_WORD_ID
 from predict.wording import listed
 from train.config.sections import EmbeddingConfig
 from train.features.corpus import no_words
-from train.features.pretrained import EmbeddingError, WordVectors, read_vectors
+from train.features.pretrained import EmbeddingError, WordVectors, open_unpacked, read_vectors
 from train.progress import Progress, SilentProgress
 
 Matrix = npt.NDArray[np.float32]
@@ -151,7 +150,7 @@ def _is_fasttext(path: Path) -> bool:
     if ".bin" not in path.suffixes or not path.is_file():
         return False
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_unpacked(path) as file:
             return file.read(4) == _FASTTEXT_MAGIC
     except (OSError, EOFError, zlib.error):  # reading it says why
         return False

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predict.wording import shorten
+from train.data.separated import is_number
 from train.errors import UserError
 
 Vector = npt.NDArray[np.float32]
@@ -68,12 +69,17 @@ def read_vectors(path: Path, words: Collection[str]) -> WordVectors:
     """
     read = _read_binary if ".bin" in path.suffixes else _read_text
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return read(cast(BinaryIO, file), words)
+        with open_unpacked(path) as file:
+            return read(file, words)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise EmbeddingError(
             f"embeddings.pretrained: {path}: cannot be read ({error}). {_EXPECTED}"
         ) from None
+
+
+def open_unpacked(path: Path) -> BinaryIO:
+    """Open a file for reading, unpacked if its name ends in .gz."""
+    return cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
 
 # ---------------------------------------------------------------------- text
@@ -95,7 +101,7 @@ def _read_text(file: BinaryIO, words: Collection[str]) -> WordVectors:
         rows += 1
         word, numbers = " ".join(fields[: -found.size]), fields[-found.size :]
         if len(fields) <= found.size or (
-            len(fields) > found.size + 1 and all(map(_is_number, fields[1 : -found.size]))
+            len(fields) > found.size + 1 and all(map(is_number, fields[1 : -found.size]))
         ):
             raise ValueError(
                 f"{place}: expected a word and {found.size} numbers, got {len(fields) - 1} numbers"
@@ -138,16 +144,8 @@ def _header(fields: list[str], place: str) -> tuple[int, int]:
 
 def _numbers_at_end(fields: list[str]) -> int:
     """Return how many numbers end a line, after a word that may have blanks or be a number itself."""
-    numbers = takewhile(_is_number, reversed(fields[1:]))
+    numbers = takewhile(is_number, reversed(fields[1:]))
     return sum(1 for _ in numbers)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _numbers(fields: list[str], place: str) -> Vector:
