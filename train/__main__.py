@@ -124,6 +124,43 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
 
 
 @main.command()
+@_configured
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIRECTORY",
+    help="Where the static encoder goes, a new directory.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1, 8192),
+    default=256,
+    show_default=True,
+    help="Numbers of a vector, at most.",
+)
+def distill(
+    conf: Path, overrides: tuple[str, ...], dataset: str | None, out: Path, width: int
+) -> None:
+    """Make a static encoder of a network: less accurate, and a thousand times as fast.
+
+    The network is embeddings.encoder of the configuration. The words of the dataset are added to its own.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    config = load_config(conf, overrides, dataset)
+    from train import preparation
+    from train.features import distilling
+    from train.progress import TerminalProgress
+
+    distilling.require_new(out)
+    progress = TerminalProgress()
+    distilling.distil_to(out, preparation.prepare(config, progress, str(conf)), width, progress)
+    echo(f"encoder:  {out}")
+    setting = shlex.quote(f"embeddings.encoder={{model: {out / distilling.MODEL}}}")
+    echo(f"next:     python -m train run --conf {shlex.quote(str(conf))} --set {setting}")
+
+
+@main.command()
 @click.argument("dataset", metavar="PATH")
 @click.option("--label", help="The column to predict; by default it is guessed.")
 @click.option("--encoding", help="The encoding of the file; by default UTF-8.")

@@ -30,9 +30,10 @@ from predict.contract.words import Version
 from predict.wording import counted, listed
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label. Up to format 2, the
-# table of a text model was part of its graph; a model of a table is the same in 2 and 3.
-FORMAT_VERSION = 3
-READ_VERSIONS = (1, 2, 3)
+# table of a text model was part of its graph; a model of a table is the same from 2 on. From format 4 on, a text model
+# may have a pretrained encoder.
+FORMAT_VERSION = 4
+READ_VERSIONS = (1, 2, 3, 4)
 
 METADATA = "metadata.json"
 MODEL = "model.onnx"
@@ -223,7 +224,7 @@ class Example(_Part):
 class Metadata(_Part):
     """The content of `metadata.json`: typed where serving needs it, and kept as it is where only people read it."""
 
-    format_version: Literal[1, 2, 3]
+    format_version: Literal[1, 2, 3, 4]
     name: str
     created_at: str
     task: Literal["classification", "regression", "multilabel"]

@@ -1,9 +1,8 @@
-"""The predictor: instances in, predictions out. Only this module imports onnxruntime."""
+"""The predictor: instances in, predictions out."""
 
 import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -12,10 +11,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json
-
-# onnxruntime reads this when it is imported; otherwise it reports its use to its makers.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime
 
 from predict.contract import padded_ids
 from predict.contract.artefact import (
@@ -29,8 +24,10 @@ from predict.contract.artefact import (
     reads_only_texts,
     text_column,
 )
+from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
 from predict.contract.features import TextFeatures
 from predict.contract.text_table import SUMS, TextTable
+from predict.scoring.encoder import read_encoder
 from predict.scoring.inputs import (
     Encode,
     FieldWarning,
@@ -41,6 +38,7 @@ from predict.scoring.inputs import (
     TextInputs,
 )
 from predict.scoring.outputs import Prediction, Raw, decode, to_rows
+from predict.scoring.session import Session, open_session
 from predict.scoring.text_sums import TextSums
 from predict.scoring.values import PROBLEMS_SHOWN, kind_of
 from predict.wording import counted, listed
@@ -279,7 +277,7 @@ def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
     raise InstanceError([(places(index), why) for index in failed[:PROBLEMS_SHOWN]])
 
 
-def _choose_inputs(artefact: Artefact, session: onnxruntime.InferenceSession) -> Inputs:
+def _choose_inputs(artefact: Artefact, session: Session) -> Inputs:
     """Return the inputs of a text model if the artefact has text features, else those of a table model."""
     metadata = artefact.metadata
     graph_inputs = {graph_input.name: graph_input.type for graph_input in session.get_inputs()}
@@ -303,16 +301,24 @@ def _encoder_of(artefact: Artefact, features: TextFeatures) -> Encode:
     """Return the function from texts to what the graph reads, which depends on the format of the artefact."""
     if artefact.metadata.format_version < _FIRST_WITH_SUMS:
         return partial(padded_ids.encode, features)
-    for name in TABLE_FILES:
+    _require_listed(artefact, TABLE_FILES)
+    try:
+        sums = TextSums(features, TextTable.read(artefact.path, features))
+        if ENCODER not in artefact.metadata.files:
+            return lambda texts: {SUMS: sums.of(texts)}
+        _require_listed(artefact, [EncoderSettings.read(artefact.path).file])
+        encoder = read_encoder(artefact.path)
+    except (ValueError, EOFError) as error:
+        raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
+    return lambda texts: {SUMS: sums.of(texts), ENCODED: encoder.encode(texts)}
+
+
+def _require_listed(artefact: Artefact, names: Iterable[str]) -> None:
+    for name in names:
         if name not in artefact.metadata.files:
             raise ArtefactError(
                 f"{artefact.path}: {name} is not listed among the files. Train again."
             )
-    try:
-        sums = TextSums(features, TextTable.read(artefact.path, features))
-    except (ValueError, EOFError) as error:
-        raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
-    return lambda texts: {SUMS: sums.of(texts)}
 
 
 def _read_features(artefact: Artefact) -> TextFeatures:
@@ -324,16 +330,9 @@ def _read_features(artefact: Artefact) -> TextFeatures:
         ) from None
 
 
-def _open_session(artefact: Artefact) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # Small models: handing work to other threads costs more than it saves, and requests have their own.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+def _open_session(artefact: Artefact) -> Session:
     file = artefact.path / MODEL
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no narrower base
-        raise ArtefactError(
-            f"{file}: onnxruntime cannot load it ({error}). Train again."
-        ) from error
+        return open_session(file)
+    except ValueError as error:
+        raise ArtefactError(f"{file}: {error}. Train again.") from error

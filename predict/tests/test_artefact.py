@@ -120,7 +120,7 @@ def without(key: str) -> Callable[[Path], None]:
         (write(METADATA, b"\xff\xfe\x00"), rf"metadata\.json: not JSON \(.*\)\. {DAMAGED}"),
         (
             write(METADATA, b"[1]"),
-            r"metadata\.json: format_version is None, this server reads 1, 2, 3",
+            r"metadata\.json: format_version is None, this server reads 1, 2, 3, 4",
         ),
         (
             write(METADATA, b'{"format_version": 1}'),
@@ -128,12 +128,12 @@ def without(key: str) -> Callable[[Path], None]:
         ),
         (
             change(format_version=4, files="what this is now is not ours to judge"),
-            r"metadata\.json: format_version is 4, this server reads 1, 2, 3\. "
+            r"metadata\.json: format_version is 5, this server reads 1, 2, 3, 4\. "
             "Serve it with the image that matches, or train again",
         ),
-        (change(format_version=0), "format_version is 0, this server reads 1, 2, 3"),
-        (change(format_version="1"), "format_version is '1', this server reads 1, 2, 3"),
-        (without("format_version"), "format_version is None, this server reads 1, 2, 3"),
+        (change(format_version=0), "format_version is 0, this server reads 1, 2, 3, 4"),
+        (change(format_version="1"), "format_version is '1', this server reads 1, 2, 3, 4"),
+        (without("format_version"), "format_version is None, this server reads 1, 2, 3, 4"),
         (remove(MODEL), rf"model\.onnx cannot be read \(No such file.*\)\. {DAMAGED}"),
         (make_folder_of_report, r"report\.html cannot be read \(Is a directory\)"),
         (

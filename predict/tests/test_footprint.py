@@ -27,7 +27,7 @@ def name_of(file: Path) -> str:
 MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__init__"]
 # Each room's library, and the rooms that may import it.
 HOMES = {
-    "onnxruntime": {"scoring.predictor"},
+    "onnxruntime": {"scoring.session"},
     "flask": {"http.app", "http.problems", "http.request_log", "http.requests"},
     "waitress": {"http.channel"},
     "werkzeug": {"http.app", "http.problems", "http.requests"},

@@ -27,6 +27,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Task = Literal["classification", "regression", "multilabel"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
 # Characters of a value or a key in a message.
@@ -517,15 +518,56 @@ class SplitConfig(_Section):
         return self
 
 
+class FileSource(_Section):
+    """A file beside the dataset: a path, a URL, or `package:NAME/PATH`, a file of an installed package."""
+
+    file: Name
+    sha256: Checksum | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it must be downloaded."""
+        return self.file.startswith(("http://", "https://"))
+
+    @model_validator(mode="after")
+    def _is_checked(self) -> Self:
+        if self.is_url and self.sha256 is None:
+            raise ValueError(
+                "a download needs its checksum: {file: https://…, sha256: <64 hexadecimal digits>}"
+            )
+        return self
+
+
+def _as_file(value: object) -> object:
+    return value if isinstance(value, (dict, FileSource)) else {"file": str(_as_path(value))}
+
+
+PretrainedFile = Annotated[FileSource, BeforeValidator(_as_file)]
+
+
+class EncoderConfig(_Section):
+    """A pretrained encoder of whole texts, which the text model reads beside its own features."""
+
+    # A network (.onnx), or vectors of word pieces (.safetensors).
+    model: PretrainedFile
+    # None: tokenizer.json or vocab.txt beside the model.
+    tokenizer: PretrainedFile | None = None
+    # None: what lies beside the model, or belongs to its package.
+    licence: PretrainedFile | None = None
+    # Word pieces of a text that are read, from the start.
+    max_tokens: Annotated[int, Field(ge=3, le=8_192)] = 128
+
+
 class EmbeddingConfig(_Section):
-    """The gensim vectors that the Keras embedding starts from."""
+    """The gensim vectors that the Keras embedding starts from, and what is joined to them."""
 
     algorithm: Literal["fasttext", "word2vec"] = "fasttext"
     vector_size: Annotated[int, Field(ge=1, le=1024)] = 64
     window: Count = 5
     min_count: Count = 1
     epochs: Count = 10
-    pretrained: LoosePath | None = None
+    pretrained: PretrainedFile | None = None
+    encoder: EncoderConfig | None = None
 
 
 class TrainingConfig(_Section):
@@ -554,7 +596,7 @@ class TrainConfig(_Section):
     task: Task | None = None
     dataset: Annotated[str, Field(min_length=1)]
     offline: str | None = None
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: Checksum | None = None
     encoding: str = "utf-8"
     # None: by the ending of the file, or sniffed if its header has none of that.
     separator: Annotated[str, BeforeValidator(_as_separator)] | None = None

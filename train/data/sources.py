@@ -68,13 +68,24 @@ def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:
     except ValueError as error:
         raise DatasetError(f"dataset: {name!r} is not an address ({error}).") from None
     if scheme in ("http", "https"):
-        remote = [(name, config.sha256, _cache_name(name))]
-        downloader = Downloader(config.max_dataset_bytes, _MOST_SECONDS, progress)
-        path = _download(remote, config.data_dir, downloader)[0]
+        path = download(name, config.sha256, config, progress)
     else:
         path = _existing_file(name, config)
     table = read_table(path, Reading.of(config), progress)
     return RawTable(name, name, _sha256_of([path]), table.frame, table.decided)
+
+
+def download(
+    url: str, sha256: str | None, config: TrainConfig, progress: Progress | None = None
+) -> Path:
+    """Return where a file is after it has been downloaded into `data_dir`, unless it is there already.
+
+    Raises:
+        UnreachableError: Its host does not answer.
+        DatasetError: It has another checksum than expected, is too large, or cannot be written.
+    """
+    downloader = Downloader(config.max_dataset_bytes, _MOST_SECONDS, progress)
+    return _download([(url, sha256, _cache_name(url))], config.data_dir, downloader)[0]
 
 
 def _fetch_entry(entry: CatalogueEntry, config: TrainConfig, progress: Progress | None) -> RawTable:

@@ -52,22 +52,23 @@ def build_embeddings(
     config: EmbeddingConfig,
     seed: int,
     progress: Progress | None = None,
+    pretrained: Path | None = None,
 ) -> Embeddings:
     """Train vectors on a tokenised corpus, or look its words up in pretrained ones.
 
     Args:
         corpus: Texts as lists of tokens.
-        config: Algorithm and sizes; `pretrained` names a file in word2vec or GloVe text format, or in
-            word2vec binary format (ending in .bin), also gzipped; or a model of fastText (.bin), whose n-grams give
-            every word a vector.
+        config: Algorithm and sizes.
         seed: Makes the vectors reproducible; one worker trains them.
         progress: Is told how far training is.
+        pretrained: A file in word2vec or GloVe text format, or in word2vec binary format (ending in .bin), also
+            gzipped; or a model of fastText (.bin), whose n-grams give every word a vector. None: vectors are trained.
 
     Raises:
         EmbeddingError: The pretrained file cannot be read.
     """
     counts = Counter(token for tokens in corpus for token in tokens)
-    if config.pretrained is None and max(counts.values(), default=0) < config.min_count:
+    if pretrained is None and max(counts.values(), default=0) < config.min_count:
         raise EmbeddingError(no_words(config.min_count))
     # By falling count, then alphabetically: the order does not depend on that of the rows.
     vocabulary = sorted(
@@ -75,8 +76,8 @@ def build_embeddings(
     )
     progress = progress or SilentProgress()
     vectors = (
-        _look_up(config.pretrained, vocabulary, progress)
-        if config.pretrained
+        _look_up(pretrained, vocabulary, progress)
+        if pretrained
         else _train(corpus, vocabulary, config, seed, progress)
     )
     with_vector = [word for word in vocabulary if word in vectors.of]
@@ -87,7 +88,9 @@ def build_embeddings(
     if matrix.any():  # else there is no length to scale
         matrix /= np.linalg.norm(matrix, axis=1).sum() / len(with_vector)
     return Embeddings(
-        vocabulary, matrix, _describe(config, vectors, corpus, vocabulary, with_vector, matrix)
+        vocabulary,
+        matrix,
+        _describe(config, pretrained, vectors, corpus, vocabulary, with_vector, matrix),
     )
 
 
@@ -158,16 +161,17 @@ def _is_fasttext(path: Path) -> bool:
 
 def _describe(
     config: EmbeddingConfig,
+    pretrained: Path | None,
     vectors: WordVectors,
     corpus: Sequence[Sequence[str]],
     vocabulary: Sequence[str],
     with_vector: Sequence[str],
     matrix: Matrix,
 ) -> dict[str, Any]:
-    trained = config.pretrained is None
+    trained = pretrained is None
     return {
         "algorithm": config.algorithm if trained else "pretrained",
-        "source": None if trained else str(config.pretrained),
+        "source": None if trained else str(pretrained),
         "gensim_version": gensim.__version__,
         "vector_size": vectors.size,
         "window": config.window if trained else None,

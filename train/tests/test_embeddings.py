@@ -25,10 +25,9 @@ VECTORS = {"a": (1, 2, 2), "c": (0, 3, 4), "elsewhere": (9, 9, 9)}
 LINES = "".join(f"{word} {x} {y} {z}\n" for word, (x, y, z) in VECTORS.items())
 
 
-def build(seed: int = 0, **settings: Any) -> Embeddings:
-    return build_embeddings(
-        CORPUS, EmbeddingConfig(**({"vector_size": 4, "epochs": 2} | settings)), seed
-    )
+def build(seed: int = 0, pretrained: Path | None = None, **settings: Any) -> Embeddings:
+    config = EmbeddingConfig(**({"vector_size": 4, "epochs": 2} | settings))
+    return build_embeddings(CORPUS, config, seed, pretrained=pretrained)
 
 
 def _binary(vectors: dict[str, tuple[int, ...]]) -> bytes:
@@ -208,8 +207,8 @@ def test_of_a_repeated_word_the_first_vector_counts_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "v.txt").write_text("a 1 2 2\na 9 9 9\nx 1 1 1\nx 2 2 2\n")
-    config = EmbeddingConfig(vector_size=4, pretrained=tmp_path / "v.txt")
-    embeddings = build_embeddings(CORPUS, config, 0, TerminalProgress())
+    config = EmbeddingConfig(vector_size=4)
+    embeddings = build_embeddings(CORPUS, config, 0, TerminalProgress(), tmp_path / "v.txt")
     np.testing.assert_allclose(embeddings.matrix[FIRST_WORD_ID + 1], np.array([1, 2, 2]) / 3)
     assert "WARNING: embeddings.pretrained" in (said := capsys.readouterr().err)
     assert "more than one vector for a; the first counts" in said
@@ -231,8 +230,8 @@ def test_a_model_of_fasttext_gives_every_word_a_vector(tmp_path: Path) -> None:
     corpus = [["apple", "apples", "pear"], ["pears", "apple"]] * 20
     trained = FastText(corpus, vector_size=4, min_count=1, bucket=50, epochs=1, workers=1, seed=0)
     save_facebook_model(trained, str(tmp_path / "m.bin"))
-    config = EmbeddingConfig(vector_size=4, pretrained=tmp_path / "m.bin")
-    embeddings = build_embeddings([["apple", "appletree"]], config, 0)
+    config, corpus = EmbeddingConfig(vector_size=4), [["apple", "appletree"]]
+    embeddings = build_embeddings(corpus, config, 0, pretrained=tmp_path / "m.bin")
     assert embeddings.metadata["vector_hits"] == 2
     (tmp_path / "cut.bin").write_bytes((tmp_path / "m.bin").read_bytes()[:100])
     with pytest.raises(

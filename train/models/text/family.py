@@ -13,12 +13,17 @@ from sklearn.svm import LinearSVC
 from predict.contract.features import TextFeatures
 from predict.contract.words import tokenize
 from predict.scoring.inputs import TextInputs
+from train.config import TrainConfig
+from train.data import files
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
+from train.errors import collected
 from train.features.corpus import no_words
+from train.features.encoder import PretrainedEncoder
 from train.models.family import WIDE_AND_DEEP, Baseline, FittedModel
-from train.progress import Progress
+from train.progress import Progress, SilentProgress
 
+ENCODER_FILES = (".onnx", ".safetensors")
 BASELINE = "TF-IDF words and characters + linear SVM"
 # What suits most sets of texts; see docs/adr/0004.
 _PENALTY = 0.3
@@ -40,14 +45,45 @@ def problems_of(prepared: Prepared) -> list[str]:
         problems.append(
             f"features and model.… are for tables; {WIDE_AND_DEEP} is set up in the section training."
         )
-    pretrained = config.embeddings.pretrained
-    if pretrained is not None and not pretrained.is_file():
-        problems.append(f"embeddings.pretrained: {pretrained} is not a file.")
+    return problems + _problems_of_files(config)
+
+
+def _problems_of_files(config: TrainConfig) -> list[str]:
+    """Return which files of pretrained models are not there; nothing is downloaded."""
+    problems = list[str]()
+    named, encoder = (
+        {"embeddings.pretrained": config.embeddings.pretrained},
+        config.embeddings.encoder,
+    )
+    if encoder is not None:
+        of_encoder = {
+            "model": encoder.model,
+            "tokenizer": encoder.tokenizer,
+            "licence": encoder.licence,
+        }
+        named |= {f"embeddings.encoder.{key}": source for key, source in of_encoder.items()}
+        if not encoder.model.file.endswith(ENCODER_FILES):
+            problems.append(
+                f"embeddings.encoder.model: {encoder.model.file}: expected a network (.onnx), or vectors of word "
+                "pieces (.safetensors)."
+            )
+    for key, source in named.items():
+        if source is not None and not source.is_url:
+            with collected(problems):
+                files.find(source, key, config)
     return problems
 
 
 def problems_of_sample(prepared: Prepared) -> list[str]:
-    """See `Family`. Only words are looked for: features and vectors take longer."""
+    """See `Family`. An encoder is opened, and words are looked for: features and vectors take longer."""
+    config, problems = prepared.config, list[str]()
+    if config.embeddings.encoder is not None:
+        with collected(problems):
+            PretrainedEncoder(config, config.embeddings.encoder, SilentProgress())
+    return problems + _problems_of_words(prepared)
+
+
+def _problems_of_words(prepared: Prepared) -> list[str]:
     least, settings = prepared.config.embeddings.min_count, prepared.config.text_features
     if prepared.config.embeddings.pretrained is not None:
         return []

@@ -23,11 +23,14 @@ from predict.contract.artefact import FEATURES, MODEL
 from predict.contract.features import TextFeatures
 from predict.wording import counted
 from train.config import TrainConfig
+from train.data import files
 from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.features.embeddings import Embeddings, build_embeddings
-from train.features.feature_table import FeatureTable, build_table, weigh
+from train.features.encoder import PretrainedEncoder
+from train.features.feature_table import FeatureTable, build_table
+from train.features.text_design import TextDesign
 from train.models.calibration import Calibration, Probabilities, calibrate
 from train.models.family import Rows, Tolerance
 from train.models.imbalance import factors_of
@@ -42,9 +45,8 @@ class TextModel:
     """A fitted model and its metadata; see `FittedModel`."""
 
     heads: Heads
-    table: FeatureTable
+    design: TextDesign
     calibration: Calibration
-    features: TextFeatures
     embedding_metadata: dict[str, Any]
     metadata: dict[str, Any]
     history: list[dict[str, float]]
@@ -62,7 +64,7 @@ class TextModel:
 
     def predict(self, dataset: Dataset, rows: Rows) -> Probabilities:
         """Return <float64>[num_rows, num_labels], rows summing to 1 where each has exactly one label."""
-        design = weigh(self.features, self.table, dataset.texts(rows))
+        design = self.design.of(dataset.texts(rows))
         return self.calibration.probabilities(*self.heads.margins(design))
 
     def uncalibrated(self, outputs: Probabilities) -> Probabilities:
@@ -76,10 +78,12 @@ class TextModel:
         return shares
 
     def write(self, directory: Path) -> None:
-        """Write `model.onnx`, `features.json` and the files of the table."""
+        """Write `model.onnx`, `features.json`, the files of the table and those of an encoder."""
         write_onnx(self.heads, self.calibration, directory / MODEL)
-        self.table.served(self.heads.served_vectors(self.calibration)).write(directory)
-        self.features.write(directory / FEATURES)
+        self.design.table.served(self.heads.served_vectors(self.calibration)).write(directory)
+        self.design.features.write(directory / FEATURES)
+        if self.design.encoder is not None:
+            self.design.encoder.write(directory)
 
     def describe(self, prepared: Prepared) -> Mapping[str, Any]:
         """See `FittedModel`."""
@@ -97,7 +101,8 @@ class TextModel:
 
     def _count_words(self, texts: Sequence[str]) -> Rows:
         """Return the unknown words and all words of each text, <int64>[num_texts, 2]."""
-        vocabulary, tokens_of = self.features.vocabulary, self.features.tokens
+        features = self.design.features
+        vocabulary, tokens_of = features.vocabulary, features.tokens
         counts = [
             (sum(token not in vocabulary for token in tokens), len(tokens))
             for tokens in map(tokens_of, texts)
@@ -113,7 +118,8 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
 
     Raises:
         TrainingError: A loss is not finite, or is far above what it was before training.
-        EmbeddingError: Pretrained vectors cannot be read.
+        EmbeddingError: Pretrained vectors, or an encoder, cannot be read.
+        DatasetError: Their file is not there.
     """
     config, dataset, split = prepared.config, prepared.dataset, prepared.split
     training, known = config.training, prepared.known
@@ -125,14 +131,16 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
             f"embeddings: {embeddings.metadata['vocabulary_size']:,} words, "
             f"{embeddings.metadata['vector_hits']:,} with a vector, {embeddings.metadata['vector_misses']:,} without"
         )
+    encoder = _open_encoder(prepared, progress)
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
         table = build_table(features, known_texts)
-        design = weigh(features, table, dataset.texts())
+        design = TextDesign(features, table, encoder)
+        weights = design.of(dataset.texts())
         progress.say(f"features: {len(table.idf):,} rows")
     targets = as_yes_and_no(dataset)
     balanced = config.imbalance.class_weights == "balanced"
-    examples = Examples(design, targets, sample_weights(dataset, known, balanced))
-    trainer = Trainer(training, table, embeddings, targets.shape[1], progress)
+    examples = Examples(weights, targets, sample_weights(dataset, known, balanced))
+    trainer = Trainer(training, design, embeddings, targets.shape[1], progress)
     with progress.stage("train", f"a wide and a deep head on {len(split.train):,} texts"):
         validation = examples.of(split.validation)
         heads, schedule, history = trainer.choose(examples.of(split.train), validation)
@@ -152,10 +160,9 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         heads = trainer.fit(examples.of(refitted), repeated).rounded(table)
     return TextModel(
         heads=heads,
-        table=table,
+        design=design,
         calibration=calibration,
-        features=features,
-        embedding_metadata=_describe_embedding(embeddings, features),
+        embedding_metadata=_describe_embedding(embeddings, design),
         metadata=_describe_model(table, schedule, calibration, config),
         history=history,
         validation_outputs=validation_outputs,
@@ -167,16 +174,32 @@ def _build_features(
 ) -> tuple[TextFeatures, Embeddings]:
     tokenizer = TextFeatures(config.text_features, [])
     corpus = [tokenizer.tokens(text) for text in texts]
-    embeddings = build_embeddings(corpus, config.embeddings, config.training.seed, progress)
+    pretrained = config.embeddings.pretrained
+    file = files.find(pretrained, "embeddings.pretrained", config, progress) if pretrained else None
+    embeddings = build_embeddings(corpus, config.embeddings, config.training.seed, progress, file)
     return TextFeatures(config.text_features, embeddings.vocabulary), embeddings
 
 
-def _describe_embedding(embeddings: Embeddings, features: TextFeatures) -> dict[str, Any]:
-    settings = features.settings
+def _open_encoder(prepared: Prepared, progress: Progress) -> PretrainedEncoder | None:
+    """Return the pretrained encoder, once it has read every text; None if there is none."""
+    config, texts = prepared.config, prepared.dataset.texts()
+    if config.embeddings.encoder is None:
+        return None
+    about = f"{config.embeddings.encoder.model.file} on {counted(len(texts), 'text')}"
+    with progress.stage("encoder", about):
+        encoder = PretrainedEncoder(config, config.embeddings.encoder, progress)
+        encoder.encode(texts)
+        progress.say(f"encoder: {encoder.metadata['kind']}, {encoder.width} numbers a text")
+    return encoder
+
+
+def _describe_embedding(embeddings: Embeddings, design: TextDesign) -> dict[str, Any]:
+    settings = design.features.settings
     return embeddings.metadata | {
         "ngram_range": [settings.min_ngram, settings.max_ngram],
         "ngram_buckets": settings.ngram_buckets,
         "pair_buckets": settings.pair_buckets,
+        **({} if design.encoder is None else {"encoder": design.encoder.metadata}),
     }
 
 

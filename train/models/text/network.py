@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx
 from keras import layers, ops
 
+from predict.contract.encoder import ENCODED
 from predict.contract.features import FIRST_WORD_ID
 from predict.contract.text_table import SMALLEST_SQUARE, SUMS
 from train.config.sections import TrainingConfig
@@ -32,30 +33,47 @@ Floats = npt.NDArray[np.float32]
 class Heads:
     """The two trained heads of one table of features.
 
+    A design has a column for every row of the table, and after them one for each number of an encoder's vectors.
+
     Attributes:
-        wide: The weights of the linear one, <float32>[num_rows, num_labels].
+        wide: The weights of the linear one, <float32>[num_columns, num_labels].
         wide_bias: <float32>[num_labels].
-        vectors: What the deep one adds up, <float32>[num_rows, vector_size].
+        vectors: What the deep one adds up, <float32>[num_columns, vector_size].
         layers: The kernel and the bias of the deep one's hidden layer, then those of its output.
+        table_rows: How many of the columns are rows of the table.
     """
 
     wide: Floats
     wide_bias: Floats
     vectors: Floats
     layers: Sequence[Floats]
+    table_rows: int
 
     def rounded(self, table: FeatureTable) -> "Heads":
         """Return the heads with the rows that are served: weighted, in half precision."""
-        weights = table.weights[:, np.newaxis]
+        weights, count = table.weights[:, np.newaxis], self.table_rows
         with np.errstate(invalid="ignore"):  # row 0 weighs nothing
             wide, vectors = (
-                np.nan_to_num((weights * rows).astype(np.float16).astype(np.float32) / weights)
+                np.nan_to_num(
+                    (weights * rows[:count]).astype(np.float16).astype(np.float32) / weights
+                )
                 for rows in (self.wide, self.vectors)
             )
-        return replace(self, wide=wide, vectors=vectors)
+        return replace(
+            self,
+            wide=np.vstack([wide, self.wide[count:]]),
+            vectors=np.vstack([vectors, self.vectors[count:]]),
+        )
 
     def served_vectors(self, calibration: Calibration) -> Floats:
-        """Return what a server must add up of each row, <float32>[num_rows, width]."""
+        """Return what a server must add up of each row of the table, <float32>[table_rows, width]."""
+        return self._read(calibration)[: self.table_rows]
+
+    def encoder_kernel(self, calibration: Calibration) -> Floats:
+        """Return what the numbers of an encoder's vector add to that sum, <float32>[encoder width, width]."""
+        return self._read(calibration)[self.table_rows :]
+
+    def _read(self, calibration: Calibration) -> Floats:
         return np.hstack([self.wide, self.vectors]) if calibration.deep_share else self.wide
 
     def margins(self, design: Design) -> tuple[Floats, Floats]:
@@ -73,13 +91,11 @@ def deep_margins(design: Design, vectors: Floats, weights: Sequence[Floats]) -> 
     return margins
 
 
-def first_vectors(
-    table: FeatureTable, embeddings: Embeddings, seed: int
-) -> npt.NDArray[np.float32]:
+def first_vectors(num_columns: int, embeddings: Embeddings, seed: int) -> npt.NDArray[np.float32]:
     """Return what the deep head starts from: gensim's vectors for words, and short random ones for all else."""
     width = embeddings.matrix.shape[1]
     random = np.random.default_rng(seed)
-    vectors = random.standard_normal((len(table.idf), width)) * (_RANDOM_LENGTH / math.sqrt(width))
+    vectors = random.standard_normal((num_columns, width)) * (_RANDOM_LENGTH / math.sqrt(width))
     words = embeddings.matrix[FIRST_WORD_ID:]
     has_vector = words.any(axis=1)
     vectors[1 : 1 + len(words)][has_vector] = words[has_vector]  # row 1 is the first word
@@ -98,8 +114,11 @@ def build_deep(width: int, num_labels: int, training: TrainingConfig) -> keras.M
 def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
     """Write what is served, from the sums of a text to probabilities, as ONNX."""
     network = _served_network(heads, calibration)
-    shape = (None, *network.inputs[0].shape[1:])
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name=SUMS)]
+    inputs = [
+        keras.InputSpec(shape=(None, *given.shape[1:]), dtype="float32", name=given.name)
+        for given in network.inputs
+    ]
+    signature = [inputs if len(inputs) > 1 else inputs[0]]
     with warnings.catch_warnings(), signals_deferred():
         # Keras's exporter uses numpy names that are gone.
         warnings.simplefilter("ignore", FutureWarning)
@@ -111,6 +130,8 @@ def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
 def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     """Build what is served from the weights of the trained heads: the sums of `TextTable` -> probabilities.
 
+    If there is an encoder, its vectors are read too.
+
     The calibration is folded into the weights. The export checks that the probabilities stay the same.
     """
     (wide_share, deep_share), num_labels = calibration.factors(), heads.wide.shape[1]
@@ -121,9 +142,16 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     if calibration.prior_factors is not None:
         bias = bias + np.log(calibration.prior_factors)
 
-    sums = keras.Input((2, 1 + heads.served_vectors(calibration).shape[1]), name=SUMS)
+    encoder_kernel = heads.encoder_kernel(calibration)
+    sums = keras.Input((2, 1 + encoder_kernel.shape[1]), name=SUMS)
     of_length_one = sums[:, :, 1:] * ops.rsqrt(sums[:, :, :1] + SMALLEST_SQUARE)
-    both = ops.sum(of_length_one, axis=1)
+    both, inputs = ops.sum(of_length_one, axis=1), [sums]
+    if len(encoder_kernel):
+        encoded = keras.Input((len(encoder_kernel),), name=ENCODED)
+        inputs.append(encoded)
+        added = layers.Dense(encoder_kernel.shape[1], use_bias=False)
+        both = both + added(encoded)
+        added.set_weights([encoder_kernel])
     wide = np.eye(num_labels, dtype=np.float32) * wide_share
     # One product for both heads: of the wide margins, of the sums of the deep head, and of its hidden units.
     read, kernels = [both], [wide]
@@ -139,4 +167,4 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     to_probabilities = (
         layers.Softmax() if calibration.offsets is None else layers.Activation("sigmoid")
     )
-    return keras.Model(sums, to_probabilities(scaled))
+    return keras.Model(inputs, to_probabilities(scaled))

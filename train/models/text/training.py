@@ -15,7 +15,8 @@ import tensorflow as tf
 from train.config.sections import TrainingConfig
 from train.errors import UserError
 from train.features.embeddings import Embeddings
-from train.features.feature_table import Design, FeatureTable
+from train.features.feature_table import Design
+from train.features.text_design import TextDesign
 from train.models.text.interruption import signals_deferred
 from train.models.text.network import Heads, build_deep, deep_margins, first_vectors
 from train.models.text.wide import fit_wide
@@ -44,7 +45,7 @@ class Examples:
     """The texts to train on, or to measure on.
 
     Attributes:
-        design: Sparse <float32>[num_texts, num_rows], their TF-IDF weights.
+        design: Sparse <float32>[num_texts, num_columns], their TF-IDF weights and what an encoder says of them.
         targets: <float32>[num_texts, num_labels], 1 for the labels that a text has.
         weights: <float32>[num_texts], how much each text counts.
     """
@@ -80,13 +81,15 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        table: FeatureTable,
+        design: TextDesign,
         embeddings: Embeddings,
         num_labels: int,
         progress: Progress,
     ) -> None:
         self._config, self._progress = config, progress
-        self._deep = _Deep(first_vectors(table, embeddings, config.seed), num_labels, config)
+        self._table_rows = len(design.table.idf)
+        vectors = first_vectors(design.num_columns, embeddings, config.seed)
+        self._deep = _Deep(vectors, num_labels, config)
 
     def choose(
         self, train: Examples, validation: Examples
@@ -149,7 +152,7 @@ class Trainer:
         wide = fit_wide(
             train.design, train.targets, train.weights, config.wide_penalty, config.seed
         )
-        return Heads(*wide, *self._deep.weights())
+        return Heads(*wide, *self._deep.weights(), self._table_rows)
 
     def _random(self) -> np.random.Generator:
         return np.random.default_rng(self._config.seed)

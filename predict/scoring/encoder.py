@@ -1,0 +1,115 @@
+"""Pretrained encoders at work: texts as vectors of length one. Training and serving both compute them here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from predict.contract.encoder import EncoderSettings
+from predict.contract.wordpiece import WordPiece
+from predict.scoring.session import Session, open_session
+
+# <float32>[num_texts, width].
+Encoded = npt.NDArray[np.float32]
+
+_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
+# What a network calls the vector of a text, if it adds up those of its pieces itself.
+_OF_TEXT = "sentence_embedding"
+
+
+class Encoder(Protocol):
+    """An encoder that is ready; several threads may ask at once."""
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the vectors of texts, <float32>[num_texts, width], of length one, or 0 for a text without pieces."""
+        ...
+
+
+class StaticEncoder:
+    """Adds up a vector for each piece of a text."""
+
+    def __init__(self, pieces: WordPiece, vectors: npt.NDArray[np.float16]) -> None:
+        """Take the vectors of pieces, <float16>[num_pieces, width].
+
+        Raises:
+            ValueError: There is not one for each piece.
+        """
+        expected = len(pieces.vocabulary)
+        if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != expected:
+            raise ValueError(
+                f"expected float16 of shape ({expected}, width), got {vectors.dtype} of shape {vectors.shape}"
+            )
+        self._pieces, self._vectors = pieces, vectors
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """See `Encoder`."""
+        sums = np.zeros((len(texts), self._vectors.shape[1]), np.float32)
+        for row, text in enumerate(texts):
+            if ids := self._pieces.ids(text):
+                # Without an axis of its own, numpy adds up half precision in half precision.
+                np.add.reduce(self._vectors[ids], axis=0, dtype=np.float32, out=sums[row])
+        return _of_length_one(sums)
+
+
+class OnnxEncoder:
+    """Asks a network that reads the pieces of a text in order, such as MiniLM. It takes milliseconds a text."""
+
+    def __init__(self, pieces: WordPiece, session: Session) -> None:
+        """Take a network with BERT's inputs.
+
+        Raises:
+            ValueError: It has other inputs, or no output of a vector a piece or a text.
+        """
+        self._pieces, self._session = pieces, session
+        inputs = {value.name: value.type for value in session.get_inputs()}
+        if not {_IDS} <= inputs.keys() <= {_IDS, _MASK, _TYPES} or set(inputs.values()) != {
+            "tensor(int64)"
+        }:
+            raise ValueError(
+                f"expected the inputs {_IDS}, {_MASK} and {_TYPES} of int64, got {inputs}"
+            )
+        self._inputs = list(inputs)
+        outputs = [value.name for value in session.get_outputs()]
+        self._output = _OF_TEXT if _OF_TEXT in outputs else outputs[0]
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """See `Encoder`. The mean of the vectors of pieces, unless the network returns one of its own.
+
+        Each text is asked alone: what a quantised network answers depends on what else is in its batch.
+        """
+        return np.concatenate([self.encode_ids([self._pieces.ids(text)]) for text in texts])
+
+    def encode_ids(self, texts: Sequence[Sequence[int]]) -> Encoded:
+        """Return the same for texts that are pieces already, as many in each, asked together."""
+        ids = np.array(texts, np.int64)
+        values = {_IDS: ids, _MASK: np.ones_like(ids), _TYPES: np.zeros_like(ids)}
+        feeds = {name: values[name] for name in self._inputs}
+        [output] = self._session.run([self._output], feeds)
+        if output.ndim == 3 and output.shape[:2] == ids.shape:
+            output = output.mean(axis=1)
+        if output.ndim != 2 or len(output) != len(ids) or not output.size:
+            raise ValueError(
+                f"expected a vector for each piece or for the text, got an array of shape {output.shape}"
+            )
+        return _of_length_one(output.astype(np.float32))
+
+
+def read_encoder(directory: Path) -> Encoder:
+    """Return the encoder of an artefact.
+
+    Raises:
+        ValueError: Its files are not what was written.
+    """
+    settings = EncoderSettings.read(directory)
+    file = directory / settings.file
+    if settings.kind == "onnx":
+        return OnnxEncoder(settings.pieces, open_session(file))
+    return StaticEncoder(settings.pieces, np.load(file, mmap_mode="r", allow_pickle=False))
+
+
+def _of_length_one(vectors: Encoded) -> Encoded:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Encoded = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return unit
