@@ -23,7 +23,7 @@ from predict.contract.artefact import (
     serialise_metadata,
 )
 from predict.scoring.predictor import Predictor
-from predict.tests.conftest import GOLDEN, GOLDEN_SUMS, GOLDEN_TABLES
+from predict.tests.conftest import GOLDEN, GOLDEN_ENCODERS, GOLDEN_SUMS, GOLDEN_TABLES
 from predict.tests.tiny_artefact import LABELS, change_metadata
 
 ALL_FILES = (METADATA, MODEL, FEATURES, METRICS, CONFIGURATION, REPORT)
@@ -127,7 +127,7 @@ def without(key: str) -> Callable[[Path], None]:
             rf"metadata\.json: does not match its own checksum\. {DAMAGED}",
         ),
         (
-            change(format_version=4, files="what this is now is not ours to judge"),
+            change(format_version=5, files="what this is now is not ours to judge"),
             r"metadata\.json: format_version is 5, this server reads 1, 2, 3, 4\. "
             "Serve it with the image that matches, or train again",
         ),
@@ -413,6 +413,18 @@ def test_a_byte_more_or_less_at_the_end_is_refused(artefact_copy: Path, name: st
         (GOLDEN_SUMS, "how do I undo a commit", {"svn": 0.964637, "bash": 0.018083, "qt": 0.01728}),
         (GOLDEN_SUMS, "Qt widget in C++", {"qt": 0.995987, "bash": 0.002194, "svn": 0.001819}),
         (GOLDEN_SUMS, "zzzz", {"bash": 0.334451, "qt": 0.334267, "svn": 0.331282}),
+        (
+            GOLDEN_ENCODERS["static"],
+            "Revert it!",
+            {"svn": 0.895657, "qt": 0.052767, "bash": 0.051577},
+        ),
+        (GOLDEN_ENCODERS["static"], "buttons", {"qt": 0.865551, "svn": 0.069093, "bash": 0.065356}),
+        (
+            GOLDEN_ENCODERS["onnx"],
+            "Revert it!",
+            {"svn": 0.895657, "qt": 0.052767, "bash": 0.051577},
+        ),
+        (GOLDEN_ENCODERS["onnx"], "buttons", {"qt": 0.865543, "svn": 0.069097, "bash": 0.06536}),
     ],
 )
 def test_the_golden_artefacts_of_texts_still_give_their_answers(
@@ -464,7 +476,7 @@ def test_the_golden_artefacts_are_small_enough_to_be_committed() -> None:
     assert [directory.name for directory in tables] == ["label", "labels", "number"]
     for directory in tables:
         assert {file.name for file in directory.iterdir()} == set(ALL_FILES) - {FEATURES}
-    for directory in (GOLDEN, *tables):
+    for directory in (GOLDEN, *tables, *GOLDEN_ENCODERS.values()):
         assert sum(file.stat().st_size for file in directory.iterdir()) < 50_000
 
 

@@ -1,9 +1,9 @@
 """Writes tiny real artefacts: an ONNX model of some hundred numbers, its features, and metadata around them.
 
-`golden/format-3` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-3` wrote
-when format 3 was new, and `format-1` was made in the same way. They are committed and never written again: they stand
-for the artefacts that are out there. A new format gets a folder of its own. `predict.tests.tiny_tables` wrote
-`format-2`.
+`golden/format-4` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-4 static` wrote
+when format 4 was new, `format-4-onnx` the one with `onnx`; `format-1` and `format-3` were made in the same way. They
+are committed and never written again: they stand for the artefacts that are out there. A new format gets a folder of
+its own. `predict.tests.tiny_tables` wrote `format-2`.
 """
 
 import json
@@ -28,9 +28,12 @@ from predict.contract.artefact import (
     serialise_metadata,
     sha256_of,
 )
+from predict.contract.encoder import ENCODED, ENCODER
 from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
 from predict.contract.text_table import SUMS, TextTable
+from predict.scoring.encoder import read_encoder
 from predict.scoring.text_sums import TextSums
+from predict.tests.tiny_encoder import write_tiny_encoder
 
 LABELS = ("svn", "bash", "qt")
 # Four words for each label in turn, and then some that say nothing.
@@ -43,6 +46,14 @@ VOCABULARY = (
 SETTINGS = FeatureSettings(
     max_tokens=32, min_ngram=2, max_ngram=3, ngram_buckets=61, pair_buckets=17
 )
+# What an encoder knows: words for the three labels that the vocabulary does not have.
+ENCODER_WORDS = {
+    "revert": (1.0, 0.0, 0.0),
+    "terminal": (0.0, 1.0, 0.0),
+    "button": (0.0, 0.0, 1.0),
+    "##s": (0.1, 0.1, 0.1),
+}
+ENCODER_EXAMPLES = ("Revert it!", "buttons")
 EXAMPLES = ("how do I undo a commit", "a shell script", "Qt widget in C++", "zzzz", "?!")
 
 
@@ -51,6 +62,7 @@ def write_tiny_artefact(
     inputs: Sequence[str] = ("title",),
     labels: Sequence[str] = LABELS,
     settings: FeatureSettings = SETTINGS,
+    encoder: str | None = None,
     **more_metadata: Any,
 ) -> Path:
     """Write an artefact whose answers can be told by hand: known words decide, n-grams nudge.
@@ -60,13 +72,16 @@ def write_tiny_artefact(
         inputs: Names of the text inputs.
         labels: What the model tells apart.
         settings: Of the features; their buckets are rows of the model's table.
+        encoder: The kind of a pretrained encoder beside it.
         more_metadata: Replaces or adds keys of `metadata.json`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     features = TextFeatures(settings, VOCABULARY)
     features.write(directory / FEATURES)
     _table(features, len(labels)).write(directory)
-    onnx.save(_model(len(labels)), directory / MODEL)
+    if encoder is not None:
+        write_tiny_encoder(directory, encoder, ENCODER_WORDS)
+    onnx.save(_model(len(labels), encoder is not None), directory / MODEL)
     metadata = {
         "task": "classification",
         "inputs": [{"name": name, "type": "text"} for name in inputs],
@@ -119,14 +134,19 @@ def _examples(
     model = directory / MODEL
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     sums = TextSums(features, TextTable.read(directory, features))
-    texts = ["\n".join([text] * len(inputs)) for text in EXAMPLES]
-    answers = session.run(None, {SUMS: sums.of(texts)})[0]
+    has_encoder = (directory / ENCODER).exists()
+    examples = [*EXAMPLES, *ENCODER_EXAMPLES] if has_encoder else EXAMPLES
+    texts = ["\n".join([text] * len(inputs)) for text in examples]
+    feeds = {SUMS: sums.of(texts)}
+    if has_encoder:
+        feeds[ENCODED] = read_encoder(directory).encode(texts)
+    answers = session.run(None, feeds)[0]
     return [
         {
             "instance": dict.fromkeys(inputs, text),
             "answer": [round(float(value), 8) for value in answer],
         }
-        for text, answer in zip(EXAMPLES, answers, strict=True)
+        for text, answer in zip(examples, answers, strict=True)
     ]
 
 
@@ -141,18 +161,25 @@ def _table(features: TextFeatures, num_labels: int) -> TextTable:
     return TextTable(rows, squares, vectors, num_tokens)
 
 
-def _model(num_labels: int) -> onnx.ModelProto:
-    """Add up both sums but for their first numbers, the squares, and take the softmax."""
+def _model(num_labels: int, reads_encoder: bool) -> onnx.ModelProto:
+    """Add up both sums but for their first numbers, the squares, and three times an encoder's; take the softmax."""
     nodes = [
         helper.make_node("ReduceSum", [SUMS, "kinds"], ["sum"], keepdims=0),
         helper.make_node("Slice", ["sum", "first", "last", "numbers"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["answer"]),
     ]
+    inputs = {SUMS: ["texts", 2, 1 + num_labels]}
+    if reads_encoder:
+        inputs[ENCODED] = ["texts", num_labels]
+        nodes[-1:] = [
+            helper.make_node("Sum", ["logits", *[ENCODED] * 3], ["all"]),
+            helper.make_node("Softmax", ["all"], ["answer"]),
+        ]
     constants = {"kinds": [1], "first": [1], "last": [1 + num_labels], "numbers": [1]}
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(SUMS, TensorProto.FLOAT, ["texts", 2, 1 + num_labels])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, inputs[name]) for name in inputs],
         [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["texts", num_labels])],
         [
             numpy_helper.from_array(np.array(value, np.int64), name)
@@ -178,4 +205,4 @@ def _waves(rows: int, width: int) -> np.ndarray:
 
 if __name__ == "__main__":
     shutil.rmtree(sys.argv[1], ignore_errors=True)
-    write_tiny_artefact(Path(sys.argv[1]))
+    write_tiny_artefact(Path(sys.argv[1]), encoder=sys.argv[2])

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -59,9 +60,8 @@ class PretrainedEncoder:
         self._progress, self._cache = progress, config.data_dir / "encoded"
         model = files.find(encoder.model, f"{_KEY}.model", config, progress)
         tokenizer = _find_tokenizer(encoder, model, config, progress)
-        # It is removed with this object.
-        self._folder = tempfile.TemporaryDirectory(prefix="encoder-")
-        self._directory = Path(self._folder.name)
+        self._directory = Path(tempfile.mkdtemp(prefix="encoder-"))
+        weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         try:
             self._settings = self._assemble(model, tokenizer, encoder.max_tokens)
             self._encoder = read_encoder(self._directory)

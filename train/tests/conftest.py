@@ -123,7 +123,8 @@ def server_of(model: Any, directory: Path) -> Callable[[list[str]], Any]:
     session = onnxruntime.InferenceSession(
         str(directory / MODEL), providers=["CPUExecutionProvider"]
     )
-    sums = TextSums(model.features, TextTable.read(directory, model.features))
+    features = model.design.features
+    sums = TextSums(features, TextTable.read(directory, features))
     return lambda texts: session.run(None, {SUMS: sums.of(texts)})[0]
 
 

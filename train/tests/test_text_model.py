@@ -369,7 +369,7 @@ def test_the_deep_head_starts_from_the_vectors_of_the_words() -> None:
     matrix[2] = 7
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
     table = feature_table.build_table(features, ["apple", "pear"])
-    vectors = first_vectors(table, Embeddings(["apple", "pear"], matrix, {}), seed=0)
+    vectors = first_vectors(len(table.idf), Embeddings(["apple", "pear"], matrix, {}), seed=0)
     assert (vectors[1] == 7).all()  # row 1 is the first word
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one
 
