@@ -224,7 +224,7 @@ class _Task(WSGITask):  # type: ignore[misc]
             super().write(data)
             return
         self.channel.write_soon(self.build_response_header() + data)
-        self.wrote_header = True
+        self.wrote_header: bool = True
         self.content_bytes_written = len(data)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from keras import layers, ops
+from onnx import helper
+from onnx.numpy_helper import to_array
 
 from predict.contract.features import FIRST_WORD_ID
-from predict.contract.text_table import SMALLEST_SQUARE, SUMS
+from predict.contract.text_table import HEAD, SMALLEST_SQUARE, SUMS
 from train.config.sections import TrainingConfig
 from train.features.embeddings import Embeddings
 from train.features.feature_table import Design, FeatureTable
@@ -104,8 +106,22 @@ def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
         # Keras's exporter uses numpy names that are gone.
         warnings.simplefilter("ignore", FutureWarning)
         network.export(str(file), format="onnx", verbose=False, input_signature=signature)
+    exported = onnx.load(file)
+    _put_out_weights(exported.graph, network)
     # The exporter orders and names equal constants by chance.
-    onnx.save(canonical(onnx.load(file)), file)
+    onnx.save(canonical(exported), file)
+
+
+def _put_out_weights(graph: onnx.GraphProto, network: keras.Model) -> None:
+    """Add the weights of the dense layers to the outputs, for servers that compute single answers themselves."""
+    constants = {(*item.dims, to_array(item).tobytes()): item.name for item in graph.initializer}
+    dense = [layer for layer in network.layers if isinstance(layer, layers.Dense)]
+    weights = [weight for layer in dense for weight in layer.get_weights()]
+    for name, weight in zip(HEAD[-len(weights) :], weights, strict=True):
+        constant = constants[(*weight.shape, weight.tobytes())]
+        graph.node.append(helper.make_node("Identity", [constant], [name]))
+        value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, weight.shape)
+        graph.output.append(value)
 
 
 def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
