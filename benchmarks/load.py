@@ -1,9 +1,24 @@
 """A load on a server: a number of clients repeat the same requests, and the answers are counted."""
 
+import json
 import selectors
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
+
+TEXTS = [
+    f"{verb} {noun} in {place}"
+    for verb in ("how to undo", "best way to sort", "cannot find", "why is")
+    for noun in (
+        "a commit",
+        "the list of files",
+        "my cell range",
+        "an entity mapping",
+        "two arrays",
+    )
+    for place in ("bash", "Excel 2007", "an SVN repository", "Hibernate", "my Qt widget", "ASP.NET")
+]
 
 
 @dataclass(frozen=True)
@@ -13,6 +28,15 @@ class Load:
     requests_per_s: float
     p50_ms: float
     p99_ms: float
+
+
+def bodies_for(artefact: str) -> list[bytes]:
+    """Return what to ask: questions for a model of one text, its own examples for any other."""
+    metadata = json.loads((Path(artefact) / "metadata.json").read_bytes())
+    if [column["type"] for column in metadata["inputs"]] == ["text"]:
+        return [json.dumps({"text": text}).encode() for text in TEXTS]
+    examples = [example["instance"] for example in metadata["examples"]]
+    return [json.dumps({"instances": [instance]}).encode() for instance in examples]
 
 
 def http_post(path: str, bodies: list[bytes]) -> list[bytes]:

@@ -1,11 +1,10 @@
-"""The speed of serving, as a ratio to a constant Flask route on waitress; start, memory and size.
+"""The speed of serving, as a ratio to a constant Flask route on waitress and to FastAPI; start, memory and size.
 
 Servers are measured twice: pinned to one core, with the load coming from the others, and free.
 
-Use: python -m benchmarks.serving [--python PYTHON] [--artefact DIR] [--seconds S] [--rounds N]
+Use: python -m benchmarks.serving [--python PYTHON] [--artefact DIR] [--seconds S] [--rounds N] [--peer-python PYTHON]
 """
 
-import json
 import os
 import socket
 import statistics
@@ -13,27 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from benchmarks.load import Load, http_post, run_load
+from benchmarks.load import Load, bodies_for, http_post, run_load
 
 CLIENTS = (1, 8, 32)
-TEXTS = [
-    f"{verb} {noun} in {place}"
-    for verb in ("how to undo", "best way to sort", "cannot find", "why is")
-    for noun in (
-        "a commit",
-        "the list of files",
-        "my cell range",
-        "an entity mapping",
-        "two arrays",
-    )
-    for place in ("bash", "Excel 2007", "an SVN repository", "Hibernate", "my Qt widget", "ASP.NET")
-]
 
 
 @contextmanager
@@ -80,15 +67,11 @@ def _first_answer_s(command: Sequence[str], settings: dict[str, str]) -> tuple[f
     port = free_port()
     started = time.perf_counter()
     with serving(command, port, {**settings, "PORT": str(port)}) as process:
-        requests = http_post("/predict", _bodies(settings["ARTEFACT_DIR"]))
+        requests = http_post("/predict", bodies_for(settings["ARTEFACT_DIR"]))
         run_load(port, requests[:1], clients=1, requests=1)
         elapsed = time.perf_counter() - started
         run_load(port, requests, clients=8, requests=2000)
         return elapsed, _memory_mb(process)
-
-
-def _body(text: str) -> bytes:
-    return json.dumps({"text": text}).encode()
 
 
 @dataclass(frozen=True)
@@ -100,55 +83,75 @@ class Comparison:
     model: Load
     # The model's requests per second divided by those of the constant route, the median of all rounds.
     ratio: float
+    # The same model behind FastAPI and uvicorn, and the model's requests per second divided by its.
+    peer: Load | None = None
+    peer_ratio: float | None = None
 
 
 def compare(
-    python: str, artefact: str, seconds: float, rounds: int, cores: Collection[int] = ()
+    python: str,
+    artefact: str,
+    seconds: float,
+    rounds: int,
+    cores: Collection[int] = (),
+    peer_python: str | None = None,
 ) -> list[Comparison]:
-    """Put load on a constant route and on a model, taking turns; both servers may be kept to some cores."""
+    """Put load on servers, taking turns: a constant route, a model, and the peer if an interpreter has it.
+
+    The servers may be kept to some cores.
+    """
     settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
-    constant_port, our_port = free_port(), free_port()
-    constant = [python, "-m", "benchmarks.constant_app", str(constant_port), "4"]
-    ours = [python, "-m", "predict", "serve"]
-    requests = http_post("/predict", _bodies(artefact))
+    ports = [free_port() for _ in range(3 if peer_python else 2)]
+    commands = [
+        [python, "-m", "benchmarks.constant_app", str(ports[0]), "4"],
+        [python, "-m", "predict", "serve"],
+    ]
+    if peer_python:
+        commands.append([peer_python, "-m", "benchmarks.fastapi_app", artefact, str(ports[2])])
+    requests = http_post("/predict", bodies_for(artefact))
     results = []
-    with (
-        serving(constant, constant_port, {}, cores),
-        serving(ours, our_port, {**settings, "PORT": str(our_port)}, cores),
-    ):
+    with ExitStack() as running:
+        for command, port in zip(commands, ports, strict=True):
+            running.enter_context(serving(command, port, {**settings, "PORT": str(port)}, cores))
         for clients in CLIENTS:
-            pairs = [
-                [
-                    run_load(port, requests, clients, seconds=seconds)
-                    for port in (constant_port, our_port)
-                ]
+            loads = [
+                [run_load(port, requests, clients, seconds=seconds) for port in ports]
                 for _ in range(rounds)
             ]
-            ratio = statistics.median(
-                model.requests_per_s / fixed.requests_per_s for fixed, model in pairs
-            )
-            fixed, model = pairs[len(pairs) // 2]
-            results.append(Comparison(clients, fixed, model, ratio))
+            ratios = [
+                statistics.median(
+                    each[1].requests_per_s / each[other].requests_per_s for each in loads
+                )
+                for other in range(len(ports))
+            ]
+            fixed, model, *peers = loads[len(loads) // 2]
+            peer = (peers[0], ratios[2]) if peers else (None, None)
+            results.append(Comparison(clients, fixed, model, ratios[0], *peer))
     return results
 
 
 def print_ratios(results: Sequence[Comparison]) -> None:
     """Print a row for each number of clients."""
-    print(f"{'clients':>8}{'constant/s':>12}{'model/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}")
+    with_peer = any(result.peer for result in results)
+    heading = (
+        f"{'clients':>8}{'constant/s':>12}{'model/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}"
+    )
+    print(heading + (f"{'FastAPI/s':>11}{'ratio':>8}" if with_peer else ""))
     for result in results:
-        print(
+        row = (
             f"{result.clients:8}{result.constant.requests_per_s:12.0f}{result.model.requests_per_s:10.0f}"
             f"{result.ratio:8.2f}{result.model.p50_ms:9.2f}{result.model.p99_ms:9.2f}"
         )
+        if result.peer:
+            row += f"{result.peer.requests_per_s:11.0f}{result.peer_ratio:8.2f}"
+        print(row)
 
 
-def _bodies(artefact: str) -> list[bytes]:
-    """Return what to ask: questions for a model of one text, its own examples for any other."""
-    metadata = json.loads((Path(artefact) / "metadata.json").read_bytes())
-    if [column["type"] for column in metadata["inputs"]] == ["text"]:
-        return [_body(text) for text in TEXTS]
-    examples = [example["instance"] for example in metadata["examples"]]
-    return [json.dumps({"instances": [instance]}).encode() for instance in examples]
+def _has_peer(python: str) -> bool:
+    done = subprocess.run(
+        [python, "-c", "import fastapi, httptools, uvicorn, uvloop"], stderr=subprocess.DEVNULL
+    )
+    return done.returncode == 0
 
 
 @click.command()
@@ -157,9 +160,19 @@ def _bodies(artefact: str) -> list[bytes]:
 )
 @click.option("--artefact", default="data/artefacts/latest", help="What to serve.")
 @click.option("--seconds", default=2.0, help="How long each load lasts.")
-@click.option("--rounds", default=5, help="How often each pair is measured, taking turns.")
-def main(python: str, artefact: str, seconds: float, rounds: int) -> None:
+@click.option("--rounds", default=5, help="How often each server is measured, taking turns.")
+@click.option(
+    "--peer-python", help="An interpreter that has FastAPI too; that of --python if none."
+)
+def main(python: str, artefact: str, seconds: float, rounds: int, peer_python: str | None) -> None:
     """Print a table: requests per second of a constant route and of a model, taking turns, and their ratio."""
+    peer = peer_python or python
+    if not _has_peer(peer):
+        print(f"{peer} has no FastAPI with uvicorn: the comparison with it is left out. Install")
+        print(
+            "predict/requirements.txt and benchmarks/requirements.txt, and name it: --peer-python"
+        )
+        peer = ""
     settings = {"ARTEFACT_DIR": artefact, "LOG_REQUESTS": "true"}
     ours = [python, "-m", "predict", "serve"]
     starts = [_first_answer_s(ours, settings) for _ in range(5)]
@@ -171,12 +184,14 @@ def main(python: str, artefact: str, seconds: float, rounds: int) -> None:
     size = sum(file.lstat().st_size for file in site_packages.rglob("*") if file.is_file())
     print(f"site-packages:                 {size / 1e6:.0f} MB")
     print("\nservers on any core")
-    print_ratios(compare(python, artefact, seconds, rounds))
+    print_ratios(compare(python, artefact, seconds, rounds, peer_python=peer))
     free = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(free) > 1:
         print("\nservers pinned to one core, the load on the others")
         os.sched_setaffinity(0, free[1:])
-        print_ratios(compare(python, artefact, seconds, rounds, free[:1]))
+        print_ratios(compare(python, artefact, seconds, rounds, free[:1], peer))
+        print(flush=True)
+        subprocess.run([python, "-m", "benchmarks.steps", artefact], check=True)
 
 
 if __name__ == "__main__":

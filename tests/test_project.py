@@ -312,7 +312,7 @@ def test_the_modules_of_a_package_import_one_another_without_a_circle(package: s
         ("tensorflow", {"train/models/text/training.py"}),
         ("keras", {f"train/models/text/{name}.py" for name in ("network", "training")}),
         ("gensim", {"train/features/embeddings.py"}),
-        ("onnxruntime", {"predict/scoring/predictor.py", "train/onnx_export/by_skl2onnx.py"}),
+        ("onnxruntime", {"predict/scoring/session.py", "train/onnx_export/by_skl2onnx.py"}),
         (
             "flask",
             {f"predict/http/{name}.py" for name in ("app", "problems", "request_log", "requests")},
@@ -336,7 +336,7 @@ def test_nothing_happens_at_import(package: str) -> None:
     # No call stands alone at the top of a module but `main()` under `if __name__ == "__main__"`.
     allowed = {
         "written.py": {"_Dumper.add_representer"},
-        "predictor.py": {"os.environ.setdefault"},  # onnxruntime reads it when it is imported
+        "session.py": {"os.environ.setdefault"},  # onnxruntime reads it when it is imported
     }
     for file in sources(package):
         for node in ast.parse(file.read_bytes()).body:

@@ -192,42 +192,68 @@ class Parts:
         self.ids = [Part(b"", b"")]
         self._features = features
         self._most_pieces = features.settings.max_tokens
-        # Piece -> its number, its first and its last word; and the numbers of two neighbours -> that of their pair.
-        self._pieces: dict[str, tuple[int, Word | None, Word | None]] = {}
-        self._pairs: dict[tuple[int, int], int] = {}
+        self._pieces: dict[str, _Known] = {}
 
     def of(self, text: str) -> list[int]:
         """Return the numbers of a text's parts: 0 first, then each once."""
-        known, pairs = self._pieces, self._pairs
-        numbers = [0]
-        before, last = 0, None
-        for piece in split_pieces(text, self._most_pieces):
-            found = known.get(piece) or self._add_piece(piece)
-            number = found[0]
+        # None of the pieces that are known is too long.
+        numbers = self._numbers(text.split(maxsplit=self._most_pieces)[: self._most_pieces])
+        if numbers is None:
+            pieces = split_pieces(text, self._most_pieces)
+            self._add(pieces)
+            numbers = self._numbers(pieces)
+            assert numbers is not None
+        return numbers if len(set(numbers)) == len(numbers) else list(dict.fromkeys(numbers))
+
+    def _numbers(self, pieces: Sequence[str]) -> list[int] | None:
+        """Return 0, and the numbers of pieces and pairs; None if one is new."""
+        known, numbers = self._pieces, [0]
+        pairs: dict[int, int] | None = None
+        for piece in pieces:
+            found = known.get(piece)
+            if found is None:
+                return None
+            number, followers, words = found
             numbers.append(number)
-            if found[1] is None:  # no words: those around it are neighbours
+            if not words:  # those around it are neighbours
                 continue
-            if last is not None:
-                pair = pairs.get((before, number))
+            if pairs is not None:
+                pair = pairs.get(number)
                 if pair is None:
-                    pair = self._add_pair(before, number, last, found[1])
+                    return None
                 numbers.append(pair)
-            before, last = number, found[2]
-        return list(dict.fromkeys(numbers))
+            pairs = followers
+        return numbers
 
-    def _add_piece(self, piece: str) -> tuple[int, Word | None, Word | None]:
+    def _add(self, pieces: Sequence[str]) -> None:
+        before: _Known | None = None
+        for piece in pieces:
+            found = self._pieces.get(piece) or self._add_piece(piece)
+            if not found.words:
+                continue
+            if before is not None and found.number not in before.pairs:
+                before.pairs[found.number] = self._add_pair(before.words[-1], found.words[0])
+            before = found
+
+    def _add_piece(self, piece: str) -> "_Known":
         content = self._features.piece(piece)
-        number = len(self.ids)
+        known = _Known(len(self.ids), {}, content.words)
         self.ids.append(self._features.part_of(content))
-        ends = (content.words[0], content.words[-1]) if content.words else (None, None)
-        self._pieces[piece] = (number, *ends)
-        return self._pieces[piece]
+        self._pieces[piece] = known
+        return known
 
-    def _add_pair(self, left: int, right: int, last: Word, first: Word) -> int:
-        pair = self._features.pair_id(last, first)
-        number = 0
-        if pair is not None:
-            number = len(self.ids)
-            self.ids.append(Part(array("i", [pair]).tobytes(), b""))
-        self._pairs[left, right] = number
-        return number
+    def _add_pair(self, left: Word, right: Word) -> int:
+        pair = self._features.pair_id(left, right)
+        if pair is None:
+            return 0
+        self.ids.append(Part(array("i", [pair]).tobytes(), b""))
+        return len(self.ids) - 1
+
+
+class _Known(NamedTuple):
+    """A piece that has its number."""
+
+    number: int
+    # The number of a piece that follows -> the number of their pair.
+    pairs: dict[int, int]
+    words: tuple[Word, ...]

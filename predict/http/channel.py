@@ -15,12 +15,12 @@ waitress documents `create_server` and its arguments. The rest is private to it,
 - trigger: pull_trigger
 - threads: shutdown
 - channel: error_task_class, task_class, parser_class, server, socket, connected, will_close, request, requests,
-  last_activity, total_outbufs_len, service, readable, recv, handle_read, handle_close,
+  last_activity, total_outbufs_len, service, readable, recv, write_soon, handle_read, handle_close,
   _flush_outbufs_below_high_watermark
 - parser: parse_header, header_bytes_received, body_bytes_received, error
 - error: code, body
-- task: channel, request, execute, write, build_response_header, set_close_on_finish, status, content_length,
-  response_headers
+- task: channel, request, execute, write, build_response_header, set_close_on_finish, status, has_body, content_length,
+  content_bytes_written, wrote_header, response_headers
 """
 
 import contextlib
@@ -62,14 +62,15 @@ RELIED_ON = {
     "channel": (
         *("error_task_class", "task_class", "parser_class", "server", "socket", "connected"),
         *("will_close", "request", "requests", "last_activity", "total_outbufs_len", "service"),
-        *("readable", "recv", "handle_read", "handle_close"),
+        *("readable", "recv", "write_soon", "handle_read", "handle_close"),
         "_flush_outbufs_below_high_watermark",
     ),
     "parser": ("parse_header", "header_bytes_received", "body_bytes_received", "error"),
     "error": ("code", "body"),
     "task": (
         *("channel", "request", "execute", "write", "build_response_header"),
-        *("set_close_on_finish", "status", "content_length", "response_headers"),
+        *("set_close_on_finish", "status", "has_body", "content_length"),
+        *("content_bytes_written", "wrote_header", "response_headers"),
     ),
 }
 
@@ -216,6 +217,15 @@ class _Task(WSGITask):  # type: ignore[misc]
         if self.channel.server.stopping:  # or a busy client would keep us from ever stopping
             self.set_close_on_finish()
         return super().build_response_header()
+
+    def write(self, data: bytes) -> None:
+        """Send an answer that is whole together with its header: two packets cost two system calls on either side."""
+        if self.wrote_header or not data or len(data) != self.content_length or not self.has_body:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header: bool = True
+        self.content_bytes_written = len(data)
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]

@@ -104,10 +104,11 @@ class TextInputs:
     def batches(self, instances: Sequence[Instance]) -> Iterator[Batch]:
         """See `Inputs`."""
         assert self._encode is not None  # or nothing is scored
-        texts, most = self._texts(instances), self._features.most_characters
+        texts = self._texts(instances)
         if len(texts) == 1:
             yield self._encode(texts), {}
             return
+        most = self._features.most_characters
         for start, end in stretches([min(len(text), most) for text in texts]):
             yield self._encode(texts[start:end]), {}
 
@@ -118,6 +119,9 @@ class TextInputs:
 
     def _texts(self, instances: Sequence[Instance]) -> list[str]:
         fields = self._fields
+        if len(fields) == 1:
+            [field] = fields
+            return [instance[field] or "" for instance in instances]
         return ["\n".join([instance[name] or "" for name in fields]) for instance in instances]
 
 

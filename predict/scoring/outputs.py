@@ -17,6 +17,8 @@ Raw = npt.NDArray[Any]
 Rows = Sequence[Sequence[float]]
 
 _SCORE = itemgetter(1)
+# An array: numpy takes longer for a number of Python's.
+_SIX_DIGITS = np.array(1e6)
 
 
 def to_rows(raw: Raw, output: Output) -> list[list[float]]:
@@ -24,7 +26,12 @@ def to_rows(raw: Raw, output: Output) -> list[list[float]]:
     if output.kind == "number":
         # A float32 as the double that looks like it: 12.3, not 12.300000190734863.
         return [[float(str(value))] for value in raw[:, 0]]
-    rows: list[list[float]] = raw.astype(np.float64).round(6).tolist()
+    # As `round(6)` does it, which takes half as long again for a single row.
+    scaled = raw.astype(np.float64)
+    scaled *= _SIX_DIGITS
+    np.rint(scaled, out=scaled)
+    scaled /= _SIX_DIGITS
+    rows: list[list[float]] = scaled.tolist()
     return rows
 
 
@@ -52,7 +59,8 @@ def _as_label(rows: Rows, raw: Raw, output: Output, top_k: int | None) -> list[P
     for row in rows:
         ranked = _ranked(row, labels)
         label, score = ranked[0]
-        predictions.append({"label": label, "score": score, "probabilities": dict(ranked[:top_k])})
+        shown = dict(ranked if top_k is None else ranked[:top_k])
+        predictions.append({"label": label, "score": score, "probabilities": shown})
     if len(output.thresholds) == 1:
         _apply_threshold(predictions, rows, raw, output)
     elif output.thresholds:

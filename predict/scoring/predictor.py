@@ -20,13 +20,14 @@ from predict.contract.artefact import (
     Artefact,
     ArtefactError,
     Metadata,
+    Output,
     load_artefact,
     reads_only_texts,
     text_column,
 )
 from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
 from predict.contract.features import TextFeatures
-from predict.contract.text_table import SUMS, TextTable
+from predict.contract.text_table import HEAD, SUMS, TextTable
 from predict.scoring.encoder import read_encoder
 from predict.scoring.inputs import (
     Encode,
@@ -39,6 +40,7 @@ from predict.scoring.inputs import (
 )
 from predict.scoring.outputs import Prediction, Raw, decode, to_rows
 from predict.scoring.session import Session, open_session
+from predict.scoring.text_head import TextHead
 from predict.scoring.text_sums import TextSums
 from predict.scoring.values import PROBLEMS_SHOWN, kind_of
 from predict.wording import counted, listed
@@ -78,8 +80,9 @@ class Predictor:
         self.labels = self._output.labels
         self.text_field = text_column(self.metadata.input_types)
         self._session = _open_session(artefact)
-        self._graph_outputs = [output.name for output in self._session.get_outputs()]
+        self._answer = [self._session.get_outputs()[0].name]
         self._inputs = _choose_inputs(artefact, self._session)
+        self._head = _head_of(artefact, self._session, self._output)
         self._replay_examples(artefact.path)
         self.seconds_per_instance = self._time_examples()
 
@@ -195,14 +198,20 @@ class Predictor:
         unknown: list[int] = []
         done = 0
         for feeds, unusual in self._inputs.batches(instances):
-            raw = self._session.run(self._graph_outputs, feeds)[0]
-            for row, found in unusual.items():
-                warnings[done + row] = found
+            raw = self._score(feeds)
+            if unusual:
+                warnings |= {done + row: found for row, found in unusual.items()}
             done += len(raw)
             outputs.append(raw)
         if self._output.unsure_below is not None:
             unknown = self._inputs.unknown_rows(instances)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
+
+    def _score(self, feeds: dict[str, npt.NDArray[Any]]) -> Raw:
+        if self._head is not None and len(sums := feeds[SUMS]) == 1:
+            return self._head.of(sums, feeds.get(ENCODED))
+        raw: Raw = self._session.run(self._answer, feeds)[0]
+        return raw
 
     def _read_instance(self, text: str, place: str) -> Instance:
         """Read an instance that is written as JSON."""
@@ -229,6 +238,7 @@ class Predictor:
                 abs(value) for example in self.metadata.examples for value in example.answer
             )
         tolerance = EXAMPLE_TOLERANCE * scale + _EXAMPLE_ROUNDING
+        alone: list[npt.NDArray[np.float64]] = []
         for number, example in enumerate(self.metadata.examples):
             shown = f"{path}: golden example {number}"
             answer = self._replay(example.instance, shown)
@@ -245,6 +255,15 @@ class Predictor:
                 raise ArtefactError(
                     f"{shown} is answered differently here than after training. "
                     "Serve it with the library versions under `versions` in metadata.json, or train again."
+                )
+            alone.append(answer)
+        if self._head is not None:
+            # Several texts at once are onnxruntime's, a text alone is not.
+            instances = [example.instance for example in self.metadata.examples]
+            together = self.scores([*instances, instances[0]])[:-1]
+            if not np.allclose(together, np.concatenate(alone), rtol=0, atol=tolerance):
+                raise ArtefactError(
+                    f"{path / MODEL}: its answers are not those of the weights that it puts out. Train again."
                 )
 
     def _replay(self, instance: Instance, shown: str) -> npt.NDArray[np.float64]:
@@ -319,6 +338,22 @@ def _require_listed(artefact: Artefact, names: Iterable[str]) -> None:
             raise ArtefactError(
                 f"{artefact.path}: {name} is not listed among the files. Train again."
             )
+
+
+def _head_of(artefact: Artefact, session: Session, output: Output) -> TextHead | None:
+    """Return the head for single texts if the graph puts out the weights of one, else None."""
+    shapes = {graph_input.name: graph_input.shape for graph_input in session.get_inputs()}
+    names = [name for name in HEAD if name in {made.name for made in session.get_outputs()}]
+    if SUMS not in shapes or not names:
+        return None
+    try:
+        nothing = {name: np.zeros((1, *shapes[name][1:]), np.float32) for name in shapes}
+        weights = dict(zip(names, session.run(names, nothing), strict=True))
+        return TextHead(weights, several_labels=output.kind == "labels")
+    except Exception as error:  # onnxruntime's own exceptions share no narrower base
+        raise ArtefactError(
+            f"{artefact.path / MODEL}: its weights are not those of a head ({error}). Train again."
+        ) from None
 
 
 def _read_features(artefact: Artefact) -> TextFeatures:

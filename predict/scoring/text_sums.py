@@ -47,6 +47,7 @@ class _Kept:
     def __init__(self, features: TextFeatures, table: TextTable) -> None:
         self._table, self._parts = table, Parts(features)
         self._sums = np.zeros((_FIRST_ROOM, 2, table.width), np.float32)
+        self._ones = np.ones(2 * features.settings.max_tokens, np.float32)
         self._filled = 1  # part 0 adds nothing
 
     def __len__(self) -> int:
@@ -58,7 +59,10 @@ class _Kept:
         if len(self) > self._filled:
             self._fill()
         if len(numbers) == 1:
-            alone: Sums = self._sums.take(numbers[0], axis=0).sum(axis=0, keepdims=True)
+            # A product with ones takes half as long as the sum of so few rows.
+            count = len(numbers[0])
+            parts = self._sums.take(numbers[0], axis=0).reshape(count, -1)
+            alone: Sums = self._ones[:count].dot(parts).reshape(1, 2, -1)
             return alone
         starts = [0, *accumulate(map(len, numbers[:-1]))]
         joined = [number for text in numbers for number in text]

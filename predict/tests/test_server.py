@@ -147,6 +147,20 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
             assert len(json.loads(answers.read(length))["predictions"]) == size
 
 
+def test_a_header_and_its_answer_arrive_together(port: int) -> None:
+    body = b'{"text": "svn commit"}'
+    request = (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        for _ in range(20):
+            client.sendall(request)
+            header, _, answer = client.recv(65_536).partition(b"\r\n\r\n")
+            assert b"Content-Length: %d\r\n" % len(answer) in header + b"\r\n"
+            assert json.loads(answer)["predictions"][0]["label"] == "svn"
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status", "detail"),
     [

@@ -70,6 +70,15 @@ def test_a_word_that_only_the_encoder_knows_is_answered(
     assert prediction["label"] == topic
 
 
+def test_a_text_alone_is_answered_as_in_a_batch(trained_beside: tuple[str, Path]) -> None:
+    predictor = Predictor.load(trained_beside[1])
+    texts = [*STRANGERS.values(), "how do i use the violin", "zzz", "a cherry and a saw"]
+    instances = [{"text": text} for text in texts]
+    alone = np.concatenate([predictor.scores([instance]) for instance in instances])
+    assert predictor._head is not None  # a text alone does without onnxruntime
+    np.testing.assert_allclose(alone, predictor.scores(instances), atol=1e-6)
+
+
 def test_its_files_are_part_of_the_artefact(trained_beside: tuple[str, Path]) -> None:
     kind, directory = trained_beside
     artefact = load_artefact(directory)

@@ -140,7 +140,7 @@ def test_exported_and_trained_probabilities_of_label_sets_agree(
 
 def test_the_exported_model_ends_with_a_sigmoid(trained_sets: RunResult) -> None:
     graph = onnx.load(trained_sets.artefact_dir / "model.onnx").graph
-    [output] = graph.output
+    output = graph.output[0]
     last = next(node for node in graph.node if output.name in node.output)
     while last.op_type == "Identity":
         last = next(node for node in graph.node if last.input[0] in node.output)

@@ -1,29 +1,35 @@
 """Claims about the text model, most of them about one small model that was trained for real."""
 
 import dataclasses
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 import scipy.sparse
 
-from predict.contract.artefact import MODEL, Input
+from predict.contract.artefact import MODEL, ArtefactError, Input
 from predict.contract.features import FeatureSettings, Parts, TextFeatures
-from predict.contract.text_table import SUMS
+from predict.contract.text_table import HEAD, SUMS
 from predict.scoring.inputs import TextInputs
+from predict.scoring.predictor import Predictor
+from predict.scoring.text_head import TextHead
+from predict.tests.tiny_artefact import change_metadata
 from train.config.sections import TrainingConfig
 from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
 from train.evaluation.measures import evaluate
 from train.features import feature_table
 from train.features.embeddings import Embeddings
+from train.models.calibration import Calibration
 from train.models.decision import Decision
 from train.models.text import training
-from train.models.text.network import build_deep, deep_margins, first_vectors
+from train.models.text.network import Heads, build_deep, deep_margins, first_vectors, write_onnx
 from train.models.text.targets import sample_weights
 from train.models.text.training import TrainingError
 from train.models.text.wide import fit_wide
@@ -157,7 +163,7 @@ def test_the_words_of_a_topic_are_recognised(fitted: Fitted, served: Any) -> Non
 
 
 def test_a_word_never_seen_is_recognised_by_its_parts(fitted: Fitted, served: Any) -> None:
-    assert "violinists" not in fitted.model.features.vocabulary
+    assert "violinists" not in fitted.model.design.features.vocabulary
     assert served(["violinists"])[0].argmax() == fitted.dataset.label_names.index("music")
 
 
@@ -168,6 +174,64 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
     assert [item.name for item in model.graph.input] == [SUMS]
     assert not model.metadata_props
     assert not [item for item in model.graph.initializer if item.external_data]
+
+
+@pytest.mark.parametrize("offsets", [None, np.array([-1.0, 0.5, 0.0])], ids=["label", "labels"])
+@pytest.mark.parametrize("deep_share", [0.0, 0.25])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_the_head_of_a_single_text_computes_what_the_exported_model_does(
+    tmp_path: Path, deep_share: float, offsets: Any, scale: float
+) -> None:
+    random = np.random.default_rng(0)
+    shapes = ((9, 3), (3,), (9, 4), (4, 5), (5,), (9, 3), (3,))
+    weights = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+    heads = Heads(*weights[:3], weights[3:])
+    write_onnx(heads, Calibration(deep_share, 0.5, offsets), tmp_path / MODEL)
+    session = onnxruntime.InferenceSession(tmp_path / MODEL)
+    answer, *names = [output.name for output in session.get_outputs()]
+    assert tuple(names) == (HEAD if deep_share else HEAD[2:])
+    width = session.get_inputs()[0].shape[-1]
+    sums = scale * random.normal(size=(5, 2, width)).astype(np.float32)
+    sums[:, :, 0] = random.uniform(0, 9, (5, 2))
+    sums[0] = 0
+    expected, *values = session.run([answer, *names], {SUMS: sums})
+    head = TextHead(dict(zip(names, values, strict=True)), offsets is not None)
+    for text, probabilities in zip(sums, expected, strict=True):
+        np.testing.assert_allclose(head.of(text[np.newaxis])[0], probabilities, rtol=0, atol=2e-6)
+
+
+def test_a_model_that_answers_otherwise_than_its_weights_is_refused(
+    trained: Any, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(trained.artefact_dir, tmp_path / "artefact")
+    assert Predictor.load(directory)._head is not None
+    model = onnx.load(directory / MODEL)
+    [said] = [node for node in model.graph.node if node.output[0] == "bias"]
+    said.op_type = "Exp"
+    onnx.save(model, directory / MODEL)
+    change_metadata(directory)
+    with pytest.raises(ArtefactError, match=r"golden example 0 is answered differently"):
+        Predictor.load(directory)
+    [answer] = [node for node in model.graph.node if node.output[0] == model.graph.output[0].name]
+    said.op_type, answer.op_type = "Identity", "LogSoftmax"
+    onnx.save(model, directory / MODEL)
+    change_metadata(directory)
+    with pytest.raises(ArtefactError, match=r"model\.onnx: its answers are not those of the weig"):
+        Predictor.load(directory)
+
+
+def test_weights_that_do_not_fit_one_another_are_refused(trained: Any, tmp_path: Path) -> None:
+    directory = shutil.copytree(trained.artefact_dir, tmp_path / "artefact")
+    model = onnx.load(directory / MODEL)
+    [said] = [node for node in model.graph.node if node.output[0] == "bias"]
+    said.input[0] = next(node.input[0] for node in model.graph.node if node.output[0] == "kernel")
+    for output in model.graph.output:
+        if output.name == "bias":
+            output.type.tensor_type.ClearField("shape")
+    onnx.save(model, directory / MODEL)
+    change_metadata(directory)
+    with pytest.raises(ArtefactError, match=r"its weights are not those of a head"):
+        Predictor.load(directory)
 
 
 # --------------------------------------------------------------------- seeds
@@ -391,10 +455,10 @@ def test_metadata_names_everything_that_makes_the_features(fitted: Fitted) -> No
         "ngram_buckets": 512,
         "pair_buckets": 512,
         "vector_size": 8,
-        "vocabulary_size": len(fitted.model.features.vocabulary),
+        "vocabulary_size": len(fitted.model.design.features.vocabulary),
     }
     assert settings.items() <= fitted.model.embedding_metadata.items()
-    assert fitted.model.metadata["table_rows"] == len(fitted.model.table.idf)
+    assert fitted.model.metadata["table_rows"] == len(fitted.model.design.table.idf)
 
 
 def test_of_several_texts_one_may_be_null_where_it_was_in_training(tmp_path: Path) -> None:
@@ -410,7 +474,7 @@ def test_of_several_texts_one_may_be_null_where_it_was_in_training(tmp_path: Pat
         ("body", True),
     ]
     assert 0.2 < inputs[0].missing_share < 0.5
-    asked = TextInputs(inputs, two.model.features)
+    asked = TextInputs(inputs, two.model.design.features)
     assert asked.problems_of({"subject": None, "body": "apple pie"}) == []
     assert asked.problems_of({"subject": None, "body": " "}) == [("subject", "empty text")]
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from keras import layers, ops
+from onnx import helper
+from onnx.numpy_helper import to_array
 
 from predict.contract.encoder import ENCODED
 from predict.contract.features import FIRST_WORD_ID
@@ -25,6 +27,15 @@ from train.models.text.interruption import signals_deferred
 
 # The length of vectors that gensim does not give; those that it gives have a length of 1.
 _RANDOM_LENGTH = 0.3
+
+# Variable of the served network -> what the graph calls its value; see `HEAD`.
+_PUT_OUT = {
+    "encoder/kernel": "encoder_kernel",
+    "hidden/kernel": "hidden_kernel",
+    "hidden/bias": "hidden_bias",
+    "margins/kernel": "kernel",
+    "margins/bias": "bias",
+}
 
 Floats = npt.NDArray[np.float32]
 
@@ -123,8 +134,23 @@ def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
         # Keras's exporter uses numpy names that are gone.
         warnings.simplefilter("ignore", FutureWarning)
         network.export(str(file), format="onnx", verbose=False, input_signature=signature)
+    exported = onnx.load(file)
+    _put_out_weights(exported.graph, network)
     # The exporter orders and names equal constants by chance.
-    onnx.save(canonical(onnx.load(file)), file)
+    onnx.save(canonical(exported), file)
+
+
+def _put_out_weights(graph: onnx.GraphProto, network: keras.Model) -> None:
+    """Add the weights of the dense layers to the outputs, for servers that compute single answers themselves."""
+    constants = {(*item.dims, to_array(item).tobytes()): item.name for item in graph.initializer}
+    dense = [layer for layer in network.layers if isinstance(layer, layers.Dense)]
+    weights = {variable.path: variable.numpy() for layer in dense for variable in layer.weights}
+    for path, weight in weights.items():
+        name = _PUT_OUT[path]
+        constant = constants[(*weight.shape, weight.tobytes())]
+        graph.node.append(helper.make_node("Identity", [constant], [name]))
+        value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, weight.shape)
+        graph.output.append(value)
 
 
 def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
@@ -149,7 +175,7 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     if len(encoder_kernel):
         encoded = keras.Input((len(encoder_kernel),), name=ENCODED)
         inputs.append(encoded)
-        added = layers.Dense(encoder_kernel.shape[1], use_bias=False)
+        added = layers.Dense(encoder_kernel.shape[1], use_bias=False, name="encoder")
         both = both + added(encoded)
         added.set_weights([encoder_kernel])
     wide = np.eye(num_labels, dtype=np.float32) * wide_share
@@ -157,11 +183,11 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     read, kernels = [both], [wide]
     if deep_share:
         deep = both[:, num_labels:]
-        hidden = layers.Dense(len(hidden_bias), activation="relu")
+        hidden = layers.Dense(len(hidden_bias), activation="relu", name="hidden")
         read.append(hidden(deep))
         hidden.set_weights([hidden_kernel, hidden_bias])
         kernels.append(kernel * deep_share)
-    margins = layers.Dense(num_labels)
+    margins = layers.Dense(num_labels, name="margins")
     scaled = margins(layers.Concatenate()(read) if deep_share else both)
     margins.set_weights([np.vstack(kernels), bias])
     to_probabilities = (
