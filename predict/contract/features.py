@@ -17,7 +17,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -172,13 +172,24 @@ class TextFeatures:
         if not settings.ngram_buckets:
             return []
         marked = f"<{_DIGIT.sub('0', piece) if settings.fold_digits else piece}>"
-        ngrams = chain.from_iterable(
-            (marked[start : start + size] for start in range(len(marked) - size + 1))
-            for size in range(max(settings.min_ngram, 1), settings.max_ngram + 1)
+        buckets, sizes = (
+            settings.ngram_buckets,
+            range(settings.min_ngram or 1, settings.max_ngram + 1),
         )
-        buckets = settings.ngram_buckets
-        hashes = (zlib.crc32(ngram.encode("utf-8", "surrogatepass")) for ngram in ngrams)
-        return list(dict.fromkeys(1 + value % buckets for value in hashes))
+        if marked.isascii():  # its bytes are its characters: no n-gram has to be encoded
+            raw = marked.encode()
+            hashes = [
+                zlib.crc32(raw[start : start + size])
+                for size in sizes
+                for start in range(len(raw) - size + 1)
+            ]
+        else:
+            hashes = [
+                zlib.crc32(marked[start : start + size].encode("utf-8", "surrogatepass"))
+                for size in sizes
+                for start in range(len(marked) - size + 1)
+            ]
+        return list(dict.fromkeys([1 + value % buckets for value in hashes]))
 
 
 class Parts:

@@ -565,7 +565,8 @@ class EmbeddingConfig(_Section):
     vector_size: Annotated[int, Field(ge=1, le=1024)] = 64
     window: Count = 5
     min_count: Count = 1
-    epochs: Count = 10
+    # At most: of more than 600,000 words fewer, and of more than three million one on a part of the texts.
+    epochs: Count = 5
     pretrained: PretrainedFile | None = None
     encoder: EncoderConfig | None = None
 

@@ -17,13 +17,19 @@ from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.fasttext import load_facebook_vectors
 
 from predict.contract.features import FIRST_WORD_ID
-from predict.wording import listed
+from predict.wording import counted, listed
 from train.config.sections import EmbeddingConfig
 from train.features.corpus import no_words
 from train.features.pretrained import EmbeddingError, WordVectors, open_unpacked, read_vectors
 from train.progress import Progress, SilentProgress
 
 Matrix = npt.NDArray[np.float32]
+# Texts as their words.
+Corpus = Sequence[Sequence[str]]
+
+# Words that gensim reads in all epochs together, at most: half a minute of fastText. On 16,000 titles, three epochs of
+# 133,000 words give as good a deep head as ten.
+_MOST_WORDS = 3_000_000
 
 # gensim hashes n-grams into this many rows; what is exported are whole-word vectors only.
 _FASTTEXT_BUCKETS = 50_000
@@ -48,7 +54,7 @@ class Embeddings:
 
 
 def build_embeddings(
-    corpus: Sequence[Sequence[str]],
+    corpus: Corpus,
     config: EmbeddingConfig,
     seed: int,
     progress: Progress | None = None,
@@ -74,12 +80,13 @@ def build_embeddings(
     vocabulary = sorted(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
     )
-    progress = progress or SilentProgress()
-    vectors = (
-        _look_up(pretrained, vocabulary, progress)
-        if pretrained
-        else _train(corpus, vocabulary, config, seed, progress)
-    )
+    progress, pace = progress or SilentProgress(), {}
+    if pretrained:
+        vectors = _look_up(pretrained, vocabulary, progress)
+    else:
+        texts, paced = _pace(corpus, config, seed, progress)
+        vectors = _train(texts, vocabulary, paced, seed, progress)
+        pace = {"epochs": paced.epochs, "trained_on_texts": len(texts)}
     with_vector = [word for word in vocabulary if word in vectors.of]
     matrix = np.zeros((FIRST_WORD_ID + len(vocabulary), vectors.size), np.float32)
     for index, word in enumerate(vocabulary, FIRST_WORD_ID):
@@ -87,11 +94,28 @@ def build_embeddings(
             matrix[index] = vectors.of[word]
     if matrix.any():  # else there is no length to scale
         matrix /= np.linalg.norm(matrix, axis=1).sum() / len(with_vector)
-    return Embeddings(
-        vocabulary,
-        matrix,
-        _describe(config, pretrained, vectors, corpus, vocabulary, with_vector, matrix),
-    )
+    described = _describe(config, pretrained, vectors, corpus, vocabulary, with_vector, matrix)
+    return Embeddings(vocabulary, matrix, described | pace)
+
+
+def _pace(
+    corpus: Corpus, config: EmbeddingConfig, seed: int, progress: Progress
+) -> tuple[Corpus, EmbeddingConfig]:
+    """Return the texts to train on, and how: less where that would be too many words, which is said."""
+    num_words = sum(map(len, corpus))
+    epochs = min(config.epochs, max(1, _MOST_WORDS // num_words))
+    share = min(1.0, _MOST_WORDS / num_words / epochs)
+    if share < 1:
+        chosen = np.random.default_rng(seed).permutation(len(corpus))[: int(share * len(corpus))]
+        corpus = [corpus[row] for row in np.sort(chosen).tolist()]
+    if share < 1 or epochs < config.epochs:
+        on = f"{len(corpus):,} of the texts, drawn by chance" if share < 1 else "all texts"
+        progress.say(
+            f"embeddings: {num_words:,} words are many: {counted(epochs, 'epoch')} instead of {config.epochs}, on {on}"
+        )
+    # A word is as frequent among fewer texts as its share of them.
+    least = max(1, int(config.min_count * share))
+    return corpus, config.model_copy(update={"epochs": epochs, "min_count": least})
 
 
 class _Epochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
@@ -103,7 +127,7 @@ class _Epochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
 
 
 def _train(
-    corpus: Sequence[Sequence[str]],
+    corpus: Corpus,
     vocabulary: Sequence[str],
     config: EmbeddingConfig,
     seed: int,
@@ -126,7 +150,9 @@ def _train(
             vectors = FastText(bucket=_FASTTEXT_BUCKETS, min_n=3, max_n=5, **options).wv
         else:
             vectors = Word2Vec(**options).wv
-    return WordVectors(vectors.vector_size, {word: vectors[word] for word in vocabulary})
+    # fastText has a vector for every word, word2vec for those of its texts.
+    known = {word: vectors[word] for word in vocabulary if word in vectors}
+    return WordVectors(vectors.vector_size, known)
 
 
 def _look_up(path: Path, vocabulary: Sequence[str], progress: Progress) -> WordVectors:
@@ -163,7 +189,7 @@ def _describe(
     config: EmbeddingConfig,
     pretrained: Path | None,
     vectors: WordVectors,
-    corpus: Sequence[Sequence[str]],
+    corpus: Corpus,
     vocabulary: Sequence[str],
     with_vector: Sequence[str],
     matrix: Matrix,
@@ -175,7 +201,8 @@ def _describe(
         "gensim_version": gensim.__version__,
         "vector_size": vectors.size,
         "window": config.window if trained else None,
-        "epochs": config.epochs if trained else None,
+        "epochs": None,
+        "trained_on_texts": None,
         "min_count": config.min_count,
         "vocabulary_size": len(vocabulary),
         "corpus_tokens": sum(map(len, corpus)),

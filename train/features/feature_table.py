@@ -1,6 +1,6 @@
 """The feature table of a text model: which features have a row, and the weights of texts. No Keras here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ Design = Any
 # A hashed feature that only one of many texts has teaches next to nothing, and most features are of that kind. Words
 # are kept: gensim knows more about them.
 _MIN_TEXTS_PER_HASHED_FEATURE, _MANY_TEXTS = 2, 10_000
+# Texts whose parts are in memory at once: 100 MB for short ones.
+_TEXTS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ class FeatureTable:
         )
 
 
-def build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
-    """Give a row to every feature that is frequent enough, and weigh it by its inverse document frequency."""
-    tokens, ngrams = map(_document_frequencies, _count(features, texts))
+def build_table(features: TextFeatures, texts: Sequence[str]) -> tuple[FeatureTable, Design]:
+    """Give a row to every feature that is frequent enough, and weigh it by its inverse document frequency.
+
+    Returns:
+        The table, and what `weigh` returns for the texts, which are read only once.
+    """
+    counts = list(_count(features, texts))
+    tokens, ngrams = _document_frequencies(counts, features)
     least = _MIN_TEXTS_PER_HASHED_FEATURE if len(texts) >= _MANY_TEXTS else 1
     needed = np.full(len(tokens), least)
     # Every word has a row, and in the order of its id.
@@ -64,7 +71,8 @@ def build_table(features: TextFeatures, texts: Sequence[str]) -> FeatureTable:
     # As in scikit-learn's TfidfTransformer(smooth_idf=True).
     idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + tokens[token_kept])) + 1
     idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngrams[ngram_kept])) + 1
-    return FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
+    table = FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
+    return table, _weigh_all(table, counts)
 
 
 def weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
@@ -76,43 +84,81 @@ def weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> 
     Returns:
         A sparse <float32>[num_texts, num_rows] matrix; a text without rows has none.
     """
-    design: Design = scipy.sparse.csr_matrix((len(texts), len(table.idf)), dtype=np.float32)
-    all_rows = (table.token_rows, table.ngram_rows)
-    for counts, rows, idf in zip(_count(features, texts), all_rows, table.idf.T, strict=True):
-        ids = np.flatnonzero(rows)
-        to_rows = scipy.sparse.csr_matrix(
-            (idf[rows[ids]], (ids, rows[ids])), shape=(len(rows), len(idf)), dtype=np.float32
-        )
-        weights = counts @ to_rows
-        squares = counts @ np.square(idf[rows], dtype=np.float64)
-        lengths = scipy.sparse.diags((1 / np.sqrt(squares + SMALLEST_SQUARE)).astype(np.float32))
-        design = design + lengths @ weights
-    return design.tocsr()
+    return _weigh_all(table, list(_count(features, texts)))
 
 
-def _count(features: TextFeatures, texts: Sequence[str]) -> tuple[Design, Design]:
-    """Count the ids of tokens and of n-grams in the parts of texts, sparse <float32>[num_texts, num_ids] each."""
-    parts = Parts(features)
-    of_texts = _ones([parts.of(text) for text in texts], len(parts.ids))
-    counts = (
-        of_texts @ _ones([np.frombuffer(part[kind], np.int32) for part in parts.ids], num_ids)
-        for kind, num_ids in enumerate((features.num_token_ids, features.num_ngram_ids))
+def _weigh_all(table: FeatureTable, counts: list[Design]) -> Design:
+    """Return the weights of all counts, which are given up one by one: those of many texts take gigabytes."""
+    weighed: list[Design] = [scipy.sparse.csr_matrix((0, len(table.idf)), dtype=np.float32)]
+    for place, some in enumerate(counts):
+        weighed.append(_weigh(table, some))
+        counts[place] = None
+    if len(weighed) == 2:
+        return weighed[1]
+    # `scipy.sparse.vstack` would make more copies.
+    data = np.concatenate([some.data for some in weighed])
+    indices = np.concatenate([some.indices for some in weighed])
+    lengths = np.concatenate([np.diff(some.indptr) for some in weighed])
+    return _matrix(data, indices, lengths, len(table.idf))
+
+
+def _weigh(table: FeatureTable, counts: Design) -> Design:
+    """Return the weights of the texts whose ids are counted, sparse <float32>[num_texts, num_rows]."""
+    rows = np.concatenate([table.token_rows, table.ngram_rows])[counts.indices]
+    # What is of one text and of one kind has one length.
+    lengths_of = np.repeat(np.arange(0, 2 * counts.shape[0], 2), np.diff(counts.indptr))
+    lengths_of += counts.indices >= len(table.token_rows)
+    weights = table.weights[rows]
+    squares = np.bincount(
+        lengths_of, counts.data * np.square(weights, dtype=np.float64), 2 * counts.shape[0]
     )
-    tokens, ngrams = counts
-    return tokens, ngrams
+    weights *= counts.data
+    weights *= (1 / np.sqrt(squares + SMALLEST_SQUARE)).astype(np.float32)[lengths_of]
+    has_row = rows > 0
+    lengths = np.bincount(lengths_of[has_row] // 2, minlength=counts.shape[0])
+    return _matrix(weights[has_row], rows[has_row], lengths, len(table.idf))
 
 
-def _ones(rows: Sequence[Any], width: int) -> Design:
+def _count(features: TextFeatures, texts: Sequence[str]) -> Iterator[Design]:
+    """Count the ids in the parts of texts, some texts at a time: the parts of all would take gigabytes.
+
+    Yields:
+        Sparse <float32>[num_texts, num_token_ids + num_ngram_ids]; the ids of n-grams come after those of tokens.
+    """
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        parts = Parts(features)
+        numbers = [parts.of(text) for text in texts[start : start + _TEXTS_AT_ONCE]]
+        of_texts = _ones(np.concatenate(numbers), [len(own) for own in numbers], len(parts.ids))
+        yield of_texts @ _ids_of(parts, features)
+
+
+def _ids_of(parts: Parts, features: TextFeatures) -> Design:
+    """Return how often each part has an id, as `_count` does for texts."""
+    joined = np.frombuffer(b"".join(kind for part in parts.ids for kind in part), np.int32)
+    lengths = np.array([len(kind) // 4 for part in parts.ids for kind in part])
+    starts = np.tile(np.array([0, features.num_token_ids], np.int32), len(parts.ids))
+    width = features.num_token_ids + features.num_ngram_ids
+    return _ones(joined + np.repeat(starts, lengths), lengths.reshape(-1, 2).sum(axis=1), width)
+
+
+def _ones(columns: npt.NDArray[Any], lengths: Any, width: int) -> Design:
     """Return a sparse <float32>[num_rows, width] matrix of how often each row has a column."""
-    starts = np.cumsum([0, *map(len, rows)])
-    columns = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64)
-    matrix = scipy.sparse.csr_matrix(
-        (np.ones(len(columns), np.float32), columns, starts), shape=(len(rows), width)
-    )
+    matrix = _matrix(np.ones(len(columns), np.float32), columns, lengths, width)
     matrix.sum_duplicates()
     return matrix
 
 
-def _document_frequencies(counts: Design) -> npt.NDArray[np.int64]:
-    frequencies: npt.NDArray[np.int64] = np.bincount(counts.indices, minlength=counts.shape[1])
-    return frequencies
+def _matrix(data: npt.NDArray[np.float32], columns: Any, lengths: Any, width: int) -> Design:
+    """Return a sparse matrix, given what its rows have and how much each has."""
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    return scipy.sparse.csr_matrix((data, columns, ends), shape=(len(lengths), width))
+
+
+def _document_frequencies(
+    counts: Sequence[Design], features: TextFeatures
+) -> list[npt.NDArray[np.int64]]:
+    """Return in how many texts each token id is, and each n-gram id."""
+    frequencies = np.zeros(features.num_token_ids + features.num_ngram_ids, np.int64)
+    for some in counts:
+        frequencies += np.bincount(some.indices, minlength=len(frequencies))
+    return np.split(frequencies, [features.num_token_ids])

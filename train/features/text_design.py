@@ -31,7 +31,10 @@ class TextDesign:
 
     def of(self, texts: Sequence[str]) -> Design:
         """Return the design of texts, sparse <float32>[num_texts, num_columns]."""
-        weights = weigh(self.features, self.table, texts)
+        return self.join(weigh(self.features, self.table, texts), texts)
+
+    def join(self, weights: Design, texts: Sequence[str]) -> Design:
+        """Return the design of texts whose weights are known already."""
         if self.encoder is None:
             return weights
         # All three blocks of a text have a length of one: words and pairs, n-grams, and the encoder's vector.

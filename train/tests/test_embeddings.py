@@ -15,6 +15,7 @@ from gensim.models.fasttext import save_facebook_model
 
 from predict.contract.features import FIRST_WORD_ID
 from train.config.sections import EmbeddingConfig
+from train.features import embeddings as embeddings_module
 from train.features.embeddings import Embeddings, build_embeddings
 from train.features.pretrained import EmbeddingError, read_vectors
 from train.progress import TerminalProgress
@@ -87,6 +88,31 @@ def test_the_vectors_of_a_larger_corpus_do_not_depend_on_timing(algorithm: str) 
     assert once["vectors_sha256"] == again["vectors_sha256"]
 
 
+@pytest.mark.parametrize("algorithm", ["fasttext", "word2vec"])
+@pytest.mark.parametrize(
+    ("most", "epochs", "texts", "said"),
+    [
+        (42, 2, 12, ""),
+        (41, 1, 12, "21 words are many: 1 epoch instead of 2, on all texts"),
+        (21, 1, 12, "21 words are many: 1 epoch instead of 2, on all texts"),
+        (10, 1, 5, "21 words are many: 1 epoch instead of 2, on 5 of the texts, drawn by chance"),
+    ],
+)
+def test_of_many_words_fewer_are_trained_on_and_that_is_said(
+    algorithm: str, most: int, epochs: int, texts: int, said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(embeddings_module, "_MOST_WORDS", most)
+    config = EmbeddingConfig(vector_size=4, epochs=2, algorithm=algorithm)
+    once, again = (build_embeddings(CORPUS, config, 0, TerminalProgress()) for _ in range(2))
+    assert (once.metadata["epochs"], once.metadata["trained_on_texts"]) == (epochs, texts)
+    assert once.vocabulary == ["b", "a", "c", "d"]
+    assert once.metadata["vectors_sha256"] == again.metadata["vectors_sha256"]
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(said) == ("are many" in told)
+
+
 def test_metadata_says_how_the_vectors_were_made() -> None:
     embeddings = build(window=3, algorithm="word2vec")
     assert embeddings.metadata.pop("gensim_version")
@@ -96,6 +122,7 @@ def test_metadata_says_how_the_vectors_were_made() -> None:
         "vector_size": 4,
         "window": 3,
         "epochs": 2,
+        "trained_on_texts": 12,
         "min_count": 1,
         "vocabulary_size": 4,
         "corpus_tokens": 21,

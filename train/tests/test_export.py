@@ -22,7 +22,12 @@ import pytest
 from predict.contract.artefact import METADATA, load_artefact, sha256_of
 from predict.scoring.predictor import Predictor
 from train.acceptance import behaviour, gate
-from train.acceptance.equality import check_equal, check_same_answers, check_same_labels
+from train.acceptance.equality import (
+    check_equal,
+    check_same_answers,
+    check_same_labels,
+    rows_to_verify,
+)
 from train.artefacts import folder as artefacts_folder
 from train.artefacts import writing as export
 from train.artefacts.folder import FolderError
@@ -422,6 +427,14 @@ def test_a_run_that_stops_anywhere_leaves_everything_as_it_was(
     assert (artefacts_dir / "latest").readlink().name == before.name
     monkeypatch.undo()
     assert load_artefact(write()).path.parent == artefacts_dir
+
+
+def test_all_test_rows_are_compared_or_many_of_very_many() -> None:
+    assert rows_to_verify(20_000).tolist() == list(range(20_000))
+    some = rows_to_verify(50_000)
+    assert len(some) == len(np.unique(some)) == 20_000
+    assert (np.diff(some) > 0).all()
+    assert some[-1] > 49_000
 
 
 def test_a_model_that_is_refused_leaves_nothing_and_the_latest_alone(

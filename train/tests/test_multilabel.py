@@ -70,7 +70,7 @@ def served(predictor: Predictor, *texts: str) -> Any:
 
 
 def test_rows_with_no_label_one_or_several_are_all_trained_on(fitted_sets: Fitted) -> None:
-    targets = as_yes_and_no(fitted_sets.dataset)
+    targets = as_yes_and_no(fitted_sets.dataset, np.arange(len(fitted_sets.dataset)))
     assert targets.dtype == np.float32
     assert set(targets.sum(axis=1)) == {0, 1, 2, 3}
     np.testing.assert_array_equal(targets == 1, fitted_sets.dataset.targets)

@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse
 
 from predict.contract.artefact import MODEL, ArtefactError, Input
+from predict.contract.encoder import ENCODED
 from predict.contract.features import FeatureSettings, Parts, TextFeatures
 from predict.contract.text_table import HEAD, SUMS
 from predict.scoring.inputs import TextInputs
@@ -28,7 +29,8 @@ from train.features import feature_table
 from train.features.embeddings import Embeddings
 from train.models.calibration import Calibration
 from train.models.decision import Decision
-from train.models.text import training
+from train.models.text import family, training
+from train.models.text.batches import Rows, batch_size, cut_into_batches
 from train.models.text.network import Heads, build_deep, deep_margins, first_vectors, write_onnx
 from train.models.text.targets import sample_weights
 from train.models.text.training import TrainingError
@@ -64,7 +66,7 @@ def pair_of(features: TextFeatures, text: str) -> int:
 def test_rows_are_weighed_by_their_inverse_document_frequency() -> None:
     settings = FeatureSettings(ngram_buckets=0, pair_buckets=0)
     features = TextFeatures(settings, ["b", "a", "never"])
-    table = feature_table.build_table(features, ["a b", "b b", "b"])
+    table, _ = feature_table.build_table(features, ["a b", "b b", "b"])
     # log((1 + texts) / (1 + texts with the word)) + 1; row 0 is padding.
     expected = [0, np.log(4 / 4) + 1, np.log(4 / 2) + 1, np.log(4 / 1) + 1]
     np.testing.assert_allclose(table.idf[:, 0], expected, rtol=1e-6)
@@ -78,7 +80,7 @@ def test_a_pair_or_an_ngram_that_one_of_many_texts_alone_has_gets_no_row(
     monkeypatch.setattr(feature_table, "_MANY_TEXTS", 3)
     settings = FeatureSettings(ngram_buckets=1 << 16, pair_buckets=1 << 16)
     features = TextFeatures(settings, ["a", "b", "c"])
-    table = feature_table.build_table(features, ["a b", "a b", "b c"])
+    table, _ = feature_table.build_table(features, ["a b", "a b", "b c"])
     of_ab, of_bc = (pair_of(features, text) for text in ("a b", "b c"))
     assert table.token_rows[of_ab] == 4
     assert table.token_rows[of_bc] == 0
@@ -86,11 +88,12 @@ def test_a_pair_or_an_ngram_that_one_of_many_texts_alone_has_gets_no_row(
     assert len(table.idf) == 1 + 3 + 1 + 6
 
 
-def test_the_weights_of_a_text_are_of_length_one_by_kind() -> None:
+def test_the_weights_of_a_text_are_of_length_one_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     features = TextFeatures(FeatureSettings(ngram_buckets=64, pair_buckets=64), ["a", "b"])
     texts = ["a b", "b a", "", "zzz", "a " * 300]
-    table = feature_table.build_table(features, texts)
-    design = feature_table.weigh(features, table, texts * 60)  # more than are encoded at once
+    table, _ = feature_table.build_table(features, texts)
+    monkeypatch.setattr(feature_table, "_TEXTS_AT_ONCE", 64)
+    design = feature_table.weigh(features, table, texts * 60)
     assert design.shape == (300, len(table.idf))
     assert design.dtype == np.float32
     assert not design[:, 0].nnz  # padding
@@ -100,9 +103,23 @@ def test_the_weights_of_a_text_are_of_length_one_by_kind() -> None:
     assert (design[:5] != design[295:]).nnz == 0
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_the_texts_of_a_table_are_weighed_as_new_ones_are(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_table, "_TEXTS_AT_ONCE", at_once)
+    features = TextFeatures(FeatureSettings(ngram_buckets=64, pair_buckets=64), ["a", "b"])
+    texts = ["a b", "", "b b-a a", "zzz a", "b"]
+    table, design = feature_table.build_table(features, texts)
+    assert table.idf.shape == (len(table.weights), 2)
+    for row, text in enumerate(texts):
+        again = feature_table.weigh(features, table, [text])
+        np.testing.assert_array_equal(design[row].toarray(), again.toarray())
+
+
 def test_no_text_at_all_has_no_weights() -> None:
     features = TextFeatures(FeatureSettings(), ["a"])
-    table = feature_table.build_table(features, ["a"])
+    table, _ = feature_table.build_table(features, ["a"])
     assert feature_table.weigh(features, table, []).shape == (0, len(table.idf))
 
 
@@ -179,25 +196,31 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
 @pytest.mark.parametrize("offsets", [None, np.array([-1.0, 0.5, 0.0])], ids=["label", "labels"])
 @pytest.mark.parametrize("deep_share", [0.0, 0.25])
 @pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("encoder_width", [0, 2])
 def test_the_head_of_a_single_text_computes_what_the_exported_model_does(
-    tmp_path: Path, deep_share: float, offsets: Any, scale: float
+    tmp_path: Path, deep_share: float, offsets: Any, scale: float, encoder_width: int
 ) -> None:
-    random = np.random.default_rng(0)
-    shapes = ((9, 3), (3,), (9, 4), (4, 5), (5,), (9, 3), (3,))
+    random, columns = np.random.default_rng(0), 7 + encoder_width
+    shapes = ((columns, 3), (3,), (columns, 4), (4, 5), (5,), (9, 3), (3,))
     weights = [random.normal(size=shape).astype(np.float32) for shape in shapes]
-    heads = Heads(*weights[:3], weights[3:])
+    heads = Heads(*weights[:3], weights[3:], table_rows=7)
     write_onnx(heads, Calibration(deep_share, 0.5, offsets), tmp_path / MODEL)
     session = onnxruntime.InferenceSession(tmp_path / MODEL)
     answer, *names = [output.name for output in session.get_outputs()]
-    assert tuple(names) == (HEAD if deep_share else HEAD[2:])
+    absent = {"encoder_kernel"} if not encoder_width else set()
+    absent |= {"hidden_kernel", "hidden_bias"} if not deep_share else set()
+    assert set(names) == set(HEAD) - absent
     width = session.get_inputs()[0].shape[-1]
     sums = scale * random.normal(size=(5, 2, width)).astype(np.float32)
     sums[:, :, 0] = random.uniform(0, 9, (5, 2))
     sums[0] = 0
-    expected, *values = session.run([answer, *names], {SUMS: sums})
+    encoded = random.normal(size=(5, encoder_width)).astype(np.float32)
+    feeds = {SUMS: sums, ENCODED: encoded} if encoder_width else {SUMS: sums}
+    expected, *values = session.run([answer, *names], feeds)
     head = TextHead(dict(zip(names, values, strict=True)), offsets is not None)
-    for text, probabilities in zip(sums, expected, strict=True):
-        np.testing.assert_allclose(head.of(text[np.newaxis])[0], probabilities, rtol=0, atol=2e-6)
+    for text, vector, probabilities in zip(sums, encoded, expected, strict=True):
+        given = (text[np.newaxis], vector[np.newaxis])
+        np.testing.assert_allclose(head.of(*given)[0], probabilities, rtol=0, atol=2e-6)
 
 
 def test_a_model_that_answers_otherwise_than_its_weights_is_refused(
@@ -326,9 +349,9 @@ def test_a_learning_rate_that_diverges_says_what_to_lower(
 def test_a_label_that_nearly_all_texts_have_is_no_divergence(tmp_path: Path) -> None:
     rows = [(f"noise x{i % 7} n{i}", "usual") for i in range(990)]
     rows += [(f"signal y{i}", "rare") for i in range(10)]
-    for batch_size in (32, 5000):
+    for size in (32, 5000):
         csv = write_csv(tmp_path / "d.csv", rows)
-        fitted = fit(tiny_config(tmp_path, csv, training={"batch_size": batch_size}))
+        fitted = fit(tiny_config(tmp_path, csv, training={"batch_size": size}))
         assert fitted.model.metadata["epochs"] == 2
         assert fitted.probabilities(["signal", "noise"]).argmax(axis=1).tolist() == [0, 1]
 
@@ -409,9 +432,86 @@ def test_training_ends_by_itself_and_the_refit_repeats_what_was_best(
     assert f"refit: {again} on all" in said
 
 
-@pytest.mark.parametrize(("num_texts", "size"), [(5, 16), (1_500, 16), (6_000, 64), (10**6, 128)])
+@pytest.mark.parametrize(
+    ("num_texts", "size"), [(5, 16), (1_500, 16), (6_000, 64), (200_000, 128), (800_000, 256)]
+)
 def test_batches_grow_with_the_number_of_texts(num_texts: int, size: int) -> None:
-    assert training._batch_size(num_texts) == size
+    assert batch_size(num_texts) == size
+
+
+def test_every_text_is_in_one_batch() -> None:
+    batches = cut_into_batches(10, 4, np.random.default_rng(0))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert sorted(np.concatenate(batches).tolist()) == list(range(10))
+
+
+def test_only_the_rows_of_a_batch_are_trained() -> None:
+    first = np.ones((4, 2), np.float32)
+    rows = Rows(first)
+    kept = rows.copy()
+    for _ in range(2):
+        rows.update(np.array([1, 3]), np.array([[3, -3], [0, 0]], np.float32), rate=0.5)
+    np.testing.assert_array_equal(rows.vectors[[0, 2, 3]], first[[0, 2, 3]])
+    # The rate is divided by the root of the sum of the squared gradients: 0.5 at first, then 0.5 / 2 ** 0.5.
+    np.testing.assert_allclose(rows.vectors[1], [1 - 0.5 - 0.5**1.5, 1 + 0.5 + 0.5**1.5], rtol=1e-6)
+    np.testing.assert_array_equal(kept.vectors, first)
+
+
+def _separable(num_texts: int) -> tuple[Any, Any]:
+    """Return texts of three features, of which the first two tell the label, and the targets."""
+    labels = np.arange(num_texts) % 3
+    design = np.zeros((num_texts, 4), np.float32)
+    design[np.arange(num_texts), labels] = 1
+    design[:, 3] = 0.5
+    return scipy.sparse.csr_matrix(design), np.eye(3, dtype=np.float32)[labels]
+
+
+def test_the_wide_head_learns_in_batches_what_it_learns_at_once() -> None:
+    design, targets = _separable(3000)
+    weights = np.ones(3000, np.float32)
+    at_once = fit_wide(design, targets, weights, 0.3, 0)
+    in_batches, again = (fit_wide(design, targets, weights, 0.3, 0, True) for _ in range(2))
+    margins, expected = (design @ wide + bias for wide, bias in (in_batches, at_once))
+    assert (np.sign(margins) == np.sign(expected)).all()
+    np.testing.assert_array_equal(in_batches[0], again[0])
+
+
+def test_a_text_without_weight_teaches_the_wide_head_nothing() -> None:
+    design, targets = _separable(3000)
+    weights = np.repeat(np.array([1, 0], np.float32), 1500)
+    wrong = targets.copy()
+    wrong[1500:] = np.roll(wrong[1500:], 1, axis=1)
+    for in_batches in (False, True):
+        wide, bias = fit_wide(design, wrong, weights, 0.3, 0, in_batches)
+        assert (np.argmax(design @ wide + bias, axis=1) == np.argmax(targets, axis=1)).all()
+
+
+def test_who_does_not_wait_for_the_wide_head_any_more_stops_it() -> None:
+    design, targets = _separable(3000)
+    wide, _ = fit_wide(design, targets, np.ones(3000, np.float32), 0.3, 0, True, lambda: True)
+    assert not wide.any()
+
+
+def test_many_texts_are_fitted_in_batches_also_in_the_refit(
+    tiny_csv: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = []
+
+    def note(*arguments: Any) -> Any:
+        asked.append(arguments[5])
+        return fit_wide(*arguments)
+
+    monkeypatch.setattr(training, "fit_wide", note)
+    usual = fit(tiny_config(tmp_path, tiny_csv)).model
+    monkeypatch.setattr(training, "MANY_TEXTS", 50)
+    many = fit(tiny_config(tmp_path, tiny_csv)).model
+    assert asked == [False, False, True, True]
+    assert usual.metadata["wide_fitted"] == "to its optimum"
+    assert many.metadata["wide_fitted"] == "in batches"
+    assert "the wide head in batches" in capsys.readouterr().err
 
 
 def test_hashed_features_may_be_switched_off(tmp_path: Path) -> None:
@@ -432,7 +532,7 @@ def test_the_deep_head_starts_from_the_vectors_of_the_words() -> None:
     matrix = np.zeros((2 + 2, 8), np.float32)
     matrix[2] = 7
     features = TextFeatures(FeatureSettings(ngram_buckets=0, pair_buckets=0), ["apple", "pear"])
-    table = feature_table.build_table(features, ["apple", "pear"])
+    table, _ = feature_table.build_table(features, ["apple", "pear"])
     vectors = first_vectors(len(table.idf), Embeddings(["apple", "pear"], matrix, {}), seed=0)
     assert (vectors[1] == 7).all()  # row 1 is the first word
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one
@@ -483,3 +583,19 @@ def test_a_text_that_was_never_missing_is_described_in_three_words(fitted: Fitte
     assert fitted.model.describe(fitted.prepared)["inputs"] == [
         {"name": "text", "type": "text", "tokenizer": 2}
     ]
+
+
+def test_of_many_rows_the_baseline_gets_some_of_every_label_and_says_so(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = fitted.prepared.known
+    assert family._some(known, fitted.dataset) is known
+    monkeypatch.setattr(family, "_MOST_ROWS_OF_BASELINE", 30)
+    monkeypatch.setattr(family, "_FEWEST_OF_A_LABEL", 12)
+    some = family._some(known, fitted.dataset)
+    assert set(some.tolist()) <= set(known.tolist())
+    assert np.bincount(fitted.dataset.targets[some]).tolist() == [12, 12, 12]
+    [baseline] = family.fit_baselines(fitted.prepared)
+    assert baseline.name.endswith("linear SVM, on 36 rows")
+    assert baseline.answers is not None
+    assert len(baseline.answers) == len(fitted.prepared.split.test)

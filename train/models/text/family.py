@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
@@ -15,8 +16,9 @@ from predict.contract.words import tokenize
 from predict.scoring.inputs import TextInputs
 from train.config import TrainConfig
 from train.data import files
+from train.data.dataset import Dataset
 from train.data.schema import describe_inputs
-from train.data.splits import Prepared
+from train.data.splits import Prepared, Rows
 from train.errors import collected
 from train.features.corpus import no_words
 from train.features.encoder import PretrainedEncoder
@@ -29,6 +31,8 @@ BASELINE = "TF-IDF words and characters + linear SVM"
 _PENALTY = 0.3
 # Nearly as scikit-learn's own pattern, which would leave nothing of texts of emoji.
 _ANY_WORD = r"\w+|[^\w\s]+"
+# Rows that the baseline is fitted on: its n-grams and its time grow faster than the rows.
+_MOST_ROWS_OF_BASELINE, _FEWEST_OF_A_LABEL = 50_000, 20
 
 
 def problems_of(prepared: Prepared) -> list[str]:
@@ -109,9 +113,11 @@ def fit(prepared: Prepared, progress: Progress) -> FittedModel:
 def fit_baselines(prepared: Prepared) -> Sequence[Baseline]:
     """Fit what is hard to beat: scikit-learn's TF-IDF and LinearSVC, one for each label of label sets.
 
-    Its words and pairs are scikit-learn's own, its characters those within words.
+    Its words and pairs are scikit-learn's own, its characters those within words. Of many rows it gets some, and its
+    name says so.
     """
-    dataset, known = prepared.dataset, prepared.known
+    dataset, known = prepared.dataset, _some(prepared.known, prepared.dataset)
+    of_some = len(known) < len(prepared.known)
     svm, targets = LinearSVC(C=_PENALTY, random_state=0), dataset.targets[known]
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_ANY_WORD)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
@@ -125,11 +131,25 @@ def fit_baselines(prepared: Prepared) -> Sequence[Baseline]:
     texts = dataset.texts(prepared.split.test)
     return [
         Baseline(
-            BASELINE,
+            f"{BASELINE}, on {len(known):,} rows" if of_some else BASELINE,
             answers=model.predict(texts).astype(targets.dtype),
             margins=model.decision_function(texts),
         )
     ]
+
+
+def _some(rows: Rows, dataset: Dataset) -> Rows:
+    """Return rows for the baseline, drawn by chance if there are many; a few of every label at least."""
+    if len(rows) <= _MOST_ROWS_OF_BASELINE:
+        return rows
+    rows = np.random.default_rng(0).permutation(rows)
+    if dataset.kind == "labels":
+        return np.sort(rows[:_MOST_ROWS_OF_BASELINE])
+    labels = pd.Series(dataset.targets[rows])
+    of_label = labels.groupby(labels)
+    share = _MOST_ROWS_OF_BASELINE / len(rows)
+    most = np.maximum(_FEWEST_OF_A_LABEL, share * of_label.transform("size"))
+    return np.sort(rows[(of_label.cumcount() < most).to_numpy()])
 
 
 def request_inputs(prepared: Prepared) -> TextInputs:

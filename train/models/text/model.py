@@ -13,7 +13,7 @@ one label, or any number of them: only the targets and the last step differ.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,31 +133,34 @@ def fit(prepared: Prepared, progress: Progress) -> TextModel:
         )
     encoder = _open_encoder(prepared, progress)
     with progress.stage("features", "words, word pairs and character n-grams to rows"):
-        table = build_table(features, known_texts)
+        table, weights = build_table(features, known_texts)
         design = TextDesign(features, table, encoder)
-        weights = design.of(dataset.texts())
+        columns = design.join(weights, known_texts)
         progress.say(f"features: {len(table.idf):,} rows")
-    targets = as_yes_and_no(dataset)
     balanced = config.imbalance.class_weights == "balanced"
-    examples = Examples(weights, targets, sample_weights(dataset, known, balanced))
-    trainer = Trainer(training, design, embeddings, targets.shape[1], progress)
+    counting = sample_weights(dataset, known, balanced)[known]
+    examples = Examples(columns, as_yes_and_no(dataset, known), counting)
+    trainer = Trainer(training, design, embeddings, len(dataset.label_names), progress)
     with progress.stage("train", f"a wide and a deep head on {len(split.train):,} texts"):
-        validation = examples.of(split.validation)
-        heads, schedule, history = trainer.choose(examples.of(split.train), validation)
+        train, validation = examples.cut(len(split.train))
+        heads, schedule, history = trainer.choose(train, validation)
         margins = heads.margins(validation.design)
         factors = factors_of(prepared, split.train)
         calibration = calibrate(*margins, dataset.targets[split.validation], factors)
         validation_outputs = calibration.probabilities(*margins)
         progress.say(
             f"train: {counted(len(schedule.rates), 'epoch')} of batches of {schedule.batch_size}; "
-            f"deep share {calibration.deep_share}, temperature {calibration.temperature:.3f}"
+            f"the wide head {_how_wide(schedule)}; deep share {calibration.deep_share}, "
+            f"temperature {calibration.temperature:.3f}"
         )
-    refitted = prepared.sampled(known)
+    # The rows of the dataset are other ones than those of the design.
+    refitted = np.flatnonzero(np.isin(known, prepared.sampled(known)))
     needed = schedule.rates if calibration.deep_share else ()
     again = f"the same {counted(len(needed), 'epoch')}" if needed else "the wide head alone"
     with progress.stage("refit", f"{again} on all {len(refitted):,} training and validation texts"):
-        repeated = Schedule(schedule.batch_size, needed)
-        heads = trainer.fit(examples.of(refitted), repeated).rounded(table)
+        repeated = replace(schedule, rates=needed)
+        again_on = examples if len(refitted) == len(known) else examples.of(refitted)
+        heads = trainer.fit(again_on, repeated).rounded(table)
     return TextModel(
         heads=heads,
         design=design,
@@ -173,7 +176,8 @@ def _build_features(
     texts: Sequence[str], config: TrainConfig, progress: Progress
 ) -> tuple[TextFeatures, Embeddings]:
     tokenizer = TextFeatures(config.text_features, [])
-    corpus = [tokenizer.tokens(text) for text in texts]
+    one: dict[str, str] = {}  # of equal words, one is kept
+    corpus = [[one.setdefault(word, word) for word in tokenizer.tokens(text)] for text in texts]
     pretrained = config.embeddings.pretrained
     file = files.find(pretrained, "embeddings.pretrained", config, progress) if pretrained else None
     embeddings = build_embeddings(corpus, config.embeddings, config.training.seed, progress, file)
@@ -203,6 +207,10 @@ def _describe_embedding(embeddings: Embeddings, design: TextDesign) -> dict[str,
     }
 
 
+def _how_wide(schedule: Schedule) -> str:
+    return "in batches" if schedule.wide_in_batches else "to its optimum"
+
+
 def _describe_model(
     table: FeatureTable, schedule: Schedule, calibration: Calibration, config: TrainConfig
 ) -> dict[str, Any]:
@@ -212,6 +220,7 @@ def _describe_model(
         "table_rows": len(table.idf),
         "hidden_size": config.training.hidden_size,
         "wide_penalty": config.training.wide_penalty,
+        "wide_fitted": _how_wide(schedule),
         "epochs": len(schedule.rates),
         "batch_size": schedule.batch_size,
         "learning_rates": list(schedule.rates),

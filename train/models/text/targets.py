@@ -11,13 +11,13 @@ from train.data.dataset import Dataset
 Floats = npt.NDArray[np.float32]
 
 
-def as_yes_and_no(dataset: Dataset) -> Floats:
+def as_yes_and_no(dataset: Dataset, rows: npt.NDArray[np.int64]) -> Floats:
     """Return 1 for the labels that a row has and 0 for all others, <float32>[num_rows, num_labels]."""
-    num_labels = len(dataset.label_names)
+    num_labels, own = len(dataset.label_names), dataset.targets[rows]
     targets: Floats = (
-        dataset.targets.astype(np.float32)
+        own.astype(np.float32)
         if dataset.kind == "labels"
-        else np.eye(num_labels, dtype=np.float32)[dataset.targets]
+        else np.eye(num_labels, dtype=np.float32)[own]
     )
     return targets
 
