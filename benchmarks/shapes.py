@@ -1,6 +1,6 @@
 """The text model beside a strong linear one, on eight sets of texts of different shape.
 
-Use: python -m benchmarks.shapes [NAME]... [--seeds 3]
+Use: python -m benchmarks.shapes [NAME]... [--seeds 3] [--rows 10] [--set embeddings.encoder.model=…] [--distil 256]
 The shapes are those of the catalogue's texts, of parts of them, and of docstrings labelled with their modules.
 """
 
@@ -10,7 +10,8 @@ import importlib.util
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,6 +22,8 @@ from train.config import load_config
 from train.config.loading import with_values
 from train.data.cleaning import load_dataset
 from train.data.docstrings import first_paragraphs
+from train.data.splits import Prepared
+from train.features import distilling
 from train.models import choice
 from train.models.text.family import fit_baselines
 from train.preparation import prepare
@@ -71,19 +74,36 @@ SHAPES: dict[str, Callable[[], Rows]] = {
 }  # fmt: skip
 
 
-def measure(name: str, seed: int) -> tuple[float, float, str]:
-    """Return the accuracy of the text model and of its baseline on the same test rows, and what to know of the fit."""
+def measure(
+    name: str, seed: int, overrides: Sequence[str] = (), rows: int | None = None, width: int = 0
+) -> tuple[float, float, str]:
+    """Return the accuracy of the text model and of its baseline on the same test rows, and what to know of the fit.
+
+    Args:
+        name: One of `SHAPES`.
+        seed: Of the split.
+        overrides: Of the configuration.
+        rows: How many of each label to train and validate on; None for all that are not test rows.
+        width: Of a static encoder that is distilled of the network, which is not used then; 0 for none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "texts.csv"
         with file.open("w", encoding="utf-8", newline="") as opened:
             csv.writer(opened).writerows([("text", "label"), *SHAPES[name]()])
-        config = with_values(load_config(CONF, dataset=str(file)), {"split.seed": seed})
-        prepared = prepare(config, SilentProgress())
+        config = load_config(CONF, [f"split.seed={seed}", *overrides], str(file))
+        prepared = _with_few(prepare(config, SilentProgress()), rows)
+        if width:
+            static = Path(folder) / "static"
+            distilling.distil_to(static, prepared, width, SilentProgress())
+            encoder = {"model": str(static / distilling.MODEL)}
+            distilled = with_values(prepared.config, {"embeddings.encoder": encoder})
+            prepared = prepared.with_config(distilled)
         started = time.perf_counter()
         model = choice.fit(prepared, SilentProgress())
         seconds = time.perf_counter() - started
+        outputs = model.predict(prepared.dataset, prepared.split.test)
         [baseline] = fit_baselines(prepared)
-    outputs, truth = model.predict(prepared.dataset, prepared.split.test), prepared.test_targets
+    truth = prepared.test_targets
     ours, theirs = outputs.argmax(axis=1) == truth, baseline.answers == truth
     known = model.describe(prepared)["model"]
     about = f"{known['epochs']} epochs of {known['batch_size']}, deep share {known['deep_share']}, {seconds:.0f} s"
@@ -91,13 +111,33 @@ def measure(name: str, seed: int) -> tuple[float, float, str]:
     return float(np.mean(ours)), float(np.mean(theirs)), about
 
 
+def _with_few(prepared: Prepared, rows: int | None) -> Prepared:
+    """Return the same test rows with so many others of each label, a fifth of which are validation rows."""
+    if rows is None:
+        return prepared
+    known, split = np.random.default_rng(0).permutation(prepared.known), prepared.split
+    labels = prepared.dataset.targets[known]
+    few = np.concatenate([known[labels == label][:rows] for label in np.unique(labels)])
+    held_out = np.arange(len(few)) % 5 == 4
+    return prepared.with_split(replace(split, train=few[~held_out], validation=few[held_out]))
+
+
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--seeds", default=3, show_default=True, help="How many splits to measure.")
-def main(names: tuple[str, ...], seeds: int) -> None:
+@click.option("--rows", type=click.IntRange(5), help="Rows a label to train on; by default all.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Of the configuration."
+)
+@click.option(
+    "--distil", default=0, metavar="WIDTH", help="Distil embeddings.encoder for each split."
+)
+def main(
+    names: tuple[str, ...], seeds: int, rows: int | None, overrides: tuple[str, ...], distil: int
+) -> None:
     """Print both accuracies for each shape and split, and their means."""
     for name in names or SHAPES:
-        measured = [measure(name, seed) for seed in range(seeds)]
+        measured = [measure(name, seed, overrides, rows, distil) for seed in range(seeds)]
         for ours, theirs, about in measured:
             print(f"  {name:14} {ours:.4f} {theirs:.4f} {ours - theirs:+.4f}  {about}", flush=True)
         ours, theirs = np.mean([pair[:2] for pair in measured], axis=0)
