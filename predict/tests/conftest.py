@@ -19,6 +19,7 @@ from predict.tests.tiny_tables import TABLES, write_tiny_table
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
 GOLDEN_SUMS = Path(__file__).parent / "golden" / "format-3"
+GOLDEN_SCOPE = Path(__file__).parent / "golden" / "format-4"
 GOLDEN_TABLES = Path(__file__).parent / "golden" / "format-2"
 
 

@@ -1,9 +1,9 @@
 """Writes tiny real artefacts: an ONNX model of some hundred numbers, its features, and metadata around them.
 
-`golden/format-3` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-3` wrote
-when format 3 was new, and `format-1` was made in the same way. They are committed and never written again: they stand
-for the artefacts that are out there. A new format gets a folder of its own. `predict.tests.tiny_tables` wrote
-`format-2`.
+`golden/format-4` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-4` wrote
+when format 4 was new, with a familiarity; `format-1` and `format-3` were made in the same way, without. They are
+committed and never written again: they stand for the artefacts that are out there. A new format gets a folder of its
+own. `predict.tests.tiny_tables` wrote `format-2`.
 """
 
 import json
@@ -28,6 +28,7 @@ from predict.contract.artefact import (
     serialise_metadata,
     sha256_of,
 )
+from predict.contract.familiarity import TextFamiliarity
 from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
 from predict.contract.text_table import SUMS, TextTable
 from predict.scoring.text_sums import TextSums
@@ -51,6 +52,7 @@ def write_tiny_artefact(
     inputs: Sequence[str] = ("title",),
     labels: Sequence[str] = LABELS,
     settings: FeatureSettings = SETTINGS,
+    familiar_from: float | None = None,
     **more_metadata: Any,
 ) -> Path:
     """Write an artefact whose answers can be told by hand: known words decide, n-grams nudge.
@@ -60,6 +62,7 @@ def write_tiny_artefact(
         inputs: Names of the text inputs.
         labels: What the model tells apart.
         settings: Of the features; their buckets are rows of the model's table.
+        familiar_from: Of the output, which then goes by `tiny_familiarity`.
         more_metadata: Replaces or adds keys of `metadata.json`.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -67,16 +70,31 @@ def write_tiny_artefact(
     features.write(directory / FEATURES)
     _table(features, len(labels)).write(directory)
     onnx.save(_model(len(labels)), directory / MODEL)
+    output: dict[str, Any] = {"name": "tag", "type": "label", "labels": list(labels)}
+    if familiar_from is not None:
+        output["familiar_from"] = familiar_from
+        tiny_familiarity(len(labels)).write(directory)
     metadata = {
         "task": "classification",
         "inputs": [{"name": name, "type": "text"} for name in inputs],
-        "outputs": [{"name": "tag", "type": "label", "labels": list(labels)}],
+        "outputs": [output],
         "examples": _examples(directory, features, inputs),
         "embedding": {"algorithm": "by hand — für Menschen 🙂"},
         **more_metadata,
     }
     write_rest(directory, metadata)
     return directory
+
+
+def tiny_familiarity(num_labels: int) -> TextFamiliarity:
+    """Return the largest margin, less twice the share of unknown words, as a familiarity."""
+    return TextFamiliarity(
+        np.arange(num_labels),
+        np.zeros(num_labels, np.float32),
+        np.eye(num_labels, dtype=np.float32),
+        np.array([1.0, 0.0, 0.0, -2.0, 0.0]),
+        width=num_labels,
+    )
 
 
 def write_rest(directory: Path, metadata: dict[str, Any]) -> None:
@@ -178,4 +196,4 @@ def _waves(rows: int, width: int) -> np.ndarray:
 
 if __name__ == "__main__":
     shutil.rmtree(sys.argv[1], ignore_errors=True)
-    write_tiny_artefact(Path(sys.argv[1]))
+    write_tiny_artefact(Path(sys.argv[1]), familiar_from=0.25)

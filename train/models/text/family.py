@@ -16,7 +16,10 @@ from predict.scoring.inputs import TextInputs
 from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.features.corpus import no_words
+from train.models import scope
 from train.models.family import WIDE_AND_DEEP, Baseline, FittedModel
+from train.models.text.scope import FEWEST_LABELS
+from train.models.text.scope import find_scope as find_scope
 from train.progress import Progress
 
 BASELINE = "TF-IDF words and characters + linear SVM"
@@ -43,7 +46,7 @@ def problems_of(prepared: Prepared) -> list[str]:
     pretrained = config.embeddings.pretrained
     if pretrained is not None and not pretrained.is_file():
         problems.append(f"embeddings.pretrained: {pretrained} is not a file.")
-    return problems
+    return problems + scope.problems_of(prepared, FEWEST_LABELS)
 
 
 def problems_of_sample(prepared: Prepared) -> list[str]:
