@@ -109,7 +109,8 @@ def test_each_label_is_left_out_once_and_its_rows_are_outside_and_nowhere_else()
     for trial in tried:
         targets = prepared.dataset.targets
         assert set(targets[trial.fit]) == set(targets[trial.within]) == set(trial.kept.tolist())
-        assert not set(targets[trial.outside]) & set(trial.kept.tolist())
+        known = prepared.known
+        assert set(trial.outside) == set(known[~np.isin(targets[known], trial.kept)])
         assert not set(trial.fit) & set(trial.within)
         assert not set(np.concatenate([trial.fit, trial.outside])) & set(prepared.split.test)
         left_out += sorted(set(targets[trial.outside]))
