@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from train.evaluation.selection import cross_validate, search
 from train.models import choice
 from train.models.decision import choose_decision
 from train.models.family import FittedModel
+from train.models.scope import Scope
 from train.preparation import prepare
 from train.progress import Progress, Stopwatch, each_about
 from train.reporting.report import render_report
@@ -68,7 +69,8 @@ def run(
     started = time.perf_counter()
     model = choice.fit(prepared, watch)
     fit_s = time.perf_counter() - started
-    answered, metrics = _evaluate(prepared, model, fit_s, watch)
+    scope = choice.find_scope(prepared, model, watch)
+    answered, metrics = _evaluate(prepared, model, scope, fit_s, watch)
     metrics["search"] = searched
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
@@ -76,6 +78,8 @@ def run(
         unfinished_artefact(config.artefacts_dir) as artefact,
     ):
         model.write(artefact.path)
+        if scope is not None:
+            scope.familiarity.write(artefact.path)
         configuration = to_yaml(prepared.config)
         (artefact.path / CONFIGURATION).write_text(configuration, encoding="utf-8")
         predictor = artefact.load(metadata)
@@ -106,15 +110,18 @@ def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str,
 
 
 def _evaluate(
-    prepared: Prepared, model: FittedModel, fit_s: float, progress: Progress
+    prepared: Prepared, model: FittedModel, scope: Scope | None, fit_s: float, progress: Progress
 ) -> tuple[Answered, dict[str, Any]]:
     test, folds = prepared.split.test, prepared.config.evaluation.folds
     decision = choose_decision(prepared, model.validation_outputs, model.factors)
+    if scope is not None:
+        decision = replace(decision, familiar_from=scope.familiar_from)
     decision.tell(progress)
     with progress.stage("evaluate", f"{len(test):,} test rows, and the baselines"):
         outputs = model.predict(prepared.dataset, test)
-        answered = Answered(prepared.test_targets, outputs, decision)
-        metrics = evidence.gather(prepared, model, answered)
+        familiarity = None if scope is None else scope.familiarity_of(prepared.dataset, test)
+        answered = Answered(prepared.test_targets, outputs, decision, familiarity=familiarity)
+        metrics = evidence.gather(prepared, model, answered, scope)
     if folds:
         with progress.stage("cross-validation", f"{folds} folds{each_about(fit_s)}"):
             metrics["cross_validation"] = cross_validate(prepared, progress)

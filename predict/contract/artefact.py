@@ -31,7 +31,7 @@ from predict.wording import counted, listed
 
 # The version that is written, and those that are read. Format 1 had only text inputs and one label. Up to format 2, the
 # table of a text model was part of its graph; a model of a table is the same from 2 on. From format 4 on, a text model
-# may have a pretrained encoder.
+# may have a pretrained encoder, and an output `familiar_from`, which an older server would not heed.
 FORMAT_VERSION = 4
 READ_VERSIONS = (1, 2, 3, 4)
 
@@ -40,6 +40,8 @@ MODEL = "model.onnx"
 FEATURES = "features.json"
 # The table of a text model; see `predict.contract.text_table`.
 TABLE_FILES = ROWS, SQUARES, VECTORS = "rows.npy", "squares.npy", "vectors.npy"
+# How familiar an instance is; see `predict.contract.familiarity`. Only an output with `familiar_from` needs it.
+FAMILIARITY = "familiarity.npz"
 METRICS = "metrics.json"
 CONFIGURATION = "train-conf.yml"
 REPORT = "report.html"
@@ -167,6 +169,13 @@ class Output(_Part):
     interval: Interval | None = None
     # Only for a label: an answer with a lower score is marked as unsure.
     unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
+    # Only for a label: an answer to an instance that is less familiar is marked as unsure.
+    familiar_from: FiniteFloat | None = None
+
+    @property
+    def can_be_unsure(self) -> bool:
+        """Whether an answer may be marked as unsure."""
+        return self.unsure_below is not None or self.familiar_from is not None
 
     @property
     def kind(self) -> Kind:
@@ -191,6 +200,8 @@ class Output(_Part):
             raise ValueError("only a number has an interval and a unit")
         if self.kind != "label" and self.unsure_below is not None:
             raise ValueError("unsure_below: only a label has a score that can be too low")
+        if self.kind != "label" and self.familiar_from is not None:
+            raise ValueError("familiar_from: only a label can be unsure")
         _check_distinct(self.labels, "labels")
         return self
 

@@ -137,6 +137,11 @@ class TextFeatures:
         """Return whether a text has a word of the vocabulary."""
         return any(word.id != UNKNOWN_ID for piece in self.pieces(text) for word in piece.words)
 
+    def unknown_share(self, text: str) -> float:
+        """Return the share of a text's words that the vocabulary does not have; 1 where there are no words."""
+        ids = [word.id for piece in self.pieces(text) for word in piece.words]
+        return ids.count(UNKNOWN_ID) / len(ids) if ids else 1.0
+
     def pieces(self, text: str) -> list[Piece]:
         """Return the pieces of a text in order."""
         return [self._piece(piece) for piece in split_pieces(text, self.settings.max_tokens)]

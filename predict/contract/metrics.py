@@ -165,6 +165,33 @@ class OutOfDistribution(_Part):
     outside_share: float | None = None
 
 
+class OutOfScope(_Part):
+    """How well rows of none of the labels are told."""
+
+    # The share of the answers within the scope that is given up for it, as asked.
+    given_up: float
+    # Which labels were left out, how many rows of them were asked about, and how many rows of the other labels; None if
+    # there are too few labels to leave any out.
+    left_out: str | None = None
+    out_of_scope_rows: Count | None = None
+    in_scope_rows: Count | None = None
+    # Of these rows: the area under the ROC curve; the share of those out of scope that is found; and the share that the
+    # margin between the two most probable labels would find.
+    auroc: float | None = None
+    recall: float | None = None
+    recall_of_margin: float | None = None
+    # The label that means none of the labels, if there is one.
+    none_label: str | None = None
+    # The test rows of other labels: how many, the share that is given up, the accuracy of all, and of those kept.
+    test_rows: Count | None = None
+    test_given_up: float | None = None
+    test_accuracy: float | None = None
+    test_accuracy_kept: float | None = None
+    # The test rows of that label: how many, and the share that is found.
+    test_none_rows: Count | None = None
+    test_none_found: float | None = None
+
+
 class Epoch(_Part):
     """The losses of one epoch."""
 
@@ -257,6 +284,8 @@ class Metrics(_Part):
     evidence: Evidence | None = None
     # Out of distribution.
     elsewhere: list[OutOfDistribution] = []
+    # How well rows of none of the labels are told; None where that was not asked for.
+    scope: OutOfScope | None = None
     history: list[Epoch] = []
     search: Search | None = None
     cross_validation: CrossValidation | None = None

@@ -37,7 +37,7 @@ _MOST_ROWS = 1_000
 _MOST_TEXTS = 256
 _MOST_CHARACTERS = 25_000
 
-_ONNX_TYPES = {"number": "tensor(double)", "category": "tensor(string)", "text": "tensor(string)"}
+ONNX_TYPES = {"number": "tensor(double)", "category": "tensor(string)", "text": "tensor(string)"}
 
 
 class InstanceError(Exception):
@@ -65,6 +65,10 @@ class Inputs(Protocol):
 
     def unknown_rows(self, instances: Sequence[Instance]) -> list[int]:
         """Return the instances of which the model knows nothing: texts without a word of its vocabulary."""
+        ...
+
+    def unknown_shares(self, instances: Sequence[Instance]) -> list[float]:
+        """Return the share of each text's words that are unknown; 1 without words."""
         ...
 
 
@@ -116,6 +120,10 @@ class TextInputs:
         """See `Inputs`."""
         knows = self._features.knows
         return [row for row, text in enumerate(self._texts(instances)) if not knows(text)]
+
+    def unknown_shares(self, instances: Sequence[Instance]) -> list[float]:
+        """See `Inputs`."""
+        return [self._features.unknown_share(text) for text in self._texts(instances)]
 
     def _texts(self, instances: Sequence[Instance]) -> list[str]:
         fields = self._fields
@@ -195,6 +203,10 @@ class TableInputs:
     def unknown_rows(self, instances: Sequence[Instance]) -> list[int]:
         """See `Inputs`. A row of a table has more than words, and new values in it have their warnings."""
         return []
+
+    def unknown_shares(self, instances: Sequence[Instance]) -> list[float]:
+        """See `Inputs`. Words are not counted in tables."""
+        return [0.0] * len(instances)
 
     def _stretches(self, instances: Sequence[Instance]) -> Iterable[tuple[int, int]]:
         if not self._texts:
@@ -317,7 +329,7 @@ def _limits(values: Sequence[float | None], missing: float) -> npt.NDArray[np.fl
 
 
 def _check_graph(graph_inputs: Mapping[str, str], types: Mapping[str, ColumnType]) -> None:
-    expected = {name: _ONNX_TYPES[kind] for name, kind in types.items() if kind != "date"}
+    expected = {name: ONNX_TYPES[kind] for name, kind in types.items() if kind != "date"}
     for name, actual in graph_inputs.items():
         if name not in expected:
             raise ValueError(f"it reads {name!r}, but the columns are {listed(list(expected))}")

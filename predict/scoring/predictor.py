@@ -14,11 +14,13 @@ from pydantic_core import from_json
 
 from predict.contract import padded_ids
 from predict.contract.artefact import (
+    FAMILIARITY,
     FEATURES,
     MODEL,
     TABLE_FILES,
     Artefact,
     ArtefactError,
+    ColumnType,
     Metadata,
     Output,
     load_artefact,
@@ -26,10 +28,12 @@ from predict.contract.artefact import (
     text_column,
 )
 from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
+from predict.contract.familiarity import Familiarity, RowFamiliarity, TextFamiliarity
 from predict.contract.features import TextFeatures
 from predict.contract.text_table import HEAD, SUMS, TextTable
 from predict.scoring.encoder import read_encoder
 from predict.scoring.inputs import (
+    ONNX_TYPES,
     Encode,
     FieldWarning,
     Inputs,
@@ -81,7 +85,13 @@ class Predictor:
         self.text_field = text_column(self.metadata.input_types)
         self._session = _open_session(artefact)
         self._answer = [self._session.get_outputs()[0].name]
-        self._inputs = _choose_inputs(artefact, self._session)
+        self._familiarity = _read_familiarity(artefact)
+        self._familiar_from = self._output.familiar_from or 0.0
+        reads = {} if self._familiarity is None else self._familiarity.column_types
+        graph_inputs = {given.name: given.type for given in self._session.get_inputs()}
+        self._inputs = _choose_inputs(artefact, graph_inputs, reads)
+        # What is read by the familiarity alone; the graph does not take it.
+        self._beside_graph = [name for name in reads if name not in graph_inputs]
         self._head = _head_of(artefact, self._session, self._output)
         self._replay_examples(artefact.path)
         self.seconds_per_instance = self._time_examples()
@@ -138,8 +148,8 @@ class Predictor:
 
         Returns:
             One dict an instance, in order: the result of `outputs.decode`, and `warnings` where training saw
-            nothing like the instance. If the output has `unsure_below`, a text of only unknown words is `unsure`,
-            whatever its score.
+            nothing like the instance. If an answer can be unsure, that to a text of only unknown words is `unsure`,
+            whatever its score, and so is that to an instance that is not familiar enough.
 
         Raises:
             InstanceError: The model answers a number, and `top_k` is set; or the answer is not finite.
@@ -161,6 +171,19 @@ class Predictor:
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
         """Return the raw output: probabilities <float64>[num_instances, num_labels], or values [num_instances, 1]."""
         return self._run(instances)[0].astype(np.float64)
+
+    def familiarity(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64] | None:
+        """Return how familiar instances are, <float64>[num_instances], minus infinity for a text of unknown words.
+
+        None if this model does not tell.
+        """
+        if self._familiarity is None:
+            return None
+        shares = self._inputs.unknown_shares(instances)
+        values: list[float] = []
+        for feeds, _ in self._inputs.batches(instances):
+            values += self._familiarity.of(feeds, shares[len(values) :])
+        return np.where(np.array(shares) == 1, -np.inf, values)
 
     def example(self, number: int = 0) -> dict[str, Any]:
         """Return a held-out example as a request, with the answer to expect.
@@ -189,21 +212,24 @@ class Predictor:
     def _run(
         self, instances: Sequence[Instance]
     ) -> tuple[Raw, dict[int, list[FieldWarning]], list[int]]:
-        """Return the raw output, the warnings by row, and the rows that the model knows nothing of.
+        """Return the raw output, the warnings by row, and the rows that are unsure whatever their score.
 
         It looks for the last only where an answer can be unsure.
         """
+        shares = None if self._familiarity is None else self._inputs.unknown_shares(instances)
         outputs: list[Raw] = []
         warnings: dict[int, list[FieldWarning]] = {}
         unknown: list[int] = []
         done = 0
         for feeds, unusual in self._inputs.batches(instances):
+            if shares is not None:
+                unknown += self._unfamiliar(feeds, shares, done)
             raw = self._score(feeds)
             if unusual:
                 warnings |= {done + row: found for row, found in unusual.items()}
             done += len(raw)
             outputs.append(raw)
-        if self._output.unsure_below is not None:
+        if shares is None and self._output.unsure_below is not None:
             unknown = self._inputs.unknown_rows(instances)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
 
@@ -212,6 +238,19 @@ class Predictor:
             return self._head.of(sums, feeds.get(ENCODED))
         raw: Raw = self._session.run(self._answer, feeds)[0]
         return raw
+
+    def _unfamiliar(
+        self, feeds: dict[str, npt.NDArray[Any]], shares: Sequence[float], first: int
+    ) -> list[int]:
+        """Return the rows of a batch, counted from `first` on, that are not familiar enough.
+
+        What the graph does not take leaves the feeds.
+        """
+        assert self._familiarity is not None
+        values, least = self._familiarity.of(feeds, shares[first:]), self._familiar_from
+        for name in self._beside_graph:
+            del feeds[name]
+        return [row for row, value in enumerate(values, first) if value < least or shares[row] == 1]
 
     def _read_instance(self, text: str, place: str) -> Instance:
         """Read an instance that is written as JSON."""
@@ -296,13 +335,35 @@ def _check_finite(rows: Sequence[Sequence[float]], places: Places) -> None:
     raise InstanceError([(places(index), why) for index in failed[:PROBLEMS_SHOWN]])
 
 
-def _choose_inputs(artefact: Artefact, session: Session) -> Inputs:
-    """Return the inputs of a text model if the artefact has text features, else those of a table model."""
+def _read_familiarity(artefact: Artefact) -> Familiarity | None:
     metadata = artefact.metadata
-    graph_inputs = {graph_input.name: graph_input.type for graph_input in session.get_inputs()}
+    if metadata.outputs[0].familiar_from is None:
+        return None
+    kind = TextFamiliarity if FEATURES in metadata.files else RowFamiliarity
+    try:
+        if FAMILIARITY not in metadata.files:
+            raise ValueError(f"{FAMILIARITY} is not listed among the files")
+        familiarity: Familiarity = kind.read(artefact.path, len(metadata.outputs[0].labels))
+    except ValueError as error:
+        raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
+    return familiarity
+
+
+def _choose_inputs(
+    artefact: Artefact, graph_inputs: Mapping[str, str], read_beside: Mapping[str, ColumnType]
+) -> Inputs:
+    """Return the inputs of a text model if the artefact has text features, else those of a table model.
+
+    Args:
+        artefact: The artefact.
+        graph_inputs: Name -> type of what the graph reads, as onnxruntime calls it.
+        read_beside: Columns that the familiarity reads.
+    """
+    metadata = artefact.metadata
     if FEATURES not in metadata.files:
+        read = {name: ONNX_TYPES[kind] for name, kind in read_beside.items()}
         try:
-            return TableInputs(metadata.inputs, metadata.derived, graph_inputs)
+            return TableInputs(metadata.inputs, metadata.derived, read | dict(graph_inputs))
         except ValueError as error:
             raise ArtefactError(
                 f"{artefact.path / MODEL}: {error} ({FEATURES} is not listed, so it is a table model). Train again."

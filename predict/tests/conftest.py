@@ -19,9 +19,9 @@ from predict.tests.tiny_tables import TABLES, write_tiny_table
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
 GOLDEN_SUMS = Path(__file__).parent / "golden" / "format-3"
+GOLDEN_SCOPE = Path(__file__).parent / "golden" / "format-4"
 GOLDEN_ENCODERS = {
-    "static": Path(__file__).parent / "golden" / "format-4",
-    "onnx": Path(__file__).parent / "golden" / "format-4-onnx",
+    kind: Path(__file__).parent / "golden" / f"format-4-{kind}" for kind in ("static", "onnx")
 }
 GOLDEN_TABLES = Path(__file__).parent / "golden" / "format-2"
 

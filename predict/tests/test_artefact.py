@@ -10,6 +10,7 @@ import pytest
 
 from predict.contract.artefact import (
     CONFIGURATION,
+    FAMILIARITY,
     FEATURES,
     METADATA,
     METRICS,
@@ -23,7 +24,7 @@ from predict.contract.artefact import (
     serialise_metadata,
 )
 from predict.scoring.predictor import Predictor
-from predict.tests.conftest import GOLDEN, GOLDEN_ENCODERS, GOLDEN_SUMS, GOLDEN_TABLES
+from predict.tests.conftest import GOLDEN, GOLDEN_ENCODERS, GOLDEN_SCOPE, GOLDEN_SUMS, GOLDEN_TABLES
 from predict.tests.tiny_artefact import LABELS, change_metadata
 
 ALL_FILES = (METADATA, MODEL, FEATURES, METRICS, CONFIGURATION, REPORT)
@@ -301,6 +302,10 @@ def label(labels: list[str], **more: object) -> Callable[[Path], None]:
             "unsure_below: only a label has a score that can be too low",
         ),
         (
+            output("regression", type="number", familiar_from=0.5),
+            "familiar_from: only a label can be unsure",
+        ),
+        (
             output(
                 "multilabel", type="labels", labels=["a"], thresholds={"a": 1}, unsure_below=0.5
             ),
@@ -413,6 +418,7 @@ def test_a_byte_more_or_less_at_the_end_is_refused(artefact_copy: Path, name: st
         (GOLDEN_SUMS, "how do I undo a commit", {"svn": 0.964637, "bash": 0.018083, "qt": 0.01728}),
         (GOLDEN_SUMS, "Qt widget in C++", {"qt": 0.995987, "bash": 0.002194, "svn": 0.001819}),
         (GOLDEN_SUMS, "zzzz", {"bash": 0.334451, "qt": 0.334267, "svn": 0.331282}),
+        (GOLDEN_SCOPE, "zzzz", {"bash": 0.334451, "qt": 0.334267, "svn": 0.331282}),
         (
             GOLDEN_ENCODERS["static"],
             "Revert it!",
@@ -472,11 +478,13 @@ def test_the_golden_tables_of_format_2_still_give_their_answers(
 def test_the_golden_artefacts_are_small_enough_to_be_committed() -> None:
     assert {file.name for file in GOLDEN.iterdir()} == set(ALL_FILES)
     assert {file.name for file in GOLDEN_SUMS.iterdir()} == {*ALL_FILES, *TABLE_FILES}
+    of_scope = {*ALL_FILES, *TABLE_FILES, FAMILIARITY}
+    assert {file.name for file in GOLDEN_SCOPE.iterdir()} == of_scope
     tables = sorted(GOLDEN_TABLES.iterdir())
     assert [directory.name for directory in tables] == ["label", "labels", "number"]
     for directory in tables:
         assert {file.name for file in directory.iterdir()} == set(ALL_FILES) - {FEATURES}
-    for directory in (GOLDEN, *tables, *GOLDEN_ENCODERS.values()):
+    for directory in (GOLDEN, GOLDEN_SCOPE, *tables, *GOLDEN_ENCODERS.values()):
         assert sum(file.stat().st_size for file in directory.iterdir()) < 50_000
 
 

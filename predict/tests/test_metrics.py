@@ -47,6 +47,12 @@ LABEL: dict[str, Any] = {
     },
     "evidence": {"least_rows": 5, "too_small": 0, "not_shown": 1, "mistakes": 1, "suspects": 1},
     "elsewhere": [{"name": "test rows", "cases": 7, "mean_score": 0.8, "unsure_share": 0.1}],
+    "scope": {
+        "given_up": 0.05, "left_out": "8 labels left out in turn and of the label 'other'", "none_label": "other",
+        "out_of_scope_rows": 90, "in_scope_rows": 20, "auroc": 0.9, "recall": 0.8, "recall_of_margin": 0.7,
+        "test_rows": 40, "test_given_up": 0.06, "test_accuracy": 0.9, "test_accuracy_kept": 0.95,
+        "test_none_rows": 5, "test_none_found": 0.8,
+    },
     "history": [{"loss": 0.9, "validation_loss": 0.8}, {"loss": 0.7}],
     "search": {
         "metric": "log_loss",

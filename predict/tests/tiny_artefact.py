@@ -1,9 +1,10 @@
 """Writes tiny real artefacts: an ONNX model of some hundred numbers, its features, and metadata around them.
 
-`golden/format-4` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-4 static` wrote
-when format 4 was new, `format-4-onnx` the one with `onnx`; `format-1` and `format-3` were made in the same way. They
-are committed and never written again: they stand for the artefacts that are out there. A new format gets a folder of
-its own. `predict.tests.tiny_tables` wrote `format-2`.
+`golden/format-4` is the one that `python -m predict.tests.tiny_artefact predict/tests/golden/format-4` wrote when
+format 4 was new, with a familiarity; `format-4-static` and `format-4-onnx` have an encoder of the kind that was named
+after the folder. `format-1` and `format-3` were made in the same way, without either. They are committed and never
+written again: they stand for the artefacts that are out there. A new format gets a folder of its own.
+`predict.tests.tiny_tables` wrote `format-2`.
 """
 
 import json
@@ -29,6 +30,7 @@ from predict.contract.artefact import (
     sha256_of,
 )
 from predict.contract.encoder import ENCODED, ENCODER
+from predict.contract.familiarity import TextFamiliarity
 from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
 from predict.contract.text_table import SUMS, TextTable
 from predict.scoring.encoder import read_encoder
@@ -63,6 +65,7 @@ def write_tiny_artefact(
     labels: Sequence[str] = LABELS,
     settings: FeatureSettings = SETTINGS,
     encoder: str | None = None,
+    familiar_from: float | None = None,
     **more_metadata: Any,
 ) -> Path:
     """Write an artefact whose answers can be told by hand: known words decide, n-grams nudge.
@@ -73,6 +76,7 @@ def write_tiny_artefact(
         labels: What the model tells apart.
         settings: Of the features; their buckets are rows of the model's table.
         encoder: The kind of a pretrained encoder beside it.
+        familiar_from: Of the output, which then goes by `tiny_familiarity`.
         more_metadata: Replaces or adds keys of `metadata.json`.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -82,16 +86,32 @@ def write_tiny_artefact(
     if encoder is not None:
         write_tiny_encoder(directory, encoder, ENCODER_WORDS)
     onnx.save(_model(len(labels), encoder is not None), directory / MODEL)
+    output: dict[str, Any] = {"name": "tag", "type": "label", "labels": list(labels)}
+    if familiar_from is not None:
+        output["familiar_from"] = familiar_from
+        tiny_familiarity(len(labels)).write(directory)
     metadata = {
         "task": "classification",
         "inputs": [{"name": name, "type": "text"} for name in inputs],
-        "outputs": [{"name": "tag", "type": "label", "labels": list(labels)}],
+        "outputs": [output],
         "examples": _examples(directory, features, inputs),
         "embedding": {"algorithm": "by hand — für Menschen 🙂"},
         **more_metadata,
     }
     write_rest(directory, metadata)
     return directory
+
+
+def tiny_familiarity(num_labels: int) -> TextFamiliarity:
+    """Return the largest margin, less twice the share of unknown words, as a familiarity."""
+    return TextFamiliarity(
+        np.arange(num_labels),
+        np.zeros(num_labels, np.float32),
+        np.eye(num_labels, dtype=np.float32),
+        np.array([1.0, 0.0, 0.0, -2.0, 0.0]),
+        np.zeros((0, num_labels), np.float32),
+        width=num_labels,
+    )
 
 
 def write_rest(directory: Path, metadata: dict[str, Any]) -> None:
@@ -205,4 +225,7 @@ def _waves(rows: int, width: int) -> np.ndarray:
 
 if __name__ == "__main__":
     shutil.rmtree(sys.argv[1], ignore_errors=True)
-    write_tiny_artefact(Path(sys.argv[1]), encoder=sys.argv[2])
+    if sys.argv[2:]:
+        write_tiny_artefact(Path(sys.argv[1]), encoder=sys.argv[2])
+    else:
+        write_tiny_artefact(Path(sys.argv[1]), familiar_from=0.25)

@@ -12,6 +12,8 @@ from train.errors import ExportError
 from train.evaluation.answered import Answered
 from train.models.family import Outputs, Tolerance
 
+# How far apart trained and served familiarity may be.
+_CLOSE = 1e-3
 # Of more test rows so many are compared, drawn by chance: what is exported wrongly differs in more than a few.
 _MOST_ROWS = 20_000
 
@@ -50,7 +52,11 @@ def verify(
             if count
             else "; every label is the same"
         )
-    check_same_answers(answered.label_names, answers, predictor.predict(instances))
+    predictions = predictor.predict(instances)
+    check_same_answers(answered.label_names, answers, predictions)
+    if answered.familiarity is not None:
+        count = check_same_doubts(answered, predictions, predictor.familiarity(instances))
+        labels += f"; {count:,} {plural(count, 'is')} unsure on one side alone" if count else ""
     rows = "the test rows"
     if len(outputs) == _MOST_ROWS:
         rows = f"{_MOST_ROWS:,} of the test rows"
@@ -97,6 +103,44 @@ def check_same_labels(
             "rows. No artefact was written; please report this configuration."
         )
     return count
+
+
+def check_same_doubts(
+    answered: Answered,
+    predictions: Sequence[Mapping[str, Any]],
+    served: npt.NDArray[np.float64] | None,
+) -> int:
+    """Check that serving marks the answers as unsure that the evaluation counted as such, and count the exceptions.
+
+    An answer may differ only where its familiarity is as good as the one from which on it is sure: that of texts is
+    computed in single precision.
+
+    Args:
+        answered: The trained model's answers, with their familiarity.
+        predictions: What `Predictor.predict` returns.
+        served: What `Predictor.familiarity` returns.
+
+    Raises:
+        ExportError: Some differ.
+    """
+    assert answered.familiarity is not None
+    assert answered.decision.familiar_from is not None
+    unsure = np.array([prediction.get("unsure", False) for prediction in predictions])
+    differ = unsure == answered.sure()
+    close = np.abs(answered.familiarity - answered.decision.familiar_from) <= _CLOSE
+    apart = 0 if served is None else int((~_equal(answered.familiarity, served)).sum())
+    wrong = int((differ & ~close).sum())
+    if served is None or apart or wrong:
+        raise ExportError(
+            f"the server is unsure of other answers than the evaluation in {wrong:,} of {len(unsure):,} test rows; "
+            f"the familiarity of {apart:,} differs. No artefact was written; please report this configuration."
+        )
+    return int(differ.sum())
+
+
+def _equal(trained: npt.NDArray[np.float64], served: npt.NDArray[np.float64]) -> Any:
+    # Minus infinity, of a text of unknown words, is equal to itself.
+    return np.isclose(trained, served, rtol=_CLOSE, atol=_CLOSE)
 
 
 def check_same_answers(

@@ -105,8 +105,9 @@ def answer_rows(
     return Answered(
         targets,
         _spread(outputs, columns, width),
-        replace(common, unsure_below=own.unsure_below),
+        replace(common, unsure_below=own.unsure_below, familiar_from=own.familiar_from),
         _spread(answers, columns, width) if own.kind == "labels" else columns[answers],
+        model.predictor.familiarity(instances),
     )
 
 
@@ -159,8 +160,8 @@ def decision_notes(first: Model, second: Model) -> list[str]:
             for thresholds in (ours.thresholds, theirs.thresholds)
         ]
         notes.append(f"thresholds differ: A answers {answered[0]}, B {answered[1]}")
-    if ours.unsure_below != theirs.unsure_below:
-        shown = show_doubts(ours.unsure_below, theirs.unsure_below)
+    if _doubt(ours) != _doubt(theirs):
+        shown = show_doubts(_doubt(ours), _doubt(theirs))
         notes.append(f"different answers are unsure: {shown}")
     return notes
 
@@ -171,7 +172,23 @@ def show_widths(*half_widths: float | None) -> str:
     return f"A {shown[0]}, B {shown[1]}"
 
 
-def show_doubts(*unsure_below: float | None) -> str:
-    """Return the scores below which A and B are unsure, as people read them."""
-    shown = ["never" if score is None else f"below {score:.4g}" for score in unsure_below]
+def show_doubts(*doubts: "Doubt") -> str:
+    """Return when A and B are unsure, as people read it."""
+    shown = [
+        " or ".join(
+            f"below {'a familiarity of ' * is_familiarity}{least:.4g}"
+            for is_familiarity, least in enumerate(doubt)
+            if least is not None
+        )
+        or "never"
+        for doubt in doubts
+    ]
     return f"A {shown[0]}, B {shown[1]}"
+
+
+# The score and the familiarity below which an answer is unsure; None if none is for that.
+Doubt = tuple[float | None, float | None]
+
+
+def _doubt(decision: Decision) -> Doubt:
+    return decision.unsure_below, decision.familiar_from

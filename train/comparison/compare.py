@@ -49,6 +49,8 @@ class Side:
     half_width: float | None
     # Answers with a lower score are marked as unsure; None if none ever is.
     unsure_below: float | None
+    # Answers to what is less familiar are marked as unsure; None if none is for that.
+    familiar_from: float | None
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,10 @@ def check_equivalent(comparison: Comparison, tolerance: float) -> str:
     widths = comparison.a.half_width, comparison.b.half_width
     if not _close(*widths, allowed):
         problems.append(f"their intervals differ ({show_widths(*widths)})")
-    doubts = comparison.a.unsure_below, comparison.b.unsure_below
-    if not _close(*doubts, allowed):
+    a, b = comparison.a, comparison.b
+    same_scores = _close(a.unsure_below, b.unsure_below, allowed)
+    if not same_scores or not _close(a.familiar_from, b.familiar_from, allowed):
+        doubts = [(side.unsure_below, side.familiar_from) for side in (a, b)]
         problems.append(f"different answers are unsure ({show_doubts(*doubts)})")
     if problems:
         raise CompareError(
@@ -294,6 +298,7 @@ def _side(model: Model) -> Side:
         thresholds=model.output.thresholds,
         half_width=model.decision.half_width,
         unsure_below=model.output.unsure_below,
+        familiar_from=model.output.familiar_from,
     )
 
 

@@ -316,25 +316,39 @@ class AccuracyAim(_Section):
     accuracy: Share
 
 
+class ScopeAim(_Section):
+    """Answers to what is unlike the training rows are unsure; so many of the other answers are given up for that."""
+
+    given_up: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    # A label that means none of the labels; None: there is none.
+    none_label: Annotated[str, BeforeValidator(_as_text)] | None = None
+
+
+def _with_auto(value: object) -> object:
+    return ScopeAim() if value == "auto" else value
+
+
 class DecisionConfig(_Section):
     """How probabilities become an answer; thresholds are chosen on the validation rows."""
 
     # None: f1 for multilabel, none otherwise.
     aim: str | CostAim | None = None
     positive: Annotated[str, BeforeValidator(_as_text)] | None = None
-    # Answers with a lower score are unsure: a score, or the accuracy that the other answers must have.
-    unsure_below: Share | AccuracyAim | None = None
+    # Answers with a lower score are unsure: a score, or the accuracy that the other answers must have; or those to what
+    # is unlike the training rows.
+    unsure_below: Share | AccuracyAim | ScopeAim | None = None
 
     @field_validator("unsure_below", mode="wrap")
     @classmethod
     def _is_a_score(
         cls, value: object, validate: Callable[[object], Any]
-    ) -> float | AccuracyAim | None:
+    ) -> float | AccuracyAim | ScopeAim | None:
         try:
-            unsure_below: float | AccuracyAim | None = validate(value)
+            unsure_below: float | AccuracyAim | ScopeAim | None = validate(_with_auto(value))
         except ValidationError:
             raise ValueError(
-                f"expected a score between 0 and 1, or {{accuracy: 0.95}}, got {shown(value)}"
+                "expected a score between 0 and 1, {accuracy: 0.95}, auto, or {given_up: 0.05} with a number up to "
+                f"0.5 and perhaps a none_label, got {shown(value)}"
             ) from None
         return unsure_below
 
@@ -643,6 +657,12 @@ class TrainConfig(_Section):
     def remember_folder(self, folder: Path) -> None:
         """Set what `folder` is."""
         self._folder = folder
+
+    @property
+    def scope_aim(self) -> ScopeAim | None:
+        """How much is given up to tell what is out of scope; None if that is not asked for."""
+        unsure_below = self.decision.unsure_below
+        return unsure_below if isinstance(unsure_below, ScopeAim) else None
 
     @property
     def keeps_validation(self) -> bool:

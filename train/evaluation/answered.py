@@ -23,12 +23,14 @@ class Answered:
         decision: How outputs become answers.
         other_answers: The answers of a model that has a decision of its own, in the form of `Decision.answers`; None:
             `decision` makes them.
+        familiarity: How familiar the rows are to the model, <float64>[num_rows]; None where it does not tell.
     """
 
     truth: npt.NDArray[Any]
     outputs: Outputs
     decision: Decision
     other_answers: npt.NDArray[Any] | None = None
+    familiarity: Values | None = None
 
     @cached_property
     def answers(self) -> npt.NDArray[Any]:
@@ -60,7 +62,10 @@ class Answered:
         decision = self.decision
         if self.positive is not None:
             decision = replace(decision, positive=self.label_names[self.positive])
-        return Answered(self.truth[rows], self.outputs[rows], decision, self.answers[rows])
+        familiarity = None if self.familiarity is None else self.familiarity[rows]
+        return Answered(
+            self.truth[rows], self.outputs[rows], decision, self.answers[rows], familiarity
+        )
 
     def right(self) -> Flags:
         """Return which rows are answered rightly, of label sets with all labels, <bool>[num_rows]."""
@@ -79,6 +84,10 @@ class Answered:
     def scores(self) -> Values:
         """Return the probability of each answer, <float64>[num_rows], as an answer shows it; for one label a row."""
         return self.decision.scores(self.outputs, self.answers)
+
+    def sure(self) -> Flags:
+        """Return which answers are not marked as unsure, <bool>[num_rows]; for one label a row."""
+        return self.decision.is_sure(self.outputs, self.familiarity, self.answers)
 
     def claims(self) -> tuple[Outputs, Flags]:
         """Return probabilities that can be held against the truth, and which of them came true.

@@ -6,7 +6,7 @@ All of it is small enough for `metrics.json`, however many test rows there are.
 from typing import Any
 
 from train.data.splits import Prepared
-from train.evaluation import out_of_distribution, reliability
+from train.evaluation import out_of_distribution, out_of_scope, reliability
 from train.evaluation.answered import Answered
 from train.evaluation.baselines import measure_baselines
 from train.evaluation.curves import draw_curves
@@ -16,15 +16,19 @@ from train.evaluation.significance import confidence_intervals
 from train.evaluation.slices import columns_of, measure_slices
 from train.models.decision import Values, default_decision
 from train.models.family import FittedModel
+from train.models.scope import Scope
 
 
-def gather(prepared: Prepared, model: FittedModel, answered: Answered) -> dict[str, Any]:
+def gather(
+    prepared: Prepared, model: FittedModel, answered: Answered, scope: Scope | None = None
+) -> dict[str, Any]:
     """Measure a model on the test rows, and gather the evidence beside the metrics.
 
     Args:
         prepared: What the model was fitted on.
         model: The fitted model.
         answered: Its answers to the test rows.
+        scope: What is within its scope, if that is told.
 
     Returns:
         The content of `metrics.json`, but for what a search, cross-validation or the exported model adds. If a
@@ -42,7 +46,8 @@ def gather(prepared: Prepared, model: FittedModel, answered: Answered) -> dict[s
         "confidence": confidence_intervals(answered),
         **reliability.assess(answered, model.uncalibrated(answered.outputs)),
         **inspect_rows(prepared, answered, unknown_share),
-        "elsewhere": out_of_distribution.measure(model, prepared, decision),
+        "elsewhere": out_of_distribution.measure(model, prepared, decision, scope),
+        **({} if scope is None else {"scope": out_of_scope.measure(scope, answered)}),
         "history": model.history,
     }
 

@@ -20,6 +20,7 @@ from train.data.docstrings import first_paragraphs
 from train.data.splits import Prepared
 from train.models.decision import Decision
 from train.models.family import FittedModel, Outputs
+from train.models.scope import Scope
 
 _CASES = 200
 # Modules of the standard library that read like prose, on several subjects. Their sources are read, not imported.
@@ -46,7 +47,11 @@ class _Column:
 
 
 def measure(
-    model: FittedModel, prepared: Prepared, decision: Decision, seed: int = 0
+    model: FittedModel,
+    prepared: Prepared,
+    decision: Decision,
+    scope: Scope | None = None,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Ask a model about inputs that are out of distribution.
 
@@ -54,6 +59,7 @@ def measure(
         model: The fitted model.
         prepared: What it was fitted on. Cases are made from the test rows, of which there is at least one.
         decision: How outputs become answers.
+        scope: What is within the scope of the model, if the decision goes by it.
         seed: The seed of the cases.
 
     Returns:
@@ -81,7 +87,7 @@ def measure(
     return [
         {"name": name, **measured}
         for name, frame in cases
-        if (measured := _ask(model, dataset, frame, decision, known)) is not None
+        if (measured := _ask(model, dataset, frame, decision, known, scope)) is not None
     ]
 
 
@@ -91,6 +97,7 @@ def _ask(
     frame: Mapping[str, Values],
     decision: Decision,
     known: Values,
+    scope: Scope | None,
 ) -> dict[str, Any] | None:
     asked = replace(dataset, frame=pd.DataFrame(frame))
     rows = np.arange(len(asked.frame))
@@ -103,12 +110,17 @@ def _ask(
         return None
     share = model.unknown_share(asked, rows)
     is_unknown = np.zeros(len(rows), bool) if share is None else share == 1
-    described = _describe(outputs[is_finite], is_unknown[is_finite], decision, known)
+    familiarity = None if scope is None else scope.familiarity_of(asked, rows)[is_finite]
+    described = _describe(outputs[is_finite], is_unknown[is_finite], familiarity, decision, known)
     return {"cases": int(is_finite.sum()), **described}
 
 
 def _describe(
-    outputs: Outputs, is_unknown: npt.NDArray[np.bool_], decision: Decision, known: Values
+    outputs: Outputs,
+    is_unknown: npt.NDArray[np.bool_],
+    familiarity: Outputs | None,
+    decision: Decision,
+    known: Values,
 ) -> dict[str, float]:
     if decision.kind == "number":
         outside = (outputs < known.min()) | (outputs > known.max())
@@ -120,8 +132,9 @@ def _describe(
             "empty_share": float(is_empty.mean()),
         }
     described = {"mean_score": float(decision.scores(outputs).mean())}
-    if decision.unsure_below is not None:
-        described["unsure_share"] = float((is_unknown | ~decision.is_sure(outputs)).mean())
+    if decision.can_be_unsure:
+        sure = decision.is_sure(outputs, familiarity)
+        described["unsure_share"] = float((is_unknown | ~sure).mean())
     return described
 
 

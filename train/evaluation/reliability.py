@@ -41,13 +41,12 @@ def assess(answered: Answered, uncalibrated: Outputs | None) -> dict[str, Any]:
 def headline_numbers(answered: Answered) -> dict[str, float]:
     """Return `ece` and, where answers can be unsure, `unsure_share` and `accuracy_when_sure`.
 
-    Answers count as unsure for their score alone; that a text is also unsure where no word is known, is not counted.
-    If no answer is sure, the accuracy is 0.
+    Answers count as unsure for their score or their familiarity. That a text is also unsure where no word is known, is
+    not counted where nothing else tells familiarity. If no answer is sure, the accuracy is 0.
     """
     numbers = {"ece": float(calibration(answered)["ece"])}
-    unsure_below = answered.decision.unsure_below
-    if unsure_below is not None:
-        right, sure = answered.right(), answered.scores() >= unsure_below
+    if answered.decision.can_be_unsure:
+        right, sure = answered.right(), answered.sure()
         numbers["unsure_share"] = float(1 - sure.mean())
         numbers["accuracy_when_sure"] = float(right[sure].mean()) if sure.any() else 0.0
     return numbers

@@ -192,8 +192,8 @@ def _of_labels(model: Answered) -> list[_Measure]:
         _macro_f1(*_as_matrices(model)),
         _calibration(*model.claims()),
     ]
-    if model.decision.unsure_below is not None:
-        measures.append(_sureness(right, model.scores() >= model.decision.unsure_below))
+    if model.decision.can_be_unsure:
+        measures.append(_sureness(right, model.sure()))
     positive = model.positive
     if positive is not None and len(np.unique(truth)) == 2:
         scores = model.outputs[:, positive] / model.outputs.sum(axis=1)

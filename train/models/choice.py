@@ -8,6 +8,7 @@ from train.config.sections import ImbalanceConfig
 from train.data.dataset import Dataset
 from train.data.splits import Prepared
 from train.models.family import WIDE_AND_DEEP, Family, FittedModel
+from train.models.scope import Scope
 from train.models.table import family as table_family
 from train.models.text import family as text_family
 from train.progress import Progress
@@ -75,6 +76,17 @@ def problems_of(prepared: Prepared) -> list[str]:
     if config.task != "classification" and config.imbalance != ImbalanceConfig():
         problems.append(f"imbalance: only for task: classification, not for {config.task}.")
     return problems
+
+
+def find_scope(prepared: Prepared, model: FittedModel, progress: Progress) -> Scope | None:
+    """Find what tells instances of none of the labels, if the configuration asks for it."""
+    if prepared.config.scope_aim is None:
+        return None
+    about = "labels are left out in turn, to see whether their rows are found"
+    with progress.stage("scope", about):
+        scope = family_of(prepared.config).find_scope(prepared, model, progress)
+        scope.tell(progress)
+    return scope
 
 
 def problems_of_sample(prepared: Prepared) -> list[str]:

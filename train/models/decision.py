@@ -12,7 +12,7 @@ from scipy.stats import beta
 from predict.contract.artefact import Kind, Output
 from predict.scoring.outputs import most_of_threshold
 from predict.wording import counted, listed, plural, readable
-from train.config.sections import AccuracyAim, CostAim
+from train.config.sections import AccuracyAim, CostAim, ScopeAim
 from train.data.splits import Prepared
 from train.progress import Progress
 
@@ -52,6 +52,7 @@ class Decision:
         missed: The labels for which the aim could not be reached on the validation rows.
         unsure_below: The score below which an answer is marked as unsure; None if none ever is.
         unsure_missed: Whether no score makes the validation answers as accurate as asked.
+        familiar_from: An answer to a row that is less familiar is marked as unsure; None if none is for that.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Decision:
     missed: tuple[str, ...] = ()
     unsure_below: float | None = None
     unsure_missed: bool = False
+    familiar_from: float | None = None
 
     @classmethod
     def of_output(cls, output: Output) -> "Decision":
@@ -78,7 +80,13 @@ class Decision:
             half_width=interval.half_width if interval else None,
             coverage=interval.coverage if interval else None,
             unsure_below=output.unsure_below,
+            familiar_from=output.familiar_from,
         )
+
+    @property
+    def can_be_unsure(self) -> bool:
+        """Whether an answer may be marked as unsure."""
+        return self.unsure_below is not None or self.familiar_from is not None
 
     def describe(self, name: str, unit: str | None = None) -> dict[str, Any]:
         """Return the output of an artefact's metadata.
@@ -96,6 +104,8 @@ class Decision:
             output["thresholds"] = dict(self.thresholds)
         if self.unsure_below is not None:
             output["unsure_below"] = self.unsure_below
+        if self.familiar_from is not None:
+            output["familiar_from"] = self.familiar_from
         return output
 
     def tell(self, progress: Progress) -> None:
@@ -155,9 +165,23 @@ class Decision:
         scores: Values = outputs[np.arange(len(outputs)), answers]
         return scores.round(DIGITS)
 
-    def is_sure(self, outputs: Outputs) -> Flags:
-        """Return which answers are not marked as unsure for their score, <bool>[num_rows]."""
-        return self.scores(outputs) >= (self.unsure_below or 0.0)
+    def is_sure(
+        self,
+        outputs: Outputs,
+        familiarity: Values | None = None,
+        answers: npt.NDArray[Any] | None = None,
+    ) -> Flags:
+        """Return which answers are not marked as unsure, <bool>[num_rows].
+
+        Args:
+            outputs: Of the rows.
+            familiarity: How familiar the rows are, <float64>[num_rows]; needed if the decision goes by it.
+            answers: What the outputs became; None: as this decision has it.
+        """
+        sure = self.scores(outputs, answers) >= (self.unsure_below or 0.0)
+        if self.familiar_from is not None and familiarity is not None:
+            sure &= familiarity >= self.familiar_from
+        return sure
 
 
 def positive_label(
@@ -322,6 +346,8 @@ def choose_decision(
     decision = _choose_answers(prepared, validation_outputs, factors)
     unsure_below = prepared.config.decision.unsure_below
     if not isinstance(unsure_below, AccuracyAim):
+        # What is out of scope is told with the fitted model, see `train.models.scope`.
+        unsure_below = None if isinstance(unsure_below, ScopeAim) else unsure_below
         return replace(decision, unsure_below=unsure_below)
     assert validation_outputs is not None  # kept for an aim, see `keeps_validation`
     truth = prepared.dataset.targets[prepared.split.validation]
@@ -424,7 +450,7 @@ def _problems_of_interval(prepared: Prepared) -> list[str]:
         return []
     if prepared.dataset.kind != "number":
         return ["evaluation.interval: only a regression has intervals."]
-    return _problems_of_rows(
+    return problems_of_rows(
         prepared, f"evaluation.interval: {coverage:g}", rows_for_interval(coverage), "Lower it, or"
     )
 
@@ -445,8 +471,8 @@ def _problems_of_doubt(prepared: Prepared) -> list[str]:
             "Take it out; decision.aim says from which probability on a label is given."
         ]
     if not isinstance(unsure_below, AccuracyAim):
-        return []
-    return _problems_of_rows(
+        return []  # those of a scope are told by `train.models.scope`
+    return problems_of_rows(
         prepared,
         f"decision.unsure_below: an accuracy of {unsure_below.accuracy:g}",
         rows_for_accuracy(unsure_below.accuracy),
@@ -454,7 +480,8 @@ def _problems_of_doubt(prepared: Prepared) -> list[str]:
     )
 
 
-def _problems_of_rows(prepared: Prepared, what: str, needed: int, remedy: str) -> list[str]:
+def problems_of_rows(prepared: Prepared, what: str, needed: int, remedy: str) -> list[str]:
+    """Return that there are fewer validation rows than needed, if so."""
     there = len(prepared.split.validation)
     if there >= needed:
         return []

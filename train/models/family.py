@@ -11,6 +11,7 @@ import numpy.typing as npt
 from predict.scoring.inputs import Inputs
 from train.data.dataset import Dataset
 from train.data.splits import Prepared
+from train.models.scope import Scope
 from train.progress import Progress
 
 # The pipeline of the family of texts; any other belongs to the family of tables.
@@ -102,6 +103,9 @@ class Family(Protocol):
 
     def fit(self, prepared: Prepared, progress: Progress) -> FittedModel:
         """Fit on the training rows, choose on the validation rows; see nothing of the test rows."""
+
+    def find_scope(self, prepared: Prepared, model: Any, progress: Progress) -> Scope:
+        """Choose what tells instances of none of the labels; only with `decision.unsure_below: auto`."""
 
     def fit_baselines(self, prepared: Prepared) -> Sequence[Baseline]:
         """Fit what this family's models are compared with, beside the constant answer."""

@@ -14,7 +14,7 @@ _OF_SOME_MODELS = ("embedding", "derived", "git", "seeds")
 _OF_SOME_RUNS = (
     *("at_even_odds", "cross_validation", "search", "confidence", "history"),
     *("positive_label", "thresholds", "per_label", "confusion_matrix"),
-    *("slices", "mistakes", "suspects", "evidence", "behaviour", "gate", "elsewhere"),
+    *("slices", "mistakes", "suspects", "evidence", "behaviour", "gate", "elsewhere", "scope"),
 )
 
 _THRESHOLDS_SHOWN = 20

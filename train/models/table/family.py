@@ -11,9 +11,12 @@ from train.data.schema import describe_inputs
 from train.data.splits import Prepared
 from train.errors import collected
 from train.features.derived import derive
+from train.models import scope
 from train.models.family import Baseline, FittedModel
 from train.models.table import model
 from train.models.table.limits import too_large
+from train.models.table.scope import FEWEST_LABELS
+from train.models.table.scope import find_scope as find_scope
 from train.models.table.users_code import locate
 from train.progress import Progress, SilentProgress
 
@@ -25,7 +28,7 @@ def problems_of(prepared: Prepared) -> list[str]:
         return [
             f"task: multilabel is for the text model, not for model.pipeline: {config.model.pipeline}."
         ]
-    problems: list[str] = []
+    problems = _problems_of_scope(prepared)
     derived: list[Derived] = []
     with collected(problems):
         derived = derive(prepared.dataset, config.features)
@@ -39,6 +42,14 @@ def problems_of(prepared: Prepared) -> list[str]:
     if ":" not in name and not problems:
         problems += too_large(prepared.dataset, derived, name)
     return problems
+
+
+def _problems_of_scope(prepared: Prepared) -> list[str]:
+    if prepared.config.scope_aim is not None and prepared.dataset.reads_only_texts:
+        return [
+            "decision.unsure_below: auto needs numbers, categories or dates; for texts model.pipeline: wide_and_deep."
+        ]
+    return scope.problems_of(prepared, FEWEST_LABELS)
 
 
 def problems_of_sample(prepared: Prepared) -> list[str]:

@@ -22,7 +22,10 @@ from train.data.splits import Prepared, Rows
 from train.errors import collected
 from train.features.corpus import no_words
 from train.features.encoder import PretrainedEncoder
+from train.models import scope
 from train.models.family import WIDE_AND_DEEP, Baseline, FittedModel
+from train.models.text.scope import FEWEST_LABELS
+from train.models.text.scope import find_scope as find_scope
 from train.progress import Progress, SilentProgress
 
 ENCODER_FILES = (".onnx", ".safetensors")
@@ -49,7 +52,7 @@ def problems_of(prepared: Prepared) -> list[str]:
         problems.append(
             f"features and model.… are for tables; {WIDE_AND_DEEP} is set up in the section training."
         )
-    return problems + _problems_of_files(config)
+    return problems + _problems_of_files(config) + scope.problems_of(prepared, FEWEST_LABELS)
 
 
 def _problems_of_files(config: TrainConfig) -> list[str]:
