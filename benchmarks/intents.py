@@ -1,8 +1,10 @@
 """Made-up requests to an assistant: 68 intents, each said in a few ways, with slots. Written by a seeded generator.
 
 Use: python -m benchmarks.intents FILE [--rows 100] [--seed 0]
-A column `text`, a column `label`. Many intents share their words ("cancel my hotel", "cancel my flight"), and the
-openings and endings are those of all, so that a label is not told by small words. `intents.yml` has the phrases.
+The columns are `text`, `label` and `phrase`, the way in which an intent is said, without the values of its slots: with
+`split.by: phrase`, the test rows are said in ways that are new. Many intents share their words ("cancel my hotel",
+"cancel my flight"), and the openings and endings are those of all, so that a label is not told by small words.
+`intents.yml` has the phrases.
 """
 
 import csv
@@ -20,8 +22,8 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _TYPOS = 0.15
 
 
-def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str]]:
-    """Return distinct texts with their labels, in an order that says nothing.
+def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str, str]]:
+    """Return distinct texts with their labels and phrases, in an order that says nothing.
 
     Args:
         rows: How many of each intent, at most; some have fewer ways to be said.
@@ -29,18 +31,20 @@ def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str]]:
     """
     phrases = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
     chance = random.Random(seed)
-    made: dict[str, str] = {}
+    made: dict[str, tuple[str, str]] = {}
     for label, ways in phrases["intents"].items():
         for _ in range(rows):
-            made.setdefault(_said(chance.choice(ways), phrases, chance), label)
-    texts = list(made.items())
+            phrase = _CHOICE.sub(
+                lambda found: chance.choice(found[1].split("|")), chance.choice(ways)
+            )
+            made.setdefault(_said(phrase, phrases, chance), (label, phrase))
+    texts = [(text, *about) for text, about in made.items()]
     chance.shuffle(texts)
     return texts
 
 
-def _said(way: str, phrases: dict[str, Any], chance: random.Random) -> str:
-    way = _CHOICE.sub(lambda found: chance.choice(found[1].split("|")), way)
-    way = _SLOT.sub(lambda found: chance.choice(phrases["slots"][found[1]]), way)
+def _said(phrase: str, phrases: dict[str, Any], chance: random.Random) -> str:
+    way = _SLOT.sub(lambda found: chance.choice(phrases["slots"][found[1]]), phrase)
     way = chance.choice(phrases["openings"]) + way + chance.choice(phrases["endings"])
     if chance.random() < _TYPOS:
         place = chance.randrange(len(way) - 1)
@@ -55,7 +59,7 @@ def _said(way: str, phrases: dict[str, Any], chance: random.Random) -> str:
 def main(file: Path, rows: int, seed: int) -> None:
     """Write the file."""
     with file.open("w", newline="", encoding="utf-8") as opened:
-        csv.writer(opened).writerows([("text", "label"), *make(rows, seed)])
+        csv.writer(opened).writerows([("text", "label", "phrase"), *make(rows, seed)])
 
 
 if __name__ == "__main__":

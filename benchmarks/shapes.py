@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks import intents
 from benchmarks.accuracy import CONF
 from train.config import load_config
 from train.config.loading import with_values
@@ -29,7 +30,8 @@ from train.models.text.family import fit_baselines
 from train.preparation import prepare
 from train.progress import SilentProgress
 
-Rows = list[tuple[str, str]]
+# A text and its label; and a group of texts of which none is in two parts of the split, if there are groups.
+Rows = list[tuple[str, ...]]
 _LIBRARIES = ("tensorflow", "scipy", "sklearn", "pandas", "numpy", "keras", "gensim", "pydantic", "rich")  # fmt: skip
 _MODULES, _ROWS_PER_MODULE = 150, 80
 
@@ -40,7 +42,7 @@ def _catalogue(name: str) -> Rows:
     return list(zip(dataset.texts(), names, strict=True))
 
 
-def _some(rows: Iterable[tuple[str, str]], start: int, count: int) -> Rows:
+def _some(rows: Iterable[tuple[str, ...]], start: int, count: int) -> Rows:
     """Return some rows in an order that says nothing."""
     ordered = sorted(rows, key=lambda row: hashlib.sha256(row[0].encode()).digest())
     return ordered[start : start + count]
@@ -71,6 +73,8 @@ SHAPES: dict[str, Callable[[], Rows]] = {
     "two libraries": lambda: [row for row in _catalogue("docstrings") if row[1] in ("numpy", "scipy")],
     "libraries": lambda: _catalogue("docstrings"),
     "150 modules": _by_module,
+    "intents": lambda: [row[:2] for row in intents.make()],
+    "intents, new phrases": lambda: [(*row[:2], "/".join(row[1:])) for row in intents.make()],
 }  # fmt: skip
 
 
@@ -89,8 +93,10 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "texts.csv"
         with file.open("w", encoding="utf-8", newline="") as opened:
-            csv.writer(opened).writerows([("text", "label"), *SHAPES[name]()])
-        config = load_config(CONF, [f"split.seed={seed}", *overrides], str(file))
+            columns, shape = ("text", "label", "group"), SHAPES[name]()
+            csv.writer(opened).writerows([columns[: len(shape[0])], *shape])
+        by = ["split.by=group"] if len(shape[0]) == len(columns) else []
+        config = load_config(CONF, [f"split.seed={seed}", *by, *overrides], str(file))
         prepared = _with_few(prepare(config, SilentProgress()), rows)
         if width:
             static = Path(folder) / "static"
