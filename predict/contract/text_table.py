@@ -19,8 +19,9 @@ SMALLEST_SQUARE = 1e-9
 # The input of `model.onnx`.
 SUMS = "sums"
 # The weights of the head, which `model.onnx` puts out after the answer: a server computes single answers itself. Those
-# of an encoder's vectors and of the hidden layer are missing where there is none.
-HEAD = ("encoder_kernel", "hidden_kernel", "hidden_bias", "kernel", "bias")
+# of an encoder's vectors, of the hidden layer and of the prior are missing where there is none.
+LOG_PRIOR = "log_prior"
+HEAD = ("encoder_kernel", "hidden_kernel", "hidden_bias", "kernel", "bias", LOG_PRIOR)
 
 Sums = npt.NDArray[np.float32]
 

@@ -22,8 +22,10 @@ class TextHead:
         Args:
             weights: By the names in `HEAD`, <float32>: `encoder_kernel` [encoder width, num_labels + vector_size] if
                 there is an encoder; `hidden_kernel` [vector_size, hidden_size] and `hidden_bias` [hidden_size] if there
-                is a hidden layer; `kernel` [num_labels + vector_size + hidden_size, num_labels], `bias` [num_labels].
-            several_labels: Whether a text may have several labels, each with a probability of its own.
+                is a hidden layer; `kernel` [num_labels + vector_size + hidden_size, num_labels], `bias` [num_labels];
+                and perhaps `log_prior` [num_labels], which is added to the logarithms of probabilities.
+            several_labels: Whether a text may have several labels, each with a probability of its own; else they sum
+                to 1.
 
         Raises:
             ValueError: They do not fit one another.
@@ -31,6 +33,7 @@ class TextHead:
         kernel, bias = weights["kernel"], weights["bias"]
         hidden_kernel = weights.get("hidden_kernel", _NO_LAYER)
         hidden_bias = weights.get("hidden_bias", _NO_LAYER[0])
+        self._log_prior = weights.get("log_prior")
         self._encoder_kernel = weights.get("encoder_kernel")
         vector_size, self._hidden_size = hidden_kernel.shape
         num_read = len(kernel) - self._hidden_size
@@ -42,7 +45,7 @@ class TextHead:
         self._second = np.ascontiguousarray(kernel[num_read:])
         # Of the same size: numpy takes twice as long for a number of Python's.
         self._nothing = np.zeros(self._hidden_size, np.float32)
-        self._ones = np.ones(len(bias), np.float32)
+        self._none, self._ones = np.zeros(len(bias), np.float32), np.ones(len(bias), np.float32)
         self._several_labels = several_labels
 
     def of(self, sums: Sums, encoded: Floats | None = None) -> Floats:
@@ -62,15 +65,13 @@ class TextHead:
         joined = both.dot(self._first)
         margins = joined[self._hidden_size :]
         margins += np.maximum(joined[: self._hidden_size], self._nothing).dot(self._second)
-        probabilities = self._sigmoid(margins) if self._several_labels else self._softmax(margins)
+        # The logarithm of the probability of each label against all others.
+        logarithms = -np.logaddexp(self._none, -margins)
+        if not self._several_labels:
+            if self._log_prior is not None:
+                logarithms += self._log_prior
+            logarithms -= logarithms[logarithms.argmax()]
+        probabilities: Floats = np.exp(logarithms)
+        if not self._several_labels:
+            probabilities /= probabilities.dot(self._ones)
         return probabilities.reshape(1, -1)
-
-    def _softmax(self, margins: Floats) -> Floats:
-        powers: Floats = np.exp(margins - margins[margins.argmax()])
-        powers /= powers.dot(self._ones)
-        return powers
-
-    def _sigmoid(self, margins: Floats) -> Floats:
-        # By the tangent: the exponential of a large number is infinite.
-        probabilities: Floats = 0.5 + 0.5 * np.tanh(0.5 * margins)
-        return probabilities

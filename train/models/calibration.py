@@ -1,7 +1,9 @@
 """Calibration: probabilities that are right as often as they say, fitted on rows that the model has not seen.
 
-For texts, the margins of two heads are blended, scaled and turned into probabilities. For tables, one temperature
-flattens or sharpens the probabilities (Guo et al., ICML 2017).
+For texts, the margins of two heads are blended, and each becomes the probability of its label against all others, as
+Platt does it (Advances in Large Margin Classifiers, 1999); if a row has exactly one label, these are made to sum to 1
+(Zadrozny and Elkan, KDD 2002). For tables, one temperature flattens or sharpens the probabilities (Guo et al., ICML
+2017).
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
 Margins = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float64]
@@ -22,7 +24,8 @@ Factors = npt.NDArray[np.float64]
 _DEEP_SHARES = (0.0, 0.25, 0.5, 0.75)
 # How much better than a smaller share a larger one must be on validation.
 _STANDARD_ERRORS = 2.0
-_TEMPERATURES = np.exp(np.linspace(-3.0, 1.5, 91))
+# Bounds of what margins are multiplied by, the inverse of the temperature, as logarithms.
+_LEAST_SLOPE, _MOST_SLOPE = -1.5, 3.0
 # Bounds the offset of a label that all or none of the validation rows have: more would amount to certainty.
 _LARGEST_OFFSET = 10.0
 # The penalty on a label's offset for leaving the mean of all, so that a few rows do not move it far. Measured
@@ -43,14 +46,15 @@ class Calibration:
     Attributes:
         deep_share: The weight of the deep head's margins; the wide head's have the rest.
         temperature: What the blended margins are divided by.
-        offsets: What is added to the quotient, <float64>[num_labels], if a row may have any number of labels; None if
-            it has exactly one.
+        offsets: What is added to the quotient: the same for all labels, or one for each, <float64>[num_labels].
+        several: Whether a row may have any number of labels, each with a probability of its own.
+        prior_factors: What the probabilities of exactly one label are multiplied by, before they are made to sum to 1.
     """
 
     deep_share: float
     temperature: float
-    offsets: npt.NDArray[np.float64] | None = None
-    # What the probabilities of exactly one label are multiplied by, before they are made to sum to 1.
+    offsets: npt.NDArray[np.float64] | float = 0.0
+    several: bool = False
     prior_factors: Factors | None = None
 
     def factors(self) -> tuple[float, float]:
@@ -58,22 +62,25 @@ class Calibration:
         return (1 - self.deep_share) / self.temperature, self.deep_share / self.temperature
 
     def probabilities(self, wide: Margins, deep: Margins) -> Probabilities:
-        """Return the softmax of the blended margins, or with offsets the sigmoid, <float64>[num_texts, num_labels]."""
+        """Return the probabilities of rows by the margins of both heads, <float64>[num_texts, num_labels]."""
         wide_factor, deep_factor = self.factors()
-        scaled = wide.astype(np.float64) * wide_factor + deep * deep_factor
-        if self.offsets is not None:
-            independent: Probabilities = expit(scaled + self.offsets)
+        scaled = wide.astype(np.float64) * wide_factor + deep * deep_factor + self.offsets
+        if self.several:
+            independent: Probabilities = expit(scaled)
             return independent
+        logarithms = log_expit(scaled)
         if self.prior_factors is not None:
-            scaled = scaled + np.log(self.prior_factors)
-        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+            logarithms += np.log(self.prior_factors)
+        of_one: Probabilities = softmax(logarithms, axis=1)
+        return of_one
 
-    def uncalibrated(self, probabilities: Probabilities) -> Probabilities:
-        """Return the probabilities of the same margins at a temperature of 1 and without offsets."""
-        if self.offsets is None:
-            return untempered(probabilities, self.temperature, self.prior_factors)
+    def uncalibrated(self, probabilities: Probabilities) -> Probabilities | None:
+        """Return the probabilities of the same margins at a temperature of 1 and without offsets.
+
+        None for exactly one label: made to sum to 1, they no longer tell their margins.
+        """
+        if not self.several:
+            return None
         # A probability of exactly 0 or 1 has an infinite logit, and stays what it is.
         with np.errstate(divide="ignore"):
             margins = (logit(probabilities) - self.offsets) * self.temperature
@@ -205,26 +212,55 @@ def calibrate(
     """
     if targets.ndim == 2:
         return _calibrate_label_sets(wide, deep, targets)
+    fits = [_fit_one_label(share, wide, deep, targets, factors) for share in _DEEP_SHARES]
+    rows = np.arange(len(targets))
+    losses = []
+    for fit in fits:
+        right = fit.probabilities(wide, deep)[rows, targets]
+        losses.append(-np.log(np.maximum(right, np.finfo(float).tiny)))
+    return fits[_simplest(losses)]
 
+
+def _fit_one_label(
+    deep_share: float,
+    wide: Margins,
+    deep: Margins,
+    targets: npt.NDArray[np.int64],
+    factors: Factors | None,
+) -> Calibration:
+    """Minimise the log loss over the slope, one offset for all labels and, if there are factors, their power."""
+    margins = (1 - deep_share) * wide.astype(np.float64) + deep_share * deep
+    num_rows, num_labels = margins.shape
     # As if one row more had any label: a few rows that are all answered right would leave no doubt otherwise.
-    doubt = 1 / (len(targets) + 1)
+    doubt = 1 / (num_rows + 1)
+    expected = np.full_like(margins, doubt / num_labels)
+    expected[np.arange(num_rows), targets] += 1 - doubt
+    priors = np.zeros(num_labels)
+    if factors is not None:
+        priors = np.log(np.maximum(factors, SMALLEST_PROBABILITY))
 
-    def losses(calibration: Calibration) -> Probabilities:
-        probabilities = calibration.probabilities(wide, deep)
-        logarithms = np.log(np.maximum(probabilities, np.finfo(float).tiny))
-        right = logarithms[np.arange(len(targets)), targets]
-        expected: Probabilities = -(1 - doubt) * right - doubt * logarithms.mean(axis=1)
-        return expected
+    def loss_and_gradient(
+        parameters: npt.NDArray[np.float64],
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        slope, offset, power = np.exp(parameters[0]), parameters[1], parameters[2]
+        scaled = slope * margins + offset
+        said = log_softmax(log_expit(scaled) + power * priors, axis=1)
+        error = np.exp(said) - expected  # the derivative of the loss by the logarithms
+        by_scaled = error * expit(-scaled)
+        gradient = [(by_scaled * slope * margins).sum(), by_scaled.sum(), (error @ priors).sum()]
+        return float(-(expected * said).sum()) / num_rows, np.array(gradient) / num_rows
 
-    fits = []
-    for share in _DEEP_SHARES:
-        choices = (
-            [Calibration(share, float(temperature)) for temperature in _TEMPERATURES]
-            if factors is None
-            else [_with_prior(Calibration(share, 1.0), wide, deep, targets, factors)]
-        )
-        fits.append(min(choices, key=lambda choice: float(losses(choice).mean())))
-    return fits[_simplest([losses(fit) for fit in fits])]
+    powers = (0.0, 0.0) if factors is None else (0.0, _MOST_POWER)
+    bounds = [(_LEAST_SLOPE, _MOST_SLOPE), (-_LARGEST_OFFSET, _LARGEST_OFFSET), powers]
+    start = np.array([1.0, 0.0, powers[1] / 2])
+    best = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    prior = None if factors is None else np.exp(best[2] * priors)
+    return Calibration(
+        deep_share,
+        float(np.exp(-best[0])),
+        float(best[1]),
+        prior_factors=None if prior is None else prior / prior.sum(),
+    )
 
 
 def _simplest(losses: Sequence[Probabilities]) -> int:
@@ -244,22 +280,10 @@ def _simplest(losses: Sequence[Probabilities]) -> int:
     raise AssertionError("the best model is within any distance of itself")
 
 
-def _with_prior(
-    blend: Calibration,
-    wide: Margins,
-    deep: Margins,
-    targets: npt.NDArray[np.int64],
-    factors: Factors,
-) -> Calibration:
-    probabilities, weights = blend.probabilities(wide, deep), np.ones(len(targets))
-    temperature, powers = fit_temperature_and_prior(probabilities, targets, factors, weights)
-    return Calibration(blend.deep_share, temperature, prior_factors=powers)
-
-
 def _calibrate_label_sets(
     wide: Margins, deep: Margins, has_label: npt.NDArray[np.bool_]
 ) -> Calibration:
-    """Scale as Platt does (Advances in Large Margin Classifiers, 1999), with one slope for all labels.
+    """Fit one slope for all labels, and an offset for each.
 
     A slope for every label as well raises the log loss on new rows where labels are rare or alike.
     """
@@ -268,7 +292,7 @@ def _calibrate_label_sets(
         for share in _DEEP_SHARES
     ]
     deep_share, best = min(fits, key=lambda fit: float(fit[1].fun))
-    return Calibration(deep_share, 1 / float(best.x[0]), best.x[1:])
+    return Calibration(deep_share, 1 / float(best.x[0]), best.x[1:], several=True)
 
 
 def _fit_scale(margins: npt.NDArray[np.float64], has_label: npt.NDArray[np.bool_]) -> Any:
@@ -284,7 +308,7 @@ def _fit_scale(margins: npt.NDArray[np.float64], has_label: npt.NDArray[np.bool_
         gradient = np.append((error * margins).sum(), error.sum(axis=0) + _OFFSET_PENALTY * apart)
         return float(loss + _OFFSET_PENALTY / 2 * (apart @ apart)), gradient
 
-    slopes = (1 / _TEMPERATURES[-1], 1 / _TEMPERATURES[0])
+    slopes = (np.exp(_LEAST_SLOPE), np.exp(_MOST_SLOPE))
     offsets = [(-_LARGEST_OFFSET, _LARGEST_OFFSET)] * margins.shape[1]
     start = np.append(1.0, np.zeros(margins.shape[1]))
     return minimize(

@@ -62,23 +62,37 @@ def test_rows_that_are_all_right_leave_some_doubt_and_all_wrong_some_belief() ->
     assert fit_temperature(said, np.ones(50, int)) == pytest.approx(10, rel=0.01)
 
 
-def test_margins_without_their_temperature_are_those_of_temperature_1() -> None:
+@pytest.mark.parametrize(("slope", "offset"), [(3.0, 1.0), (4.0, -1.0), (8.0, 1.5)])
+def test_the_probabilities_that_labels_were_drawn_by_are_found(slope: float, offset: float) -> None:
     random = np.random.default_rng(0)
-    wide, deep = random.normal(size=(2, 30, 3)).astype(np.float32)
-    cold, plain = Calibration(0.25, 0.05), Calibration(0.25, 1.0)
-    np.testing.assert_allclose(
-        cold.uncalibrated(cold.probabilities(wide, deep)),
-        plain.probabilities(wide, deep),
-        rtol=1e-6,  # the margins are floats
-    )
+    margins = random.normal(-0.8, 0.6, (20_000, 4)).astype(np.float32)
+    each = expit(slope * margins.astype(float) + offset)
+    true = each / each.sum(axis=1, keepdims=True)
+    labels = (true.cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1).clip(0, 3)
+    fitted = calibrate(margins, margins, labels)
+    said = fitted.probabilities(margins, margins)
+    assert np.abs(said - true).mean() < 0.005
+    assert np.abs(softmax(slope * margins, axis=1) - true).mean() > 0.01
+
+
+def test_far_from_every_label_the_nearest_one_is_still_the_most_probable() -> None:
+    far = np.array([[-900.0, -901.0, -2000.0]], np.float32)
+    [said] = Calibration(0.0, 0.05).probabilities(far, far)
+    assert said.tolist() == pytest.approx([1, 2e-9, 0], abs=1e-8)
+
+
+def test_what_was_made_to_sum_to_1_does_not_tell_its_margins() -> None:
+    assert Calibration(0.25, 0.05).uncalibrated(np.array([[0.5, 0.5]])) is None
 
 
 def test_label_sets_lose_their_offsets_too() -> None:
     wide, deep = np.array([[1.0, -2.0]], np.float32), np.array([[0.0, 0.5]], np.float32)
-    scaled = Calibration(0.5, 0.25, np.array([1.0, -3.0]))
+    scaled = Calibration(0.5, 0.25, np.array([1.0, -3.0]), several=True)
     before = scaled.uncalibrated(scaled.probabilities(wide, deep))
+    assert before is not None
     assert before[0] == pytest.approx(expit([0.5, -0.75]))
-    assert scaled.uncalibrated(np.array([[0.0, 1.0]])).tolist() == [[0.0, 1.0]]
+    surely = np.array([[0.0, 1.0]])
+    np.testing.assert_array_equal(scaled.uncalibrated(surely), surely)
 
 
 @pytest.mark.parametrize(("rows", "surest"), [(1, 0.76), (10, 0.96), (1000, 0.9996)])

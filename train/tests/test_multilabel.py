@@ -121,7 +121,7 @@ def test_a_label_that_all_or_none_of_the_rows_have_is_calibrated_to_something_fi
 
 
 def test_probabilities_are_those_of_scaled_margins_label_by_label() -> None:
-    calibration = Calibration(0.25, 0.5, np.array([1.0, -1.0]))
+    calibration = Calibration(0.25, 0.5, np.array([1.0, -1.0]), several=True)
     wide, deep = np.array([[1, -1000]], np.float32), np.array([[-1, 0]], np.float32)
     # (0.75 x 1 - 0.25 x 1) / 0.5 + 1 = 2
     np.testing.assert_allclose(calibration.probabilities(wide, deep), [[1 / (1 + np.exp(-2)), 0]])

@@ -193,22 +193,31 @@ def test_the_exported_model_is_onnx_alone_and_passes_its_checker(onnx_file: Path
     assert not [item for item in model.graph.initializer if item.external_data]
 
 
-@pytest.mark.parametrize("offsets", [None, np.array([-1.0, 0.5, 0.0])], ids=["label", "labels"])
+@pytest.mark.parametrize(
+    "calibrated",
+    [
+        {"offsets": 0.7},
+        {"offsets": -2.0, "prior_factors": np.array([0.7, 0.2, 0.1])},
+        {"offsets": np.array([-1.0, 0.5, 0.0]), "several": True},
+    ],
+    ids=["label", "weighted label", "labels"],
+)
 @pytest.mark.parametrize("deep_share", [0.0, 0.25])
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 @pytest.mark.parametrize("encoder_width", [0, 2])
 def test_the_head_of_a_single_text_computes_what_the_exported_model_does(
-    tmp_path: Path, deep_share: float, offsets: Any, scale: float, encoder_width: int
+    tmp_path: Path, deep_share: float, calibrated: dict[str, Any], scale: float, encoder_width: int
 ) -> None:
     random, columns = np.random.default_rng(0), 7 + encoder_width
     shapes = ((columns, 3), (3,), (columns, 4), (4, 5), (5,), (9, 3), (3,))
     weights = [random.normal(size=shape).astype(np.float32) for shape in shapes]
     heads = Heads(*weights[:3], weights[3:], table_rows=7)
-    write_onnx(heads, Calibration(deep_share, 0.5, offsets), tmp_path / MODEL)
+    write_onnx(heads, Calibration(deep_share, 0.5, **calibrated), tmp_path / MODEL)
     session = onnxruntime.InferenceSession(tmp_path / MODEL)
     answer, *names = [output.name for output in session.get_outputs()]
     absent = {"encoder_kernel"} if not encoder_width else set()
     absent |= {"hidden_kernel", "hidden_bias"} if not deep_share else set()
+    absent |= {"log_prior"} if "prior_factors" not in calibrated else set()
     assert set(names) == set(HEAD) - absent
     width = session.get_inputs()[0].shape[-1]
     sums = scale * random.normal(size=(5, 2, width)).astype(np.float32)
@@ -217,7 +226,7 @@ def test_the_head_of_a_single_text_computes_what_the_exported_model_does(
     encoded = random.normal(size=(5, encoder_width)).astype(np.float32)
     feeds = {SUMS: sums, ENCODED: encoded} if encoder_width else {SUMS: sums}
     expected, *values = session.run([answer, *names], feeds)
-    head = TextHead(dict(zip(names, values, strict=True)), offsets is not None)
+    head = TextHead(dict(zip(names, values, strict=True)), calibrated.get("several", False))
     for text, vector, probabilities in zip(sums, encoded, expected, strict=True):
         given = (text[np.newaxis], vector[np.newaxis])
         np.testing.assert_allclose(head.of(*given)[0], probabilities, rtol=0, atol=2e-6)

@@ -67,8 +67,8 @@ class TextModel:
         design = self.design.of(dataset.texts(rows))
         return self.calibration.probabilities(*self.heads.margins(design))
 
-    def uncalibrated(self, outputs: Probabilities) -> Probabilities:
-        """See `FittedModel`: the temperature turns margins into probabilities."""
+    def uncalibrated(self, outputs: Probabilities) -> Probabilities | None:
+        """See `FittedModel`. The margins of exactly one label are no probabilities before."""
         return self.calibration.uncalibrated(outputs)
 
     def unknown_share(self, dataset: Dataset, rows: Rows) -> Probabilities:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import onnx
 from keras import layers, ops
 from onnx import helper
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 
 from predict.contract.encoder import ENCODED
 from predict.contract.features import FIRST_WORD_ID
-from predict.contract.text_table import SMALLEST_SQUARE, SUMS
+from predict.contract.text_table import LOG_PRIOR, SMALLEST_SQUARE, SUMS
 from train.config.sections import TrainingConfig
 from train.features.embeddings import Embeddings
 from train.features.feature_table import Design, FeatureTable
@@ -135,21 +135,29 @@ def write_onnx(heads: Heads, calibration: Calibration, file: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         network.export(str(file), format="onnx", verbose=False, input_signature=signature)
     exported = onnx.load(file)
-    _put_out_weights(exported.graph, network)
+    _put_out_weights(exported.graph, network, log_prior_of(calibration))
     # The exporter orders and names equal constants by chance.
     onnx.save(canonical(exported), file)
 
 
-def _put_out_weights(graph: onnx.GraphProto, network: keras.Model) -> None:
-    """Add the weights of the dense layers to the outputs, for servers that compute single answers themselves."""
-    constants = {(*item.dims, to_array(item).tobytes()): item.name for item in graph.initializer}
+def _put_out_weights(
+    graph: onnx.GraphProto, network: keras.Model, log_prior: Floats | None
+) -> None:
+    """Add the weights of the head to the outputs, for servers that compute single answers themselves."""
+    constants = {to_array(item).tobytes(): item for item in graph.initializer}
     dense = [layer for layer in network.layers if isinstance(layer, layers.Dense)]
-    weights = {variable.path: variable.numpy() for layer in dense for variable in layer.weights}
-    for path, weight in weights.items():
-        name = _PUT_OUT[path]
-        constant = constants[(*weight.shape, weight.tobytes())]
-        graph.node.append(helper.make_node("Identity", [constant], [name]))
-        value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, weight.shape)
+    weights = {
+        _PUT_OUT[variable.path]: variable.numpy() for layer in dense for variable in layer.weights
+    }
+    if log_prior is not None:
+        weights[LOG_PRIOR] = log_prior
+    for name, weight in weights.items():
+        constant = constants.get(weight.tobytes())
+        if constant is None:  # the exporter leaves out biases of 0
+            constant = from_array(weight, f"all of {name}")
+            graph.initializer.append(constant)
+        graph.node.append(helper.make_node("Identity", [constant.name], [name]))
+        value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, constant.dims)
         graph.output.append(value)
 
 
@@ -163,10 +171,7 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     (wide_share, deep_share), num_labels = calibration.factors(), heads.wide.shape[1]
     hidden_kernel, hidden_bias, kernel, deep_bias = heads.layers
     bias: npt.NDArray[Any] = deep_bias * deep_share + heads.wide_bias * wide_share
-    if calibration.offsets is not None:
-        bias = bias + calibration.offsets
-    if calibration.prior_factors is not None:
-        bias = bias + np.log(calibration.prior_factors)
+    bias = (bias + calibration.offsets).astype(np.float32)
 
     encoder_kernel = heads.encoder_kernel(calibration)
     sums = keras.Input((2, 1 + encoder_kernel.shape[1]), name=SUMS)
@@ -190,7 +195,15 @@ def _served_network(heads: Heads, calibration: Calibration) -> keras.Model:
     margins = layers.Dense(num_labels, name="margins")
     scaled = margins(layers.Concatenate()(read) if deep_share else both)
     margins.set_weights([np.vstack(kernels), bias])
-    to_probabilities = (
-        layers.Softmax() if calibration.offsets is None else layers.Activation("sigmoid")
-    )
-    return keras.Model(inputs, to_probabilities(scaled))
+    if calibration.several:
+        return keras.Model(inputs, ops.sigmoid(scaled))
+    logarithms = ops.log_sigmoid(scaled)
+    if (prior := log_prior_of(calibration)) is not None:
+        logarithms = logarithms + prior
+    return keras.Model(inputs, ops.softmax(logarithms))
+
+
+def log_prior_of(calibration: Calibration) -> Floats | None:
+    """Return what is added to the logarithms of probabilities, <float32>[num_labels]; None for nothing."""
+    factors = calibration.prior_factors
+    return None if factors is None else np.log(factors).astype(np.float32)
