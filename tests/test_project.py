@@ -122,6 +122,9 @@ _IN_AN_ARTEFACT = {
     "metrics.json",
     "train-conf.yml",
     "report.html",
+    "encoder.json",
+    "encoder.onnx",
+    "ENCODER-LICENSE.txt",
 }
 
 
