@@ -1,10 +1,10 @@
 """Made-up requests to an assistant: 68 intents, each said in a few ways, with slots. Written by a seeded generator.
 
 Use: python -m benchmarks.intents FILE [--rows 100] [--seed 0]
-The columns are `text`, `label` and `phrase`, the way in which an intent is said, without the values of its slots: with
-`split.by: phrase`, the test rows are said in ways that are new. Many intents share their words ("cancel my hotel",
-"cancel my flight"), and the openings and endings are those of all, so that a label is not told by small words.
-`intents.yml` has the phrases.
+The columns are `text`, `label`, `way` and `phrase`. An intent has two ways, and a way has many phrases, which are the
+same but for some words; the values of slots are not part of a phrase. Many intents share their words ("cancel my
+hotel", "cancel my flight"), and the openings and endings are those of all, so that a label is not told by small words.
+`intents.yml` has the ways.
 """
 
 import csv
@@ -22,8 +22,8 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _TYPOS = 0.15
 
 
-def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str, str]]:
-    """Return distinct texts with their labels and phrases, in an order that says nothing.
+def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str, str, str]]:
+    """Return distinct texts with their labels, ways and phrases, in an order that says nothing.
 
     Args:
         rows: How many of each intent, at most; some have fewer ways to be said.
@@ -31,13 +31,13 @@ def make(rows: int = 100, seed: int = 0) -> list[tuple[str, str, str]]:
     """
     phrases = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
     chance = random.Random(seed)
-    made: dict[str, tuple[str, str]] = {}
+    made: dict[str, tuple[str, str, str]] = {}
     for label, ways in phrases["intents"].items():
         for _ in range(rows):
-            phrase = _CHOICE.sub(
-                lambda found: chance.choice(found[1].split("|")), chance.choice(ways)
-            )
-            made.setdefault(_said(phrase, phrases, chance), (label, phrase))
+            way = chance.choice(ways)
+            phrase = _CHOICE.sub(lambda found: chance.choice(found[1].split("|")), way)
+            about = (label, f"{label} {ways.index(way)}", f"{label} {phrase}")
+            made.setdefault(_said(phrase, phrases, chance), about)
     texts = [(text, *about) for text, about in made.items()]
     chance.shuffle(texts)
     return texts
@@ -59,7 +59,7 @@ def _said(phrase: str, phrases: dict[str, Any], chance: random.Random) -> str:
 def main(file: Path, rows: int, seed: int) -> None:
     """Write the file."""
     with file.open("w", newline="", encoding="utf-8") as opened:
-        csv.writer(opened).writerows([("text", "label", "phrase"), *make(rows, seed)])
+        csv.writer(opened).writerows([("text", "label", "way", "phrase"), *make(rows, seed)])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from train.models.text.family import fit_baselines
 from train.preparation import prepare
 from train.progress import SilentProgress
 
-# A text and its label; and a group of texts of which none is in two parts of the split, if there are groups.
+# A text and its label, and for some what the split goes by.
 Rows = list[tuple[str, ...]]
 _LIBRARIES = ("tensorflow", "scipy", "sklearn", "pandas", "numpy", "keras", "gensim", "pydantic", "rich")  # fmt: skip
 _MODULES, _ROWS_PER_MODULE = 150, 80
@@ -74,8 +74,13 @@ SHAPES: dict[str, Callable[[], Rows]] = {
     "libraries": lambda: _catalogue("docstrings"),
     "150 modules": _by_module,
     "intents": lambda: [row[:2] for row in intents.make()],
-    "intents, new phrases": lambda: [(*row[:2], "/".join(row[1:])) for row in intents.make()],
+    "intents, new phrases": lambda: [(text, label, phrase) for text, label, _, phrase in intents.make()],
+    "intents, new ways": lambda: [
+        (text, label, "test" if way.endswith("1") else "train") for text, label, way, _ in intents.make()
+    ],
 }  # fmt: skip
+# How the split goes by the third column: a group is in one part, or it says the part.
+_THIRD_COLUMN = {"intents, new phrases": "by", "intents, new ways": "column"}
 
 
 def measure(
@@ -93,10 +98,10 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "texts.csv"
         with file.open("w", encoding="utf-8", newline="") as opened:
-            columns, shape = ("text", "label", "group"), SHAPES[name]()
-            csv.writer(opened).writerows([columns[: len(shape[0])], *shape])
-        by = ["split.by=group"] if len(shape[0]) == len(columns) else []
-        config = load_config(CONF, [f"split.seed={seed}", *by, *overrides], str(file))
+            shape, third = SHAPES[name](), _THIRD_COLUMN.get(name)
+            csv.writer(opened).writerows([("text", "label", "third")[: len(shape[0])], *shape])
+        known = [f"split.{third}=third"] if third else []
+        config = load_config(CONF, [f"split.seed={seed}", *known, *overrides], str(file))
         prepared = _with_few(prepare(config, SilentProgress()), rows)
         if width:
             static = Path(folder) / "static"
@@ -111,8 +116,8 @@ def measure(
         [baseline] = fit_baselines(prepared)
     truth = prepared.test_targets
     ours, theirs = outputs.argmax(axis=1) == truth, baseline.answers == truth
-    known = model.describe(prepared)["model"]
-    about = f"{known['epochs']} epochs of {known['batch_size']}, deep share {known['deep_share']}, {seconds:.0f} s"
+    fit = model.describe(prepared)["model"]
+    about = f"{fit['epochs']} epochs of {fit['batch_size']}, deep share {fit['deep_share']}, {seconds:.0f} s"
     about += f"; {len(prepared.dataset):,} texts, {len(prepared.dataset.label_names)} labels"
     return float(np.mean(ours)), float(np.mean(theirs)), about
 
