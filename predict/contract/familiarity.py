@@ -5,7 +5,7 @@ compute it here. Neither needs the training rows: what is kept of them is bounde
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import sqrt
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -112,14 +112,7 @@ class TextFamiliarity:
 
     def write(self, directory: Path) -> None:
         """Write the file."""
-        np.savez(
-            directory / FAMILIARITY,
-            columns=self.columns,
-            bias=self.bias,
-            directions=self.directions,
-            weights=self.weights,
-            encoder=self.encoder,
-        )
+        _write(self, directory)
 
     @classmethod
     def read(cls, directory: Path, all_labels: int) -> Self:
@@ -248,16 +241,7 @@ class RowFamiliarity:
 
     def write(self, directory: Path) -> None:
         """Write the file."""
-        np.savez(
-            directory / FAMILIARITY,
-            numbers=self.numbers,
-            means=self.means,
-            scales=self.scales,
-            categories=self.categories,
-            seen=self.seen,
-            column_of_seen=self.column_of_seen,
-            prototypes=self.prototypes,
-        )
+        _write(self, directory)
 
     @classmethod
     def read(cls, directory: Path, all_labels: int) -> Self:
@@ -283,8 +267,18 @@ class RowFamiliarity:
         return cls(**arrays)
 
 
+def _arrays(of: Any) -> set[str]:
+    """Return the names of the arrays of a class or an object; all else is known from elsewhere."""
+    return {field.name for field in fields(of)} - {"width"}
+
+
+def _write(familiarity: Any, directory: Path) -> None:
+    arrays = {name: getattr(familiarity, name) for name in sorted(_arrays(familiarity))}
+    np.savez(directory / FAMILIARITY, **arrays)
+
+
 def _read(directory: Path, of: type[Any]) -> dict[str, npt.NDArray[Any]]:
-    expected = set(of.__dataclass_fields__) - {"width"}
+    expected = _arrays(of)
     # Opened here: numpy leaves a file that is no archive open.
     with (directory / FAMILIARITY).open("rb") as opened:
         try:
