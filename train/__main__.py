@@ -142,7 +142,7 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
 def distill(
     conf: Path, overrides: tuple[str, ...], dataset: str | None, out: Path, width: int
 ) -> None:
-    """Make a static encoder of a network: less accurate, and a thousand times as fast.
+    """Make a static encoder of a network: less accurate, and some hundred times as fast.
 
     The network is embeddings.encoder of the configuration. The words of the dataset are added to its own.
     """

@@ -97,6 +97,15 @@ def test_the_licence_beside_the_model_goes_with_it(trained_beside: tuple[str, Pa
     assert licences == (["Do what you like.\n"] if kind == "static" else [])
 
 
+def test_a_table_with_an_encoder_is_refused(tmp_path: Path) -> None:
+    encoder = {"model": str(publish_static(tmp_path / "published"))}
+    config = tiny_config(tmp_path, "iris", embeddings={"encoder": encoder})
+    with pytest.raises(
+        ConfigError, match=r"encoder: only the text model reads it, not model\.pipel"
+    ):
+        prepare(config, SilentProgress())
+
+
 def test_check_opens_the_encoder(tmp_path: Path) -> None:
     from train import preparation
     from train.config.loading import draft_of

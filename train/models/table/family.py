@@ -29,6 +29,10 @@ def problems_of(prepared: Prepared) -> list[str]:
             f"task: multilabel is for the text model, not for model.pipeline: {config.model.pipeline}."
         ]
     problems = _problems_of_scope(prepared)
+    if config.embeddings.encoder is not None:
+        problems.append(
+            f"embeddings.encoder: only the text model reads it, not model.pipeline: {config.model.pipeline}. Take it out."
+        )
     derived: list[Derived] = []
     with collected(problems):
         derived = derive(prepared.dataset, config.features)
