@@ -31,7 +31,8 @@ def problems_of(prepared: Prepared) -> list[str]:
     problems = _problems_of_scope(prepared)
     if config.embeddings.encoder is not None:
         problems.append(
-            f"embeddings.encoder: only the text model reads it, not model.pipeline: {config.model.pipeline}. Take it out."
+            f"embeddings.encoder: only the text model reads it, not model.pipeline: {config.model.pipeline}. "
+            "Take it out."
         )
     derived: list[Derived] = []
     with collected(problems):
