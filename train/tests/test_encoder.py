@@ -242,6 +242,16 @@ def test_weights_and_a_mapping_of_model2vec_are_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-3)
 
 
+def test_a_piece_that_the_vocabulary_does_not_have_says_nothing(tmp_path: Path) -> None:
+    model = publish_static(tmp_path, {"up": (3.0, 0.0)})
+    tensors = load_file(model)
+    tensors["embeddings"][:] = [0, 9]  # of the special pieces too
+    tensors["embeddings"][-1] = [3, 0]
+    save_file(tensors, model)
+    vectors = open_encoder(tmp_path, model=model).encode(["up", "up zzz", "zzz"])
+    np.testing.assert_allclose(vectors, [[1, 0], [1, 0], [0, 0]], atol=1e-6)
+
+
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "up", "down"]
 
 

@@ -547,6 +547,18 @@ def test_the_deep_head_starts_from_the_vectors_of_the_words() -> None:
     assert 0 < np.abs(vectors[2]).max() < 1  # without a vector: a small random one
 
 
+def test_a_small_penalty_keeps_the_weights_of_batches_small() -> None:
+    random = np.random.default_rng(0)
+    design = scipy.sparse.random(400, 30, 0.3, "csr", np.float32, random_state=0)
+    targets = np.eye(2, dtype=np.float32)[random.integers(2, size=400)]
+    sizes = []
+    for penalty in (0.001, 0.1, 10.0):
+        ones = np.ones(400, np.float32)
+        wide, _ = fit_wide(design, targets, ones, penalty, seed=0, in_batches=True)
+        sizes.append(np.linalg.norm(wide))
+    assert sizes[0] < 0.5 * sizes[1] < sizes[1] < sizes[2]
+
+
 def test_the_deep_head_outside_of_keras_is_the_network_that_was_trained() -> None:
     network = build_deep(3, 2, TrainingConfig(hidden_size=4))
     random = np.random.default_rng(0)
