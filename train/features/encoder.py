@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -17,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from predict.contract.artefact import sha256_of
-from predict.contract.encoder import ENCODER, LICENCE, NETWORK, PIECES, EncoderKind, EncoderSettings
+from predict.contract.encoder import LICENCE, NETWORK, PIECES, EncoderKind, EncoderSettings
 from predict.contract.wordpiece import WordPiece
-from predict.scoring.encoder import Encoded, OnnxEncoder, read_encoder
+from predict.scoring.encoder import Encoded, Encoder, OnnxEncoder, StaticEncoder
+from predict.scoring.session import open_session
 from predict.wording import counted, listed
 from train.config import TrainConfig
 from train.config.sections import EncoderConfig
@@ -58,20 +58,24 @@ class PretrainedEncoder:
             EmbeddingError: The files are not those of an encoder that can be served.
         """
         self._progress, self._cache = progress, config.data_dir / "encoded"
+        self._licence: bytes | None = None
         model = files.find(encoder.model, f"{_KEY}.model", config, progress)
         tokenizer = _find_tokenizer(encoder, model, config, progress)
-        self._directory = Path(tempfile.mkdtemp(prefix="encoder-"))
-        weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+        self._model = model
         try:
-            self._settings = self._assemble(model, tokenizer, encoder.max_tokens)
-            self._encoder = read_encoder(self._directory)
+            self._settings, self._static = _read(model, tokenizer, encoder.max_tokens)
+            self.pieces = self._settings.pieces
+            self._encoder: Encoder = (
+                OnnxEncoder(self.pieces, open_session(model))
+                if self._static is None
+                else StaticEncoder(self.pieces, self._static)
+            )
             [first] = self._encoder.encode(["a"])
         except EmbeddingError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no narrower base
             raise EmbeddingError(f"{_KEY}: {model}: {error}") from None
         self.width = len(first)
-        self.pieces = self._settings.pieces
         self._rows: dict[str, int] = {}
         self._vectors: Encoded = np.zeros((0, self.width), np.float32)
         self.metadata: dict[str, Any] = {
@@ -119,35 +123,30 @@ class PretrainedEncoder:
         return vectors
 
     def write(self, directory: Path) -> None:
-        """Copy the encoder's files into an artefact."""
-        for name in (ENCODER, self._settings.file):
-            shutil.copyfile(self._directory / name, directory / name)
+        """Write the encoder's files into an artefact.
+
+        Raises:
+            EmbeddingError: The network is not what it was.
+        """
+        self._settings.write(directory)
+        if self._static is not None:
+            np.save(directory / PIECES, self._static, allow_pickle=False)
+        else:
+            shutil.copyfile(self._model, directory / NETWORK)
+            if sha256_of(directory / NETWORK) != self.metadata["sha256"]:
+                raise EmbeddingError(f"{_KEY}.model: {self._model} was changed during the run.")
         self.write_licence(directory / LICENCE)
 
     def write_licence(self, file: Path) -> None:
-        """Copy the licence text, if there is one."""
-        if (self._directory / LICENCE).exists():
-            shutil.copyfile(self._directory / LICENCE, file)
-
-    def _assemble(self, model: Path, tokenizer: Path, max_tokens: int) -> EncoderSettings:
-        is_network = model.suffix == ".onnx"
-        pieces = read_wordpiece(tokenizer, max_tokens, bare=not is_network)
-        if is_network:
-            shutil.copyfile(model, self._directory / NETWORK)
-        else:
-            np.save(self._directory / PIECES, _read_vectors(model, pieces), allow_pickle=False)
-        kind: EncoderKind = "onnx" if is_network else "static"
-        settings = EncoderSettings(
-            kind=kind, wordpiece=pieces.settings, vocabulary=list(pieces.vocabulary)
-        )
-        settings.write(self._directory)
-        return settings
+        """Write the licence text, if there is one."""
+        if self._licence is not None:
+            file.write_bytes(self._licence)
 
     def _find_licence(self, encoder: EncoderConfig, model: Path, config: TrainConfig) -> str | None:
         """Keep the licence text of the encoder, and return what it is called."""
         if encoder.licence is not None:
             file = files.find(encoder.licence, f"{_KEY}.licence", config, self._progress)
-            shutil.copyfile(file, self._directory / LICENCE)
+            self._licence = file.read_bytes()
             return encoder.licence.file
         licence = files.licence_of(encoder.model, model)
         if licence is None or licence.text is None:
@@ -157,7 +156,7 @@ class PretrainedEncoder:
                 f"Set {_KEY}.licence to a file with it"
             )
         else:
-            (self._directory / LICENCE).write_text(licence.text, encoding="utf-8")
+            self._licence = licence.text.encode()
         return licence.about if licence else None
 
     def _ask(self, texts: Sequence[str]) -> Encoded:
@@ -215,6 +214,19 @@ def _in_threads(
     finally:  # whoever interrupts does not wait for the rest
         pool.shutdown(cancel_futures=True)
     return found
+
+
+def _read(
+    model: Path, tokenizer: Path, max_tokens: int
+) -> tuple[EncoderSettings, npt.NDArray[np.float16] | None]:
+    """Return what an artefact says of an encoder, and the vectors of its pieces; None for a network."""
+    is_network = model.suffix == ".onnx"
+    pieces = read_wordpiece(tokenizer, max_tokens, bare=not is_network)
+    kind: EncoderKind = "onnx" if is_network else "static"
+    settings = EncoderSettings(
+        kind=kind, wordpiece=pieces.settings, vocabulary=list(pieces.vocabulary)
+    )
+    return settings, None if is_network else _read_vectors(model, pieces)
 
 
 def _find_tokenizer(
