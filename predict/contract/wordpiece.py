@@ -118,10 +118,10 @@ class WordPiece:
 
     def _words(self, stretch: str) -> list[str]:
         settings = self.settings
-        if stretch.isascii():
+        if stretch.isascii() and stretch.isprintable():
             words = _ASCII_WORD.findall(stretch)
             return [word.lower() for word in words] if settings.lowercase else words
-        kept = "".join(map(_seen, stretch))
+        kept = "".join(char for char in stretch if _is_seen(char))
         if settings.separate_chinese:
             kept = _CHINESE.sub(r" \g<0> ", kept)
         if settings.strip_accents:
@@ -132,11 +132,8 @@ class WordPiece:
         return "".join(f" {char} " if _is_punctuation(char) else char for char in kept).split()
 
 
-def _seen(char: str) -> str:
-    """Return a character, a blank for any that is one, and nothing for what nobody sees."""
-    if char.isspace():
-        return " "
-    return "" if char == "\ufffd" or unicodedata.category(char) in _NOT_SEEN else char
+def _is_seen(char: str) -> bool:
+    return char != "\ufffd" and unicodedata.category(char) not in _NOT_SEEN
 
 
 def _is_punctuation(char: str) -> bool:

@@ -31,6 +31,11 @@ def test_the_ids_are_those_of_the_library_that_encoders_are_published_with(lower
     assert [(text, pieces.ids(text)) for text, _ in cases] == cases
 
 
+@pytest.mark.parametrize("text", ["ab\0c", "a\x07b\x7fc", "\0abc"])
+def test_control_characters_are_not_there(text: str) -> None:
+    assert pieces_of().ids(text) == pieces_of().ids("abc")
+
+
 def test_a_command_to_the_model_is_words_if_it_comes_in_a_text() -> None:
     pieces = pieces_of()
     assert pieces.ids("[SEP]").count(3) == 1
