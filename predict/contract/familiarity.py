@@ -6,6 +6,7 @@ compute it here. Neither needs the training rows: what is kept of them is bounde
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import sqrt
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -49,8 +50,17 @@ class Familiarity(Protocol):
         ...
 
 
+class _Stored:
+    """What one file holds: the arrays of a dataclass."""
+
+    def write(self, directory: Path) -> None:
+        """Write the file."""
+        arrays = {name: getattr(self, name) for name in sorted(_arrays(self))}
+        np.savez(directory / FAMILIARITY, **arrays)
+
+
 @dataclass(frozen=True)
-class TextFamiliarity:
+class TextFamiliarity(_Stored):
     """The familiarity of texts, from the margins of the wide head and the words that nobody has seen.
 
     Attributes:
@@ -110,10 +120,6 @@ class TextFamiliarity:
         values += unknown_shares * self.weights[3] + self.weights[4]
         return values
 
-    def write(self, directory: Path) -> None:
-        """Write the file."""
-        _write(self, directory)
-
     @classmethod
     def read(cls, directory: Path, all_labels: int) -> Self:
         """Read the file of a model with so many labels.
@@ -154,7 +160,7 @@ def signs_of(margins: Floats, bias: Floats, directions: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class RowFamiliarity:
+class RowFamiliarity(_Stored):
     """The familiarity of the rows of a table: minus the distance to the nearest of some typical training rows.
 
     A number counts in standard deviations from its mean; a category that differs counts 1, a new one more, and a
@@ -178,16 +184,19 @@ class RowFamiliarity:
     column_of_seen: npt.NDArray[np.int64]
     prototypes: Floats
 
-    def __post_init__(self) -> None:
-        """Prepare the look-ups."""
+    @cached_property
+    def _places(self) -> list[dict[str, int]]:
         places: list[dict[str, int]] = [{} for _ in self.categories]
         for place, (column, value) in enumerate(
             zip(self.column_of_seen.tolist(), self.seen.tolist(), strict=True)
         ):
             places[column][value] = place
-        object.__setattr__(self, "_places", places)
-        squares = np.einsum("ij,ij->i", self.prototypes, self.prototypes, dtype=np.float64)
-        object.__setattr__(self, "_squares", squares)
+        return places
+
+    @cached_property
+    def _squares(self) -> Values:
+        squares: Values = np.einsum("ij,ij->i", self.prototypes, self.prototypes, dtype=np.float64)
+        return squares
 
     @property
     def column_types(self) -> Mapping[str, ColumnType]:
@@ -217,9 +226,9 @@ class RowFamiliarity:
             rows[:, place] = np.where(is_missing, 0, np.clip(standard, -_FARTHEST, _FARTHEST))
             rows[:, count + place] = is_missing
         first, new = 2 * count, 2 * count + len(self.seen)
-        places: list[dict[str, int]] = self._places  # type: ignore[attr-defined]
         for place, name in enumerate(self.categories.tolist()):
-            found = [places[place].get(value, -1) for value in columns[name].reshape(-1).tolist()]
+            places = self._places[place]
+            found = [places.get(value, -1) for value in columns[name].reshape(-1).tolist()]
             at = np.array(found)
             known = np.flatnonzero(at >= 0)
             rows[known, first + at[known]] = _HALF_ROOT  # two that differ are 1 apart
@@ -234,14 +243,10 @@ class RowFamiliarity:
     def of_columns(self, columns: Columns) -> Values:
         """Return the familiarity of rows; see `encode`."""
         rows = self.encode(columns)
-        squares = np.einsum("ij,ij->i", rows, rows)[:, np.newaxis] + self._squares  # type: ignore[attr-defined]
+        squares = np.einsum("ij,ij->i", rows, rows)[:, np.newaxis] + self._squares
         squares -= 2 * (rows @ self.prototypes.T)
         values: Values = -np.sqrt(np.maximum(squares.min(axis=1), 0))
         return values
-
-    def write(self, directory: Path) -> None:
-        """Write the file."""
-        _write(self, directory)
 
     @classmethod
     def read(cls, directory: Path, all_labels: int) -> Self:
@@ -270,11 +275,6 @@ class RowFamiliarity:
 def _arrays(of: Any) -> set[str]:
     """Return the names of the arrays of a class or an object; all else is known from elsewhere."""
     return {field.name for field in fields(of)} - {"width"}
-
-
-def _write(familiarity: Any, directory: Path) -> None:
-    arrays = {name: getattr(familiarity, name) for name in sorted(_arrays(familiarity))}
-    np.savez(directory / FAMILIARITY, **arrays)
 
 
 def _read(directory: Path, of: type[Any]) -> dict[str, npt.NDArray[Any]]:

@@ -97,13 +97,12 @@ class OnnxEncoder:
         return _of_length_one(output.astype(np.float32))
 
 
-def read_encoder(directory: Path) -> Encoder:
-    """Return the encoder of an artefact.
+def open_encoder(settings: EncoderSettings, directory: Path) -> Encoder:
+    """Return the encoder of an artefact, whose settings were read.
 
     Raises:
-        ValueError: Its files are not what was written.
+        ValueError: Its file is not what was written.
     """
-    settings = EncoderSettings.read(directory)
     file = directory / settings.file
     if settings.kind == "onnx":
         return OnnxEncoder(settings.pieces, open_session(file))

@@ -31,7 +31,7 @@ from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
 from predict.contract.familiarity import Familiarity, RowFamiliarity, TextFamiliarity
 from predict.contract.features import TextFeatures
 from predict.contract.text_table import HEAD, SUMS, TextTable
-from predict.scoring.encoder import read_encoder
+from predict.scoring.encoder import open_encoder
 from predict.scoring.inputs import (
     ONNX_TYPES,
     Encode,
@@ -386,8 +386,9 @@ def _encoder_of(artefact: Artefact, features: TextFeatures) -> Encode:
         sums = TextSums(features, TextTable.read(artefact.path, features))
         if ENCODER not in artefact.metadata.files:
             return lambda texts: {SUMS: sums.of(texts)}
-        _require_listed(artefact, [EncoderSettings.read(artefact.path).file])
-        encoder = read_encoder(artefact.path)
+        settings = EncoderSettings.read(artefact.path)
+        _require_listed(artefact, [settings.file])
+        encoder = open_encoder(settings, artefact.path)
     except (ValueError, EOFError) as error:
         raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
     return lambda texts: {SUMS: sums.of(texts), ENCODED: encoder.encode(texts)}

@@ -11,14 +11,18 @@ import onnx
 import pytest
 
 from predict.contract.artefact import ArtefactError
-from predict.contract.encoder import ENCODER, NETWORK, PIECES
-from predict.scoring.encoder import read_encoder
+from predict.contract.encoder import ENCODER, NETWORK, PIECES, EncoderSettings
+from predict.scoring.encoder import Encoder, open_encoder
 from predict.scoring.predictor import Predictor
 from predict.tests.conftest import GOLDEN_ENCODERS
 from predict.tests.tiny_artefact import ENCODER_WORDS, change_metadata
 from predict.tests.tiny_encoder import network_of, vectors_of, write_tiny_encoder
 
 WORDS = {"up": (3.0, 0.0), "down": (0.0, 4.0), "##s": (0.0, 0.0)}
+
+
+def read_encoder(directory: Path) -> Encoder:
+    return open_encoder(EncoderSettings.read(directory), directory)
 
 
 @pytest.mark.parametrize("kind", ["static", "onnx"])

@@ -29,11 +29,11 @@ from predict.contract.artefact import (
     serialise_metadata,
     sha256_of,
 )
-from predict.contract.encoder import ENCODED, ENCODER
+from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
 from predict.contract.familiarity import TextFamiliarity
 from predict.contract.features import FIRST_WORD_ID, FeatureSettings, TextFeatures
 from predict.contract.text_table import SUMS, TextTable
-from predict.scoring.encoder import read_encoder
+from predict.scoring.encoder import open_encoder
 from predict.scoring.text_sums import TextSums
 from predict.tests.tiny_encoder import write_tiny_encoder
 
@@ -159,7 +159,7 @@ def _examples(
     texts = ["\n".join([text] * len(inputs)) for text in examples]
     feeds = {SUMS: sums.of(texts)}
     if has_encoder:
-        feeds[ENCODED] = read_encoder(directory).encode(texts)
+        feeds[ENCODED] = open_encoder(EncoderSettings.read(directory), directory).encode(texts)
     answers = session.run(None, feeds)[0]
     return [
         {

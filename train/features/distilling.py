@@ -25,6 +25,7 @@ from predict.wording import counted
 from train.data.splits import Prepared
 from train.errors import UserError
 from train.features.encoder import PretrainedEncoder
+from train.features.feature_table import inverse_frequencies
 from train.progress import Progress
 
 # A word that one text alone has teaches next to nothing; more words than these make the file large.
@@ -98,11 +99,10 @@ def distil(
     components = min(width, *vectors.shape)
     if components < vectors.shape[1]:
         vectors = PCA(components, svd_solver="covariance_eigh").fit_transform(vectors)
-    # As in scikit-learn's TfidfTransformer(smooth_idf=True).
     frequencies = np.zeros(len(pieces.vocabulary))
     for text in texts:
         frequencies[list(set(pieces.ids(text)))] += 1
-    weights = np.log((1 + len(texts)) / (1 + frequencies)) + 1
+    weights = inverse_frequencies(frequencies, len(texts))
     about = {"distilled_from": encoder.metadata, "texts": len(texts), "added_words": len(words)}
     return StaticModel(pieces, vectors.astype(np.float32), weights.astype(np.float32), about)
 

@@ -63,8 +63,10 @@ class PretrainedEncoder:
         tokenizer = _find_tokenizer(encoder, model, config, progress)
         self._model = model
         try:
-            self._settings, self._static = _read(model, tokenizer, encoder.max_tokens)
-            self.pieces = self._settings.pieces
+            is_network = model.suffix == ".onnx"
+            self.pieces = read_wordpiece(tokenizer, encoder.max_tokens, bare=not is_network)
+            # The vectors of a static encoder; None for a network.
+            self._static = None if is_network else _read_vectors(model, self.pieces)
             self._encoder: Encoder = (
                 OnnxEncoder(self.pieces, open_session(model))
                 if self._static is None
@@ -79,7 +81,7 @@ class PretrainedEncoder:
         self._rows: dict[str, int] = {}
         self._vectors: Encoded = np.zeros((0, self.width), np.float32)
         self.metadata: dict[str, Any] = {
-            "kind": self._settings.kind,
+            "kind": self._kind,
             "source": encoder.model.file,
             "sha256": sha256_of(model),
             "tokenizer_sha256": sha256_of(tokenizer),
@@ -128,7 +130,12 @@ class PretrainedEncoder:
         Raises:
             EmbeddingError: The network is not what it was.
         """
-        self._settings.write(directory)
+        settings = EncoderSettings(
+            kind=self._kind,
+            wordpiece=self.pieces.settings,
+            vocabulary=list(self.pieces.vocabulary),
+        )
+        settings.write(directory)
         if self._static is not None:
             np.save(directory / PIECES, self._static, allow_pickle=False)
         else:
@@ -141,6 +148,10 @@ class PretrainedEncoder:
         """Write the licence text, if there is one."""
         if self._licence is not None:
             file.write_bytes(self._licence)
+
+    @property
+    def _kind(self) -> EncoderKind:
+        return "onnx" if self._static is None else "static"
 
     def _find_licence(self, encoder: EncoderConfig, model: Path, config: TrainConfig) -> str | None:
         """Keep the licence text of the encoder, and return what it is called."""
@@ -161,7 +172,7 @@ class PretrainedEncoder:
 
     def _ask(self, texts: Sequence[str]) -> Encoded:
         """Encode texts that are not remembered. What takes long is kept in a file, and found there again."""
-        if self._settings.kind == "static":
+        if self._static is not None:
             return self._encoder.encode(texts)
         if len(texts) < _MANY:
             return self._ask_in_threads(texts)
@@ -214,19 +225,6 @@ def _in_threads(
     finally:  # whoever interrupts does not wait for the rest
         pool.shutdown(cancel_futures=True)
     return found
-
-
-def _read(
-    model: Path, tokenizer: Path, max_tokens: int
-) -> tuple[EncoderSettings, npt.NDArray[np.float16] | None]:
-    """Return what an artefact says of an encoder, and the vectors of its pieces; None for a network."""
-    is_network = model.suffix == ".onnx"
-    pieces = read_wordpiece(tokenizer, max_tokens, bare=not is_network)
-    kind: EncoderKind = "onnx" if is_network else "static"
-    settings = EncoderSettings(
-        kind=kind, wordpiece=pieces.settings, vocabulary=list(pieces.vocabulary)
-    )
-    return settings, None if is_network else _read_vectors(model, pieces)
 
 
 def _find_tokenizer(

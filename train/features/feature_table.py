@@ -68,11 +68,16 @@ def build_table(features: TextFeatures, texts: Sequence[str]) -> tuple[FeatureTa
     token_rows = np.where(token_kept, np.cumsum(token_kept), 0)
     ngram_rows = np.where(ngram_kept, token_kept.sum() + np.cumsum(ngram_kept), 0)
     idf = np.zeros((1 + token_kept.sum() + ngram_kept.sum(), 2), np.float32)
-    # As in scikit-learn's TfidfTransformer(smooth_idf=True).
-    idf[token_rows[token_kept], 0] = np.log((1 + len(texts)) / (1 + tokens[token_kept])) + 1
-    idf[ngram_rows[ngram_kept], 1] = np.log((1 + len(texts)) / (1 + ngrams[ngram_kept])) + 1
+    idf[token_rows[token_kept], 0] = inverse_frequencies(tokens[token_kept], len(texts))
+    idf[ngram_rows[ngram_kept], 1] = inverse_frequencies(ngrams[ngram_kept], len(texts))
     table = FeatureTable(token_rows.astype(np.int32), ngram_rows.astype(np.int32), idf)
     return table, _weigh_all(table, counts)
+
+
+def inverse_frequencies(counts: npt.NDArray[Any], num_texts: int) -> npt.NDArray[np.float64]:
+    """Return the weight of what so many of all texts have, as scikit-learn's TfidfTransformer(smooth_idf=True) does."""
+    weights: npt.NDArray[np.float64] = np.log((1 + num_texts) / (1 + counts)) + 1
+    return weights
 
 
 def weigh(features: TextFeatures, table: FeatureTable, texts: Sequence[str]) -> Design:
