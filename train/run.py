@@ -1,7 +1,7 @@
 """The story of a training run, from a configuration to an artefact, on one screen."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from train.config.trust import Trust, functions_named, would_run
 from train.data.splits import Prepared
 from train.evaluation import evidence
 from train.evaluation.answered import Answered
+from train.evaluation.baselines import Baselines, baselines_beside
 from train.evaluation.measures import headline
 from train.evaluation.selection import cross_validate, search
 from train.models import choice
@@ -66,11 +67,12 @@ def run(
     tracking.check(config.tracking)
     watch = Stopwatch(progress)
     prepared, searched = _search(prepare(config, watch, place, trust), watch)
+    baselines = baselines_beside(prepared)
     started = time.perf_counter()
     model = choice.fit(prepared, watch)
     fit_s = time.perf_counter() - started
     scope = choice.find_scope(prepared, model, watch)
-    answered, metrics = _evaluate(prepared, model, scope, fit_s, watch)
+    answered, metrics = _evaluate(prepared, model, scope, baselines, fit_s, watch)
     metrics["search"] = searched
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
@@ -110,7 +112,12 @@ def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str,
 
 
 def _evaluate(
-    prepared: Prepared, model: FittedModel, scope: Scope | None, fit_s: float, progress: Progress
+    prepared: Prepared,
+    model: FittedModel,
+    scope: Scope | None,
+    baselines: Callable[[], Baselines],
+    fit_s: float,
+    progress: Progress,
 ) -> tuple[Answered, dict[str, Any]]:
     test, folds = prepared.split.test, prepared.config.evaluation.folds
     decision = choose_decision(prepared, model.validation_outputs, model.factors)
@@ -121,7 +128,7 @@ def _evaluate(
         outputs = model.predict(prepared.dataset, test)
         familiarity = None if scope is None else scope.familiarity_of(prepared.dataset, test)
         answered = Answered(prepared.test_targets, outputs, decision, familiarity=familiarity)
-        metrics = evidence.gather(prepared, model, answered, scope)
+        metrics = evidence.gather(prepared, model, answered, baselines(), scope)
     if folds:
         with progress.stage("cross-validation", f"{folds} folds{each_about(fit_s)}"):
             metrics["cross_validation"] = cross_validate(prepared, progress)

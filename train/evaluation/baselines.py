@@ -1,5 +1,9 @@
 """What any model has to beat, fitted on the same rows and measured on the same test rows."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -17,12 +21,39 @@ from train.evaluation.measures import (
 )
 from train.models.choice import family_of
 from train.models.decision import Decision, default_decision
-from train.models.family import Baseline, Outputs
+from train.models.family import WIDE_AND_DEEP, Baseline, Outputs
 
 Labels = npt.NDArray[np.int64]
+Baselines = dict[str, dict[str, float]]
 
 
-def measure_baselines(prepared: Prepared) -> dict[str, dict[str, float]]:
+def baselines_beside(prepared: Prepared) -> Callable[[], Baselines]:
+    """Measure the baselines of texts in a thread while the model is fitted, where most of it leaves a core idle.
+
+    Returns:
+        A function that waits for them and returns what `measure_baselines` does, or raises what that raised.
+    """
+    measure = partial(measure_baselines, prepared)
+    # Warnings that are caught in two threads at once change the filters of the whole process: those of the fits for
+    # tables and for label sets are caught.
+    if prepared.config.model.pipeline != WIDE_AND_DEEP or prepared.dataset.kind != "label":
+        return measure
+    # Imports need the interpreter, as do the counts of the baselines: beside each other both take twice as long.
+    family_of(prepared.config).load()
+    measured: Future[Baselines] = Future()
+
+    def work() -> None:
+        try:
+            measured.set_result(measure())
+        except BaseException as error:  # it belongs to whoever asks for the result
+            measured.set_exception(error)
+
+    # A fit cannot be interrupted, and Ctrl-C shall not wait for it.
+    Thread(target=work, name="baselines", daemon=True).start()
+    return measured.result
+
+
+def measure_baselines(prepared: Prepared) -> Baselines:
     """Measure the constant answer, and what the family of the model names, all by the default decision.
 
     Returns:

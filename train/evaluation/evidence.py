@@ -8,7 +8,7 @@ from typing import Any
 from train.data.splits import Prepared
 from train.evaluation import out_of_distribution, out_of_scope, reliability
 from train.evaluation.answered import Answered
-from train.evaluation.baselines import measure_baselines
+from train.evaluation.baselines import Baselines
 from train.evaluation.curves import draw_curves
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.mistakes import find_mistakes, find_suspects
@@ -20,7 +20,11 @@ from train.models.scope import Scope
 
 
 def gather(
-    prepared: Prepared, model: FittedModel, answered: Answered, scope: Scope | None = None
+    prepared: Prepared,
+    model: FittedModel,
+    answered: Answered,
+    baselines: Baselines,
+    scope: Scope | None = None,
 ) -> dict[str, Any]:
     """Measure a model on the test rows, and gather the evidence beside the metrics.
 
@@ -28,6 +32,7 @@ def gather(
         prepared: What the model was fitted on.
         model: The fitted model.
         answered: Its answers to the test rows.
+        baselines: What it has to beat, measured on the same rows.
         scope: What is within its scope, if that is told.
 
     Returns:
@@ -42,7 +47,7 @@ def gather(
     unknown_share = model.unknown_share(prepared.dataset, prepared.split.test)
     return {
         **metrics,
-        "baselines": measure_baselines(prepared),
+        "baselines": baselines,
         "confidence": confidence_intervals(answered),
         **reliability.assess(answered, model.uncalibrated(answered.outputs)),
         **inspect_rows(prepared, answered, unknown_share),

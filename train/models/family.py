@@ -101,6 +101,9 @@ class Family(Protocol):
     def problems_of_sample(self, prepared: Prepared) -> list[str]:
         """Return what keeps the dataset from being fitted on, as far as a few rows show it in a second or two."""
 
+    def load(self) -> None:
+        """Import the libraries that a fit needs and a check does not."""
+
     def fit(self, prepared: Prepared, progress: Progress) -> FittedModel:
         """Fit on the training rows, choose on the validation rows; see nothing of the test rows."""
 

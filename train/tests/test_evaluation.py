@@ -12,7 +12,7 @@ from train.config.sections import Columns
 from train.data.dataset import Dataset
 from train.data.splits import Prepared, Split
 from train.evaluation.answered import Answered
-from train.evaluation.baselines import measure_baselines
+from train.evaluation.baselines import baselines_beside, measure_baselines
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import METRICS, headline_keys, keys_of
 from train.models.decision import Decision, positive_label
@@ -272,10 +272,14 @@ def _texts(texts: list[str], targets: Any, names: list[str]) -> Dataset:
     return dataset
 
 
-def _measured(dataset: Dataset, split: Split) -> dict[str, dict[str, float]]:
+def _prepared(dataset: Dataset, split: Split) -> Prepared:
     task = "multilabel" if dataset.kind == "labels" else "classification"
     content = {"dataset": "d", "task": task, "model": {"pipeline": "wide_and_deep"}}
-    return measure_baselines(Prepared(TrainConfig.model_validate(content), dataset, split))
+    return Prepared(TrainConfig.model_validate(content), dataset, split)
+
+
+def _measured(dataset: Dataset, split: Split) -> dict[str, dict[str, float]]:
+    return measure_baselines(_prepared(dataset, split))
 
 
 SPAM, HAM = ["buy now", "great offer", "buy offer"], ["see you", "at home", "you home"]
@@ -285,6 +289,19 @@ def _baselines(names: list[str], of_spam: int) -> dict[str, dict[str, float]]:
     texts = [*SPAM * 4, *HAM * 8, "great offer now", "home at you", "see home", "at you"]
     targets = [of_spam] * 12 + [1 - of_spam] * 24 + [of_spam, *[1 - of_spam] * 3]
     return _measured(_texts(texts, np.array(targets), names), split_of(40, 6, 4))
+
+
+def test_baselines_measured_beside_something_else_are_the_same() -> None:
+    texts = _texts([*SPAM, *HAM] * 5, np.array([1, 1, 1, 0, 0, 0] * 5), ["ham", "spam"])
+    prepared = _prepared(texts, split_of(18, 6, 6))
+    assert baselines_beside(prepared)() == measure_baselines(prepared)
+
+
+def test_what_keeps_baselines_from_being_fitted_is_raised_to_whoever_asks_for_them() -> None:
+    without_words = _texts([" "] * 30, np.array([0, 1] * 15), ["ham", "spam"])
+    measured = baselines_beside(_prepared(without_words, split_of(18, 6, 6)))
+    with pytest.raises(ValueError, match="empty vocabulary"):
+        measured()
 
 
 @pytest.mark.parametrize(("names", "of_spam"), [(["ham", "spam"], 1), (["advert", "letter"], 0)])

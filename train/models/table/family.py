@@ -64,6 +64,10 @@ def problems_of_sample(prepared: Prepared) -> list[str]:
     return model.problems_of_sample(prepared)
 
 
+def load() -> None:
+    """See `Family`: a check needs the same libraries."""
+
+
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
     """See `Family`."""
     return model.fit(prepared, progress)

@@ -104,11 +104,14 @@ def _problems_of_words(prepared: Prepared) -> list[str]:
     return [no_words(least)]
 
 
+def load() -> None:
+    """See `Family`: TensorFlow takes seconds to import."""
+    from train.models.text import model as model
+
+
 def fit(prepared: Prepared, progress: Progress) -> FittedModel:
     """See `Family`."""
-    from train.models.text import (
-        model,
-    )  # TensorFlow takes seconds to import, and a check does not need it
+    from train.models.text import model
 
     return model.fit(prepared, progress)
 
