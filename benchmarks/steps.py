@@ -17,6 +17,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import click
 
 from benchmarks.load import bodies_for, http_post
+from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.http.channel import EventLoop
 from predict.scoring.predictor import Predictor
@@ -48,7 +49,7 @@ def main(artefact: Path) -> None:
     model = _Timed(predictor.predict)
     setattr(predictor, "predict", model)  # noqa: B010  # mypy knows it as a method
     settings, log, sys.stderr = Settings(log_requests=True), sys.stderr, io.StringIO()
-    flask = create_app(predictor, settings)
+    flask = create_app(Models.of(predictor), settings)
     sys.stderr = log
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from predict.contract.artefact import ArtefactError
+from predict.hosting.models import Models
 from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
@@ -71,6 +72,8 @@ def serve(conf: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     # Asking once needs neither Flask nor waitress.
+    from predict.hosting.models import Models
+    from predict.hosting.watching import following
     from predict.http.app import create_app
     from predict.http.request_log import LOG_TIME
     from predict.http.server import QUICK_MODEL_S, Server, ServerError
@@ -79,14 +82,16 @@ def serve(conf: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
     )
-    predictor = Predictor.load(settings.artefact_dir)
+    models = Models(settings.places)
     try:
-        quick = predictor.seconds_per_instance < QUICK_MODEL_S
-        server = Server(create_app(predictor, settings), settings, quick)
+        slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
+        server = Server(create_app(models, settings), settings, slowest < QUICK_MODEL_S)
     except ServerError as error:
         raise click.ClickException(printable(str(error))) from None
-    _announce(settings, server.port, predictor)
-    server.run()
+    _announce(settings, server.port, models)
+    with following(models, lambda: load_settings(conf).places, settings.watch_s) as watcher:
+        signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
+        server.run()
 
 
 def _the_text(index: int) -> str:
@@ -97,13 +102,15 @@ def _print_json(content: object) -> None:
     click.echo(printable(json.dumps(content, indent=2, ensure_ascii=False)))
 
 
-def _announce(settings: Settings, port: int, predictor: Predictor) -> None:
+def _announce(settings: Settings, port: int, models: Models) -> None:
+    served = [
+        f"{models.current(name).name} ({place})"
+        if len(settings.places) == 1
+        else f"{name}: {models.current(name).name} ({place})"
+        for name, place in settings.places.items()
+    ]
     logging.getLogger("predict").info(
-        "serving %s (%s) on http://%s:%d",
-        predictor.metadata.name,
-        settings.artefact_dir,
-        settings.host,
-        port,
+        "serving %s on http://%s:%d", ", ".join(served), settings.host, port
     )
 
 

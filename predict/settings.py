@@ -4,20 +4,64 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from predict.wording import suggestion
 
 DEFAULT_FILE = Path("conf/predict.conf")
+# The model that answers where a request names none.
+DEFAULT_MODEL = "default"
 
 # Only what make, a shell and docker --env-file read in the same way.
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*) *=(.*)")
+# A model's name is part of an address.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class SettingsError(Exception):
     """Settings that cannot be used. The message lists every problem with its place."""
+
+
+def _named_paths(value: object) -> object:
+    """Read `tags=data/tags/latest, spam=data/spam/latest`."""
+    if not isinstance(value, str):
+        return value
+    named: dict[str, str] = {}
+    for part in _split(value):
+        name, equals, path = (piece.strip() for piece in part.partition("="))
+        if not equals or not path or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"expected NAME=PATH, … with names of letters, digits, dots, dashes and underscores; got {part!r}"
+            )
+        if name in named:
+            raise ValueError(f"{name} is there twice")
+        named[name] = path
+    return named
+
+
+def _parts(value: object) -> object:
+    """Split what is written with commas."""
+    return _split(value) if isinstance(value, str) else value
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+NamedPaths = Annotated[dict[str, Path], BeforeValidator(_named_paths)]
+# Never shown, neither in a log nor in an error.
+Secrets = Annotated[list[SecretStr], BeforeValidator(_parts)]
 
 
 class Settings(BaseModel):
@@ -26,6 +70,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     artefact_dir: Path = Path("data/artefacts/latest")
+    # More models, by name; see `places`.
+    models: NamedPaths = {}
+    # How often the server looks whether a link or `conf/predict.conf` has changed; 0 for never.
+    watch_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 2.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     # Worker threads of waitress.
@@ -37,6 +85,41 @@ class Settings(BaseModel):
     log_requests: bool = True
     # Texts may be private, so they are logged only on request.
     log_texts: bool = False
+    # Rows of batches that are scored at once, over all requests.
+    max_rows_in_flight: Annotated[int, Field(ge=1)] = 20_000
+    # Who may ask: none means everyone. A file has one key a line.
+    api_keys: Secrets = []
+    api_keys_file: Path | None = None
+    # Who may change models: none means nobody.
+    admin_token: SecretStr | None = None
+    admin_token_file: Path | None = None
+    # Where the artefacts are that an administrator may name, and where uploaded ones go.
+    models_dir: Path | None = None
+    # What shows real rows of the dataset, and where things are.
+    show_examples: bool = True
+    show_model: bool = True
+    # Pages of these origins may ask from a browser; "*" for all.
+    cors_origins: Annotated[list[str], BeforeValidator(_parts)] = []
+    # How many proxies are in front, whose X-Forwarded-… headers are believed.
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """The directory of every model, by name: those of `models`, and `artefact_dir` as the default model.
+
+        The latter is left out where `models` has others and nothing says what it is.
+        """
+        if self.models and "artefact_dir" not in self.model_fields_set:
+            return self.models
+        return {DEFAULT_MODEL: self.artefact_dir} | self.models
+
+    @model_validator(mode="after")
+    def _has_secrets_once(self) -> Self:
+        if self.api_keys and self.api_keys_file:
+            raise ValueError("API_KEYS and API_KEYS_FILE: give one of them")
+        if self.admin_token and self.admin_token_file:
+            raise ValueError("ADMIN_TOKEN and ADMIN_TOKEN_FILE: give one of them")
+        return self
 
 
 def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -70,14 +153,18 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        for problem in error.errors():
-            name = str(problem["loc"][0])
-            problems.append(
-                f"{origin[name]}: {name.upper()}: {problem['msg']}, got {problem['input']!r}."
-            )
+        problems += [_told(problem, origin) for problem in error.errors()]
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _told(problem: ErrorDetails, origin: Mapping[str, str]) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # it is about several keys
+        return f"{message}."
+    name = str(problem["loc"][0])
+    return f"{origin[name]}: {name.upper()}: {message}, got {problem['input']!r}."
 
 
 def _read_file(file: Path | None) -> dict[str, str]:

@@ -1,108 +1,98 @@
-"""The HTTP application: `create_app(predictor)` and its routes. Nothing happens at import."""
+"""The HTTP application: `create_app(models)` and its routes. Nothing happens at import."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
 
 from flask import Flask, Response, request
-from pydantic_core import to_json
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from predict.hosting.models import Models
+from predict.http.admin import add_admin_routes
+from predict.http.answering import Answering
+from predict.http.failure import raise_failure
+from predict.http.front import Front
 from predict.http.problems import answer_errors_with_problems
 from predict.http.request_log import RequestLog, log_body
-from predict.http.requests import PredictRequest, read_example_request, read_predict_request
-from predict.http.shortcut import Shortcut, raise_failure
-from predict.scoring.inputs import Instance
-from predict.scoring.predictor import Places, Predictor
+from predict.http.requests import Request, read_example_request, read_predict_request
+from predict.http.responses import json_response
+from predict.http.shortcut import Shortcut
 from predict.settings import Settings
 
 
-def create_app(predictor: Predictor, settings: Settings | None = None) -> Flask:
-    """Make the application that serves one model.
+def create_app(models: Models, settings: Settings | None = None) -> Flask:
+    """Make the application that serves models.
 
     Args:
-        predictor: A loaded model; it has already answered its golden examples.
-        settings: Limits and logging; the defaults if None.
+        models: Loaded models. Each request asks which one is current.
+        settings: Limits, keys and logging; the defaults if None.
+
+    Raises:
+        SettingsError: A file of keys cannot be read.
     """
     settings = settings or Settings()
     app = Flask("predict", static_folder=None)
+    app.request_class = Request
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    answer = _Answer(predictor, settings.max_instances)
-    _add_routes(app, predictor, answer)
+    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+    answer = Answering(models, settings)
+    app.before_request(lambda: raise_failure(request.environ))
+    _add_routes(app, models, settings, answer)
+    add_admin_routes(app, models, settings)
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
     else:
         shortcut = Shortcut(app.wsgi_app, answer, settings.max_body_bytes)
         app.wsgi_app = shortcut  # type: ignore[method-assign]
+    app.wsgi_app = Front(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.log_requests:
         app.wsgi_app = RequestLog(app.wsgi_app, sys.stderr)  # type: ignore[method-assign]
+    if hops := settings.trusted_proxies:
+        proxied = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
     return app
 
 
-class _Answer:
-    """A validated request -> the JSON of its answer."""
+def _add_routes(app: Flask, models: Models, settings: Settings, answer: Answering) -> None:
+    def predict(model: str | None = None) -> Response:
+        return Response(answer(model, read_predict_request()), content_type="application/json")
 
-    def __init__(self, predictor: Predictor, max_instances: int) -> None:
-        self._predictor, self._max_instances = predictor, max_instances
+    def example(model: str | None = None) -> Response:
+        if not settings.show_examples:
+            raise NotFound("Examples are switched off here (SHOW_EXAMPLES).")
+        number = read_example_request().number
+        return json_response(models.current(model).predictor.example(number))
 
-    def __call__(self, asked: PredictRequest) -> bytes:
-        instances, places = self._instances_of(asked)
-        predictions = self._predictor.predict(instances, asked.top_k, places)
-        return to_json({"predictions": predictions, "model": self._predictor.metadata.name})
-
-    def _instances_of(self, asked: PredictRequest) -> tuple[Sequence[Instance], Places]:
-        """Return the checked instances, and how a message names each of them."""
-        places: Places
-        if asked.text is not None:
-            places = _the_text
-            return self._predictor.check_texts([asked.text], places), places
-        if asked.texts is not None:
-            self._check_count(len(asked.texts), "texts")
-            places = "texts.{}".format
-            return self._predictor.check_texts(asked.texts, places), places
-        assert asked.instances is not None  # PredictRequest has seen to it
-        self._check_count(len(asked.instances), "instances")
-        places = "instances.{}".format
-        self._predictor.check(asked.instances, places)
-        return asked.instances, places
-
-    def _check_count(self, count: int, place: str) -> None:
-        most = self._max_instances
-        if count > most:
-            raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
-
-
-def _the_text(index: int) -> str:
-    return "text"
-
-
-def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
-    name = predictor.metadata.name
-
-    @app.route("/predict", methods=["GET", "POST"])
-    def predict() -> Response:
-        raise_failure(request.environ)
-        return Response(answer(read_predict_request()), content_type="application/json")
-
-    @app.get("/predict/example")
-    def example() -> Response:
-        return _json(predictor.example(read_example_request().number))
-
-    @app.get("/health")
-    def health() -> Response:
-        return _json({"status": "alive"})
-
-    @app.get("/ready")
-    def ready() -> Response:
-        # A predictor exists only once it has answered its golden examples as after training.
-        return _json({"status": "ready", "model": name})
-
-    @app.get("/model")
-    def model() -> Response:
+    def metadata(model: str | None = None) -> Response:
+        if not settings.show_model:
+            raise NotFound("The metadata of models is switched off here (SHOW_MODEL).")
         left_out = {"files", "checksum", "examples"}
-        return _json(predictor.metadata.model_dump(exclude=left_out, exclude_unset=True))
+        shown = models.current(model).predictor.metadata
+        return json_response(shown.model_dump(exclude=left_out, exclude_unset=True))
 
+    def every_model() -> Response:
+        if not settings.show_model:
+            return json_response({"models": [{"name": name} for name in models.names]})
+        return json_response({"models": models.states()})
 
-def _json(body: Any) -> Response:
-    return Response(to_json(body), content_type="application/json")
+    def health() -> Response:
+        return json_response({"status": "alive"})
+
+    def ready() -> Response:
+        # A model is there only once it has answered its golden examples as after training.
+        return json_response({"status": "ready", "model": models.current().name})
+
+    for_each_model: dict[str, Callable[..., Response]] = {
+        "/predict": predict,
+        "/predict/example": example,
+    }
+    for path, view in for_each_model.items():
+        methods = ["GET", "POST"] if view is predict else ["GET"]
+        app.add_url_rule(path, view_func=view, methods=methods)
+        app.add_url_rule(f"/models/<model>{path}", view_func=view, methods=methods)
+    app.add_url_rule("/model", view_func=metadata)
+    app.add_url_rule("/models/<model>", view_func=metadata)
+    app.add_url_rule("/models", view_func=every_model)
+    app.add_url_rule("/health", view_func=health)
+    app.add_url_rule("/ready", view_func=ready)

@@ -7,9 +7,11 @@ from typing import Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import ErrorDetails, to_json
 from werkzeug.exceptions import HTTPException
 
+from predict.contract.artefact import ArtefactError
+from predict.hosting.models import HostingError, UnknownModelError
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import InstanceError
 from predict.wording import listed, shorten
@@ -17,6 +19,8 @@ from predict.wording import listed, shorten
 PROBLEM_TYPE = "application/problem+json"
 _ERRORS_SHOWN = 10
 _MOST_ERRORS = 1_000
+# What an exception of werkzeug says beside its text.
+_KEPT_HEADERS = ("allow", "retry-after", "www-authenticate")
 
 log = logging.getLogger("predict")
 
@@ -39,13 +43,16 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(InstanceError, _instance_problem)
     app.register_error_handler(ValidationError, _request_problem)
+    app.register_error_handler(UnknownModelError, lambda error: problem(404, str(error)))
+    app.register_error_handler(HostingError, lambda error: problem(409, str(error)))
+    app.register_error_handler(ArtefactError, lambda error: problem(422, str(error)))
     app.register_error_handler(Exception, _our_fault)
 
 
 def _http_problem(error: HTTPException) -> Response:
     response = problem(error.code or 500, error.description or "")
     for key, value in error.get_headers():
-        if key.lower() == "allow":
+        if key.lower() in _KEPT_HEADERS:
             response.headers[key] = value
     return response
 
@@ -64,12 +71,22 @@ def _request_problem(error: ValidationError) -> Response:
     errors = [
         {
             "place": ".".join(shorten(str(part)) for part in item["loc"]) or "body",
-            "message": item["msg"],
+            "message": _message_of(item, error.title),
         }
         for item in first
     ]
     detail = "; ".join(f"{item['place']}: {item['message']}" for item in errors)
     return problem(status, detail, errors)
+
+
+def _message_of(item: ErrorDetails, model: str) -> str:
+    if item["type"] != "extra_forbidden":
+        return item["msg"].removeprefix("Value error, ")
+    if model != PredictRequest.__name__:
+        return "unknown field"
+    known = listed(list(PredictRequest.model_fields))
+    # The mistake that is made most: a row of a table as it is.
+    return f'unknown field; known: {known}. An instance goes into a list: {{"instances": [{{…}}]}}'
 
 
 def _our_fault(error: Exception) -> Response:

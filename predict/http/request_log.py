@@ -10,6 +10,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import request
 
 LOG_TIME = "%Y-%m-%d %H:%M:%S"
+# The parameters of addresses that are logged where bodies are.
+_ASKED = ("text", "texts", "instances", "top_k", "number")
 
 log = logging.getLogger("predict")
 
@@ -43,6 +45,7 @@ class RequestLog:
 
 
 def log_body() -> None:
-    """Log the body of Flask's current request."""
-    # As Python writes it: a line break in a text must not look like another line.
-    log.info("%s %s %r", request.method, request.full_path, request.get_data(as_text=True))
+    """Log the body of Flask's current request, and what its address asks; a key may be in the rest of it."""
+    asked = {name: request.args.getlist(name) for name in _ASKED if name in request.args}
+    # As Python writes it: a line break in a path or in a text must not look like another line.
+    log.info("%s %r %r %r", request.method, request.path, asked, request.get_data(as_text=True))

@@ -1,15 +1,25 @@
 """Requests: what a client may ask, and how it is read from a JSON body, a form or the address."""
 
-from typing import Any
+import codecs
+import json
+from typing import Any, NoReturn
 
+from flask import Request as FlaskRequest
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
 from predict.wording import shorten
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Request(FlaskRequest):
+    """A request whose forms have fields alone: a file would go to the disk, which may be read-only."""
+
+    def _get_file_stream(self, *_: object, **__: object) -> NoReturn:
+        raise UnsupportedMediaType("form: expected fields alone, got a file.")
 
 
 class PredictRequest(BaseModel):
@@ -34,6 +44,14 @@ class PredictRequest(BaseModel):
         return self
 
 
+class PredictOptions(BaseModel):
+    """What the address may say beside a body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int | None = Field(default=None, ge=1)
+
+
 class ExampleRequest(BaseModel):
     """The parameters of `/predict/example`."""
 
@@ -43,21 +61,39 @@ class ExampleRequest(BaseModel):
     number: int = 0
 
 
+def parse_predict_request(body: bytes) -> PredictRequest:
+    """Read a JSON body.
+
+    Raises:
+        ValidationError: Its content is not what `/predict` takes.
+        UnprocessableEntity: A key is there twice.
+    """
+    asked = PredictRequest.model_validate_json(body)
+    keys = len(asked.model_fields_set) + sum(map(len, asked.instances or ()))
+    # Every key has a colon. Where there are no more colons than keys, none was there twice, and looking at that alone
+    # takes longer than the rest.
+    if body.count(b":") != keys:
+        _refuse_repeated_keys(body)
+    return asked
+
+
 def read_predict_request() -> PredictRequest:
     """Read Flask's current request.
 
     Raises:
         ValidationError: Its content is not what `/predict` takes.
-        UnsupportedMediaType, UnprocessableEntity: It is neither JSON nor a form; a field occurs twice.
+        BadRequest, UnsupportedMediaType, UnprocessableEntity: It is neither JSON nor a form, or is not written in the
+            characters that it says; a field occurs twice.
     """
     if request.method in ("GET", "HEAD"):
         return PredictRequest.model_validate(_read_fields(request.args), strict=False)
-    if request.mimetype == "application/json":
-        return PredictRequest.model_validate_json(request.get_data())
-    if request.mimetype in _FORM_TYPES:
-        return PredictRequest.model_validate(_read_fields(request.form), strict=False)
-    got = request.mimetype or "none"
-    raise UnsupportedMediaType(f"Content-Type: expected application/json or a form, got {got}.")
+    asked = _read_body()
+    beside = PredictOptions.model_validate(_read_fields(request.args))
+    if beside.top_k is None:
+        return asked
+    if asked.top_k is not None:
+        raise UnprocessableEntity("top_k: expected once, in the body or in the address.")
+    return asked.model_copy(update={"top_k": beside.top_k})
 
 
 def read_example_request() -> ExampleRequest:
@@ -65,8 +101,59 @@ def read_example_request() -> ExampleRequest:
     return ExampleRequest.model_validate(_read_fields(request.args))
 
 
+def read_json() -> bytes:
+    """Return the JSON of Flask's current request as UTF-8 without a byte order mark.
+
+    Raises:
+        UnsupportedMediaType: The type is another, or nobody knows its charset.
+        BadRequest: The bytes are not in that charset.
+    """
+    if request.mimetype != "application/json":
+        got = request.mimetype or "none"
+        raise UnsupportedMediaType(f"Content-Type: expected application/json or a form, got {got}.")
+    body = request.get_data()
+    charset = request.mimetype_params.get("charset") or json.detect_encoding(body)
+    if charset.lower() in ("utf-8", "utf8", "utf-8-sig"):
+        return body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return body.decode(charset).removeprefix("\ufeff").encode()
+    except LookupError:
+        raise UnsupportedMediaType(
+            f"Content-Type: charset {shorten(charset)!r} is unknown; expected utf-8."
+        ) from None
+    except UnicodeError as error:
+        raise BadRequest(f"body: not {shorten(charset)}: {error}.") from None
+
+
+def _read_body() -> PredictRequest:
+    if request.mimetype not in _FORM_TYPES:
+        return parse_predict_request(read_json())
+    fields = _read_fields(request.form)
+    # What curl says of a body if nobody tells it otherwise.
+    if next(iter(fields), "").lstrip().startswith(("{", "[")):
+        raise UnsupportedMediaType(
+            "Content-Type: the body looks like JSON, but its type says that it is a form; send the header "
+            "Content-Type: application/json."
+        )
+    return PredictRequest.model_validate(fields, strict=False)
+
+
 def _read_fields(fields: MultiDict[str, str]) -> dict[str, str]:
     for name, values in fields.lists():
         if len(values) > 1:
             raise UnprocessableEntity(f"{shorten(name)}: expected once, got {len(values)} times.")
     return fields.to_dict()
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    # Numbers are not looked at: Python refuses whole numbers of thousands of digits.
+    json.loads(body, object_pairs_hook=_check_pairs, parse_int=len, parse_float=len)
+
+
+def _check_pairs(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len({key for key, _ in pairs}) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UnprocessableEntity(
+            f"{shorten(twice)}: expected once, got {keys.count(twice)} times in one object."
+        )

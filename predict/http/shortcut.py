@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from predict.http.requests import PredictRequest
+from pydantic import ValidationError
+from werkzeug.exceptions import UnprocessableEntity
 
-# Where the shortcut leaves the exception that Flask is to report.
-_FAILURE = "predict.failure"
+from predict.http.failure import has_failed, leave_failure
+from predict.http.requests import PredictRequest, parse_predict_request
+
+_MODELS, _PREDICT = "/models/", "/predict"
 
 
 class Shortcut:
-    """A WSGI application that answers a plain `POST /predict` and hands everything else to Flask.
+    """A WSGI application that answers a plain `POST` to predict, and hands everything else to Flask.
 
     Errors go to Flask too, so that one place knows about errors.
     """
@@ -19,47 +22,50 @@ class Shortcut:
     def __init__(
         self,
         flask: WSGIApplication,
-        answer: Callable[[PredictRequest], bytes],
+        answer: Callable[[str | None, PredictRequest], bytes],
         max_body_bytes: int,
     ) -> None:
         """Put the shortcut before an application.
 
         Args:
             flask: What answers everything else.
-            answer: Turns a request into the JSON of its answer.
+            answer: Turns the name of a model, None for the default one, and a request into the JSON of its answer.
             max_body_bytes: A larger body goes to Flask, which refuses it.
         """
         self._flask, self._answer, self._max_body_bytes = flask, answer, max_body_bytes
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a plain request; hand any other to Flask."""
-        length = environ.get("CONTENT_LENGTH", "")
+        path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH", "")
         if not (
-            environ["PATH_INFO"] == "/predict"
+            path.endswith(_PREDICT)
             and environ["REQUEST_METHOD"] == "POST"
             and environ.get("CONTENT_TYPE") == "application/json"
+            and not environ["QUERY_STRING"]
             and length.isdecimal()
             and int(length) <= self._max_body_bytes
+            and not has_failed(environ)
         ):
             return self._flask(environ, start_response)
+        model = None
+        if path != _PREDICT:
+            model = path.removeprefix(_MODELS).removesuffix(_PREDICT)
+            if path != f"{_MODELS}{model}{_PREDICT}":
+                return self._flask(environ, start_response)
         body = environ["wsgi.input"].read(int(length))
         try:
-            answer = self._answer(PredictRequest.model_validate_json(body))
+            asked = parse_predict_request(body)
+        except (ValidationError, UnprocessableEntity):
+            # Flask's way reads it again, in whatever characters it is written.
+            environ["wsgi.input"] = BytesIO(body)
+            return self._flask(environ, start_response)
+        try:
+            answer = self._answer(model, asked)
         except Exception as error:
             environ["wsgi.input"] = BytesIO(body)
-            environ[_FAILURE] = error
+            leave_failure(environ, error)
             return self._flask(environ, start_response)
         start_response(
             "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         )
         return [answer]
-
-
-def raise_failure(environ: WSGIEnvironment) -> None:
-    """Raise the exception that the shortcut met with this request, if there was one."""
-    failure: Exception | None = environ.pop(_FAILURE, None)
-    if failure is not None:
-        try:
-            raise failure
-        finally:
-            del failure  # or its traceback would keep it, and the body with it, until the next garbage collection

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +56,38 @@ EXAMPLE_TOLERANCE = 1e-4
 _EXAMPLE_ROUNDING = 1e-8
 # The format from which on a text model reads sums, and not ids.
 _FIRST_WITH_SUMS = 3
-# An example instance longer than this is not repeated in a message.
-_LONGEST_SHOWN_INSTANCE = 2_000
+# The shape of an instance is not shown in a message where it is longer than this.
+_LONGEST_SHOWN_SHAPE = 2_000
+_SHAPES = {"number": 0, "category": "…", "date": "2026-01-31", "text": "…"}
 
 Places = Callable[[int], str]
 _PLACES: Places = "instances.{}".format
+
+
+class Answers(NamedTuple):
+    """What a model answers to some instances, and how.
+
+    Attributes:
+        predictions: One an instance, as a client reads them.
+        raw: What the model put out, <float>[num_instances, width].
+        encode_s: How long it took to make numbers of the instances.
+        score_s: How long it took to make predictions of these.
+    """
+
+    predictions: list[Prediction]
+    raw: Raw
+    encode_s: float
+    score_s: float
+
+
+class _Ran(NamedTuple):
+    """Raw output, the warnings by row, the rows that are unsure whatever their score, and the seconds of both steps."""
+
+    raw: Raw
+    warnings: dict[int, list[FieldWarning]]
+    unknown: list[int]
+    encode_s: float
+    score_s: float
 
 
 class Predictor:
@@ -139,6 +166,12 @@ class Predictor:
     def predict(
         self, instances: Sequence[Instance], top_k: int | None = None, places: Places = _PLACES
     ) -> list[Prediction]:
+        """Score instances that have passed `check`, and return the predictions of `answer`."""
+        return self.answer(instances, top_k, places).predictions
+
+    def answer(
+        self, instances: Sequence[Instance], top_k: int | None = None, places: Places = _PLACES
+    ) -> Answers:
         """Score instances that have passed `check`.
 
         Args:
@@ -147,7 +180,7 @@ class Predictor:
             places: Index -> the name of that instance in a message.
 
         Returns:
-            One dict an instance, in order: the result of `outputs.decode`, and `warnings` where training saw
+            One prediction an instance, in order: the result of `outputs.decode`, and `warnings` where training saw
             nothing like the instance. If an answer can be unsure, that to a text of only unknown words is `unsure`,
             whatever its score, and so is that to an instance that is not familiar enough.
 
@@ -158,19 +191,21 @@ class Predictor:
             raise InstanceError(
                 [("top_k", "this model answers a number, it has no labels to list")]
             )
-        raw, warnings, unknown = self._run(instances)
-        rows = to_rows(raw, self._output)
+        ran = self._run(instances)
+        started = time.perf_counter()
+        rows = to_rows(ran.raw, self._output)
         _check_finite(rows, places)
-        predictions = decode(rows, raw, self._output, top_k)
-        for index in unknown:
+        predictions = decode(rows, ran.raw, self._output, top_k)
+        for index in ran.unknown:
             predictions[index]["unsure"] = True
-        for index, found in warnings.items():
+        for index, found in ran.warnings.items():
             predictions[index]["warnings"] = found
-        return predictions
+        decode_s = time.perf_counter() - started
+        return Answers(predictions, ran.raw, ran.encode_s, ran.score_s + decode_s)
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
         """Return the raw output: probabilities <float64>[num_instances, num_labels], or values [num_instances, 1]."""
-        return self._run(instances)[0].astype(np.float64)
+        return self._run(instances).raw.astype(np.float64)
 
     def familiarity(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64] | None:
         """Return how familiar instances are, <float64>[num_instances], minus infinity for a text of unknown words.
@@ -209,19 +244,19 @@ class Predictor:
             expected["truth"] = [example.truth]
         return {"instances": [example.instance], "expected": expected}
 
-    def _run(
-        self, instances: Sequence[Instance]
-    ) -> tuple[Raw, dict[int, list[FieldWarning]], list[int]]:
-        """Return the raw output, the warnings by row, and the rows that are unsure whatever their score.
+    def _run(self, instances: Sequence[Instance]) -> _Ran:
+        """Encode and score instances, as many at once as memory allows.
 
-        It looks for the last only where an answer can be unsure.
+        It looks for what is unsure whatever its score only where an answer can be unsure.
         """
+        encoding = time.perf_counter()
         shares = None if self._familiarity is None else self._inputs.unknown_shares(instances)
         outputs: list[Raw] = []
         warnings: dict[int, list[FieldWarning]] = {}
         unknown: list[int] = []
-        done = 0
+        done, encode_s, score_s = 0, 0.0, 0.0
         for feeds, unusual in self._inputs.batches(instances):
+            scoring = time.perf_counter()
             if shares is not None:
                 unknown += self._unfamiliar(feeds, shares, done)
             raw = self._score(feeds)
@@ -229,9 +264,13 @@ class Predictor:
                 warnings |= {done + row: found for row, found in unusual.items()}
             done += len(raw)
             outputs.append(raw)
+            encode_s += scoring - encoding
+            encoding = time.perf_counter()
+            score_s += encoding - scoring
         if shares is None and self._output.unsure_below is not None:
             unknown = self._inputs.unknown_rows(instances)
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs), warnings, unknown
+        raw = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return _Ran(raw, warnings, unknown, encode_s, score_s)
 
     def _score(self, feeds: dict[str, npt.NDArray[Any]]) -> Raw:
         if self._head is not None and len(sums := feeds[SUMS]) == 1:
@@ -257,18 +296,20 @@ class Predictor:
         if not text.lstrip().startswith("{"):
             names = listed([field.name for field in self.metadata.inputs])
             message = f"this model takes instances with the fields {names}, not a text"
-            raise InstanceError([(place, f"{message}; {self._shown_example()}")])
+            raise InstanceError([(place, f"{message}; {self._shown_shape()}")])
         try:
             instance: Instance = from_json(text)
         except ValueError as error:
-            raise InstanceError([(place, f"not JSON: {error}; {self._shown_example()}")]) from None
+            raise InstanceError([(place, f"not JSON: {error}; {self._shown_shape()}")]) from None
         return instance
 
-    def _shown_example(self) -> str:
-        shown = json.dumps(self.metadata.examples[0].instance, ensure_ascii=False)
-        if len(shown) > _LONGEST_SHOWN_INSTANCE:
-            return "GET /predict/example shows one"
-        return f"give one as JSON, such as {shown}"
+    def _shown_shape(self) -> str:
+        # No example, which is a row of somebody's dataset.
+        shape = {column.name: _SHAPES[column.type] for column in self.metadata.inputs}
+        shown = json.dumps(shape, ensure_ascii=False)
+        if len(shown) > _LONGEST_SHOWN_SHAPE:
+            return "give one as JSON"
+        return f"give one as JSON, of the shape {shown}"
 
     def _replay_examples(self, path: Path) -> None:
         scale = 1.0

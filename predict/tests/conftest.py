@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings
@@ -78,7 +79,7 @@ def films(tables: dict[str, Path]) -> Predictor:
 @pytest.fixture(scope="session")
 def client(predictor: Predictor) -> FlaskClient:
     settings = Settings(max_body_bytes=20_000, max_instances=50, log_requests=False)
-    return create_app(predictor, settings).test_client()
+    return create_app(Models.of(predictor), settings).test_client()
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Response
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.scoring.inputs import Instance
 from predict.scoring.outputs import Prediction
@@ -45,7 +47,7 @@ def check_problem(response: TestResponse, status: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plain_flask(predictor: Predictor) -> FlaskClient:
     """The same application without the shortcut before Flask."""
-    app = create_app(predictor, Settings(log_texts=True, log_requests=False))
+    app = create_app(Models.of(predictor), Settings(log_texts=True, log_requests=False))
     return app.test_client()
 
 
@@ -90,9 +92,14 @@ def test_the_answer_is_the_predictors(client: FlaskClient, predictor: Predictor)
 
 
 def test_a_plain_request_does_not_reach_flask(predictor: Predictor) -> None:
-    app = create_app(predictor, Settings(log_requests=False))
+    app = create_app(Models.of(predictor), Settings(log_requests=False))
     seen: list[str] = []
-    app.before_request(lambda: seen.append("flask"))
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        seen.append("flask")
+        return response
+
     assert post(app.test_client(), {"text": "svn"}).status_code == 200
     assert seen == []
     assert post(app.test_client(), {"text": ""}).status_code == 422
@@ -141,8 +148,7 @@ def nested(depth: int) -> bytes:
         (b'{"text": "\\udc00x"}', 400, "body: Invalid JSON: .*"),
         (b'{"text": "\xff"}', 400, "body: Invalid JSON: invalid unicode code point"),
         (b'{"text": "\xed\xa0\x80"}', 400, "body: Invalid JSON: invalid unicode code point"),
-        ('{"text": "svn"}'.encode("utf-16"), 400, "body: Invalid JSON"),
-        (b"\xef\xbb\xbf{}", 400, "body: Invalid JSON"),
+        (b"\xef\xbb\xbf{}", 422, "got none of them"),
         (b"\0", 400, "body: Invalid JSON"),
         (nested(150), 422, r"instances\.0\.title: expected a text, got a list"),
         (nested(9_000), 400, "body: Invalid JSON: recursion limit exceeded"),
@@ -175,7 +181,7 @@ def nested(depth: int) -> bytes:
             r"instances\.0\.titles: unknown field; did you mean title\?",
         ),
         (b'{"instances": [{"title": 1e999}]}', 422, r"instances\.0\.title: expected a text"),
-        (b'{"text": "a", "topk": 1}', 422, "topk: Extra inputs are not permitted"),
+        (b'{"text": "a", "topk": 1}', 422, r"topk: unknown field; .*: {\"instances\": \[{…}\]}"),
         (b'{"text": "a", "top_k": 0}', 422, "top_k: Input should be greater than or equal to 1"),
         (b'{"text": "a", "top_k": -1}', 422, "top_k: Input should be greater than or equal to 1"),
         (b'{"text": "a", "top_k": "x"}', 422, "top_k: Input should be a valid integer"),
@@ -220,7 +226,7 @@ def test_a_bad_body_says_what_was_expected_and_where(
         (b'{"text": "a"}', "", 415, "expected application/json or a form, got none"),
         (b"", "", 415, "got none"),
         (b'{"text": "a"}', "json", 415, "got json"),
-        (b'{"text": "a"}', FORM, 422, "Extra inputs are not permitted"),
+        (b'{"text": "a"}', FORM, 415, "looks like JSON, .* Content-Type: application/json"),
         (b"", FORM, 422, "got none of them"),
         (b"text=", FORM, 422, "^text: empty text$"),
         (b"text=a&top_k=0", FORM, 422, "top_k: Input should be greater than or equal to 1"),
@@ -247,7 +253,7 @@ def test_a_bad_form_or_content_type_says_what_was_expected(
         ("GET", "/predict?text=a&top_k=x", 422, "top_k: Input should be a valid integer"),
         ("GET", "/predict?texts=a", 422, "texts: Input should be a valid list"),
         ("GET", "/predict?instances=a", 422, "instances: Input should be a valid list"),
-        ("GET", "/predict?q=a", 422, "q: Extra inputs are not permitted"),
+        ("GET", "/predict?q=a", 422, "q: unknown field; known: text, "),
         ("GET", "/", 404, "not found"),
         ("GET", "/predict/", 404, "not found"),
         ("POST", "/nothing%0a%ff", 404, "not found"),
@@ -283,7 +289,7 @@ def test_head_is_answered_as_get(client: FlaskClient) -> None:
 def test_a_bare_text_is_refused_where_a_model_has_more_inputs(
     two_text_predictor: Predictor,
 ) -> None:
-    client = create_app(two_text_predictor, Settings(log_requests=False)).test_client()
+    client = create_app(Models.of(two_text_predictor), Settings(log_requests=False)).test_client()
     for body in ({"text": "svn"}, {"texts": ["svn"]}):
         assert "fields title, body" in check_problem(post(client, body), 422)["detail"]
     good = {"instances": [{"title": "svn", "body": "commit"}]}
@@ -317,7 +323,7 @@ class Faulty(Predictor):
 def faulty(tiny_artefact: Path) -> FlaskClient:
     predictor = Faulty.load(tiny_artefact)
     predictor.broken = True
-    return create_app(predictor, Settings(log_requests=False)).test_client()
+    return create_app(Models.of(predictor), Settings(log_requests=False)).test_client()
 
 
 @pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8"])
@@ -352,7 +358,7 @@ def test_a_request_is_one_line_in_the_log_and_its_text_is_not(
     predictor: Predictor, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        count = ask_everything(create_app(predictor).test_client())
+        count = ask_everything(create_app(Models.of(predictor)).test_client())
     lines = capsys.readouterr().err.splitlines()
     pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO (GET|POST) '/predict' (200|415|422) \d+\.\d ms"
     assert len(lines) == count
@@ -363,7 +369,7 @@ def test_a_request_is_one_line_in_the_log_and_its_text_is_not(
 def test_a_line_break_in_the_path_does_not_make_a_second_line(
     predictor: Predictor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create_app(predictor).test_client().get("/a%0a%0d%1b%e2%80%a8b")
+    create_app(Models.of(predictor)).test_client().get("/a%0a%0d%1b%e2%80%a8b")
     [line] = capsys.readouterr().err.splitlines()
     assert r"/a\n\r\x1b" in line
 
@@ -371,14 +377,14 @@ def test_a_line_break_in_the_path_does_not_make_a_second_line(
 def test_no_request_is_logged_where_nobody_wants_it(
     predictor: Predictor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask_everything(create_app(predictor, Settings(log_requests=False)).test_client())
+    ask_everything(create_app(Models.of(predictor), Settings(log_requests=False)).test_client())
     assert capsys.readouterr().err == ""
 
 
 def test_texts_are_logged_where_somebody_asked_for_it(
     predictor: Predictor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(predictor, Settings(log_texts=True, log_requests=False))
+    app = create_app(Models.of(predictor), Settings(log_texts=True, log_requests=False))
     with caplog.at_level(logging.INFO):
         count = ask_everything(app.test_client())
     assert len(caplog.records) == count
@@ -388,7 +394,7 @@ def test_texts_are_logged_where_somebody_asked_for_it(
 def test_a_line_break_in_a_logged_text_does_not_make_a_second_line(
     predictor: Predictor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(predictor, Settings(log_texts=True, log_requests=False))
+    app = create_app(Models.of(predictor), Settings(log_texts=True, log_requests=False))
     with caplog.at_level(logging.INFO):
         post(app.test_client(), b"\n2026-01-01 00:00:00 INFO forged\n")
     assert all("\n" not in record.getMessage() for record in caplog.records)
@@ -448,7 +454,8 @@ class TestAnyBody:
         response = post(self.client, body, content_type)
         if response.status_code != 200:
             check_problem(response, response.status_code)
-        assert response.status_code in {200, 400, 422}
+        # A form that begins as JSON does has the wrong type.
+        assert response.status_code in {200, 400, 422} or body.lstrip()[:1] in (b"{", b"[")
 
 
 def test_a_log_that_nobody_reads_any_more_does_not_stop_the_answers(
@@ -459,5 +466,5 @@ def test_a_log_that_nobody_reads_any_more_does_not_stop_the_answers(
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stderr", Gone())
-    client = create_app(predictor, Settings()).test_client()
+    client = create_app(Models.of(predictor), Settings()).test_client()
     assert post(client, {"text": "svn"}).status_code == 200

@@ -28,9 +28,15 @@ MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__i
 # Each room's library, and the rooms that may import it.
 HOMES = {
     "onnxruntime": {"scoring.session"},
-    "flask": {"http.app", "http.problems", "http.request_log", "http.requests"},
+    "flask": {
+        *("http.admin", "http.app", "http.problems", "http.request_log", "http.requests"),
+        "http.responses",
+    },
     "waitress": {"http.channel"},
-    "werkzeug": {"http.app", "http.problems", "http.requests"},
+    "werkzeug": {
+        *("http.admin", "http.answering", "http.app", "http.front", "http.keys"),
+        *("http.problems", "http.requests", "http.shortcut"),
+    },
     "click": {"__main__"},
 }
 
@@ -59,8 +65,9 @@ def test_a_server_that_has_answered_has_loaded_nothing_that_trains(
 ) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from predict.http.app import create_app; from predict.scoring.predictor import Predictor;"
-        f"client = create_app(Predictor.load(Path({str(tiny_artefact)!r}))).test_client();"
+        "from predict.http.app import create_app; from predict.hosting.models import Models;"
+        "from predict.scoring.predictor import Predictor;"
+        f"client = create_app(Models.of(Predictor.load(Path({str(tiny_artefact)!r})))).test_client();"
         "assert client.post('/predict', json={'text': 'svn'}).status_code == 200;"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
@@ -89,8 +96,9 @@ def test_a_server_of_tables_has_loaded_nothing_that_trains_either(
 ) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from predict.http.app import create_app; from predict.scoring.predictor import Predictor;"
-        f"client = create_app(Predictor.load(Path({str(tables['label'])!r}))).test_client();"
+        "from predict.http.app import create_app; from predict.hosting.models import Models;"
+        "from predict.scoring.predictor import Predictor;"
+        f"client = create_app(Models.of(Predictor.load(Path({str(tables['label'])!r})))).test_client();"
         "example = client.get('/predict/example').json;"
         "assert client.post('/predict', json=example).status_code == 200;"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"

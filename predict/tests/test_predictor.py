@@ -141,7 +141,7 @@ def test_a_bare_text_is_refused_where_a_model_has_more_inputs(
 ) -> None:
     message = (
         r"^texts\.0: this model takes instances with the fields title, body, not a text; "
-        r'give one as JSON, such as {"title": "how do I undo a commit", "body": "how do'
+        r'give one as JSON, of the shape {"title": "…", "body": "…"}$'
     )
     with pytest.raises(InstanceError, match=message):
         two_text_predictor.check_texts(["svn"])

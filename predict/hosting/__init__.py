@@ -1,0 +1,1 @@
+"""The models that are loaded: several, changed while they answer."""

@@ -1,0 +1,48 @@
+"""The routes by which an administrator changes what is served. `predict.http.keys` has let nobody else through."""
+
+from pathlib import Path
+
+from flask import Flask, Response
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import Conflict
+
+from predict.contract.artefact import FileName
+from predict.hosting.models import Loaded, Models
+from predict.http.requests import read_json
+from predict.http.responses import json_response
+from predict.settings import Settings
+
+
+class SwapRequest(BaseModel):
+    """The body of `POST /admin/models/<name>`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    # The name of a directory in `MODELS_DIR`.
+    artefact: FileName = Field()
+
+
+def add_admin_routes(app: Flask, models: Models, settings: Settings) -> None:
+    """Add them to an application."""
+
+    @app.post("/admin/models/<model>")
+    def swap(model: str) -> Response:
+        asked = SwapRequest.model_validate_json(read_json())
+        models.current(model)  # an unknown name comes before an unknown artefact
+        return _told(model, models.swap(model, _models_dir(settings) / asked.artefact))
+
+    @app.post("/admin/models/<model>/rollback")
+    def roll_back(model: str) -> Response:
+        return _told(model, models.roll_back(model))
+
+
+def _models_dir(settings: Settings) -> Path:
+    if settings.models_dir is None:
+        raise Conflict(
+            "No folder of artefacts is configured, so none can be named: set MODELS_DIR in the server's settings."
+        )
+    return settings.models_dir
+
+
+def _told(model: str, loaded: Loaded) -> Response:
+    return json_response({"name": model, "artefact": loaded.name})

@@ -1,0 +1,107 @@
+"""The way from a validated request to the JSON of its answer."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pydantic_core import to_json
+from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
+
+from predict.hosting.models import Models
+from predict.http.requests import PredictRequest
+from predict.scoring.inputs import Instance
+from predict.scoring.outputs import Prediction
+from predict.scoring.predictor import Places, Predictor
+from predict.settings import Settings
+
+# Predictions that are written at once: the interpreter is held meanwhile, and a small request may wait for it.
+_MOST_WRITTEN_AT_ONCE = 500
+_RETRY_AFTER_S = 1
+
+
+class Answering:
+    """Answers requests by the models that are current when they come."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        self._models, self._max_instances = models, settings.max_instances
+        self._rows = _Rows(settings.max_rows_in_flight)
+
+    def __call__(self, model: str | None, asked: PredictRequest) -> bytes:
+        """Return the JSON of the answer.
+
+        Args:
+            model: The name of a model that is served; None for the default one.
+            asked: What is to be answered.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            InstanceError: The model cannot take what is asked.
+            RequestEntityTooLarge: There are too many instances.
+            ServiceUnavailable: Too many rows of other requests are being scored.
+        """
+        predictor = self._models.current(model).predictor
+        instances, places = self._instances_of(asked, predictor)
+        if len(instances) == 1:
+            predictions = predictor.predict(instances, asked.top_k, places)
+        else:
+            with self._rows.taken(len(instances)):
+                predictions = predictor.predict(instances, asked.top_k, places)
+        return _written(predictions, predictor.metadata.name)
+
+    def _instances_of(
+        self, asked: PredictRequest, predictor: Predictor
+    ) -> tuple[Sequence[Instance], Places]:
+        """Return the checked instances, and how a message names each of them."""
+        places: Places
+        if asked.text is not None:
+            places = _the_text
+            return predictor.check_texts([asked.text], places), places
+        if asked.texts is not None:
+            self._check_count(len(asked.texts), "texts")
+            places = "texts.{}".format
+            return predictor.check_texts(asked.texts, places), places
+        assert asked.instances is not None  # PredictRequest has seen to it
+        self._check_count(len(asked.instances), "instances")
+        places = "instances.{}".format
+        predictor.check(asked.instances, places)
+        return asked.instances, places
+
+    def _check_count(self, count: int, place: str) -> None:
+        most = self._max_instances
+        if count > most:
+            raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
+
+
+class _Rows:
+    """Rows of batches that are being scored: their number bounds the memory that scoring takes."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken, self._lock = most, 0, threading.Lock()
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Take room for rows, or raise ServiceUnavailable. A batch alone always has room."""
+        with self._lock:
+            if self._taken and self._taken + count > self._most:
+                raise ServiceUnavailable(
+                    f"The server is scoring {self._taken:,} rows of other requests; ask again in a moment.",
+                    retry_after=_RETRY_AFTER_S,
+                )
+            self._taken += count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= count
+
+
+def _written(predictions: Sequence[Prediction], name: str) -> bytes:
+    if len(predictions) <= _MOST_WRITTEN_AT_ONCE:
+        return to_json({"predictions": predictions, "model": name})
+    starts = range(0, len(predictions), _MOST_WRITTEN_AT_ONCE)
+    slices = [to_json(predictions[start : start + _MOST_WRITTEN_AT_ONCE])[1:-1] for start in starts]
+    return b'{"predictions":[%b],"model":%b}' % (b",".join(slices), to_json(name))
+
+
+def _the_text(index: int) -> str:
+    return "text"

@@ -1,0 +1,81 @@
+"""Who may ask, and who may change models: keys, compared in constant time and never written anywhere."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+from wsgiref.types import WSGIEnvironment
+
+from pydantic import SecretStr
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
+
+from predict.settings import Settings, SettingsError
+
+# What a load balancer asks, which has no key.
+_OPEN_PATHS = ("/health", "/ready")
+_ADMIN_PATH = "/admin/"
+_BEARER = "bearer "
+
+
+class Keys:
+    """The keys of clients and of administrators."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the keys.
+
+        Raises:
+            SettingsError: A file of keys cannot be read, or has none.
+        """
+        self._clients = _digests(settings.api_keys, settings.api_keys_file, "API_KEYS_FILE")
+        token = [] if settings.admin_token is None else [settings.admin_token]
+        self._admins = _digests(token, settings.admin_token_file, "ADMIN_TOKEN_FILE")
+
+    @property
+    def needed(self) -> bool:
+        """Whether an ordinary request needs a key."""
+        return bool(self._clients)
+
+    def refusal(self, environ: WSGIEnvironment) -> HTTPException | None:
+        """Return why a request is refused; None if it may be answered."""
+        path = environ["PATH_INFO"]
+        if path.startswith(_ADMIN_PATH):
+            if not self._admins:
+                return Forbidden(
+                    "Nobody may change models here: no ADMIN_TOKEN is set in the server's settings."
+                )
+            return None if _is_one_of(self._admins, environ) else _unauthorized("the admin token")
+        if not self._clients or path in _OPEN_PATHS or _is_one_of(self._clients, environ):
+            return None
+        return _unauthorized("a key")
+
+
+def _unauthorized(what: str) -> Unauthorized:
+    return Unauthorized(
+        f"Expected {what} in the header Authorization: Bearer …, or X-API-Key.",
+        www_authenticate=WWWAuthenticate("bearer", {"realm": "the models"}),
+    )
+
+
+def _is_one_of(known: Sequence[bytes], environ: WSGIEnvironment) -> bool:
+    given = environ.get("HTTP_X_API_KEY", "")
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        given = authorization[len(_BEARER) :].strip()
+    digest = hashlib.sha256(given.encode("latin-1")).digest()
+    # Each is compared: the time must not tell which one was close. Digests hide the length as well.
+    return any([hmac.compare_digest(digest, other) for other in known])
+
+
+def _digests(secrets: Sequence[SecretStr], file: Path | None, key: str) -> list[bytes]:
+    keys = [secret.get_secret_value() for secret in secrets]
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{key}: {file} cannot be read: {error}.") from None
+        keys = [line.strip() for line in lines if line.strip()]
+        if not keys:
+            raise SettingsError(f"{key}: {file} has no key; expected one a line.")
+    # A header reaches us as Latin-1, whatever it was: the bytes are what counts.
+    return [hashlib.sha256(key.encode()).digest() for key in keys]

@@ -1,0 +1,214 @@
+"""Several models, each changed while the server answers: taken whole, or refused with the one before answering on."""
+
+import gc
+import json
+import logging
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from predict.contract.artefact import MODEL, ArtefactError
+from predict.hosting.models import HostingError, Models, UnknownModelError
+from predict.hosting.watching import following
+from predict.settings import SettingsError
+from predict.tests.tiny_artefact import write_tiny_artefact
+from predict.tests.waiting import wait_until
+
+
+@pytest.fixture
+def artefacts(tmp_path: Path, tiny_artefact: Path) -> Path:
+    """A folder with two good artefacts, `old` and `new`, a damaged one, and a link `latest` to the old one."""
+    folder = tmp_path / "artefacts"
+    write_tiny_artefact(folder / "old", name="old")
+    write_tiny_artefact(folder / "new", name="new")
+    shutil.copytree(tiny_artefact, folder / "damaged")
+    (folder / "damaged" / MODEL).write_bytes(b"no model")
+    (folder / "latest").symlink_to("old")
+    return folder
+
+
+def point(link: Path, target: str) -> None:
+    """Move a link as training does."""
+    beside = link.with_name("moving")
+    beside.symlink_to(target)
+    os.replace(beside, link)
+
+
+def answering(models: Models, name: str | None = None) -> str:
+    return models.current(name).name
+
+
+def test_each_name_has_its_model_and_none_is_the_default(artefacts: Path) -> None:
+    models = Models({"default": artefacts / "old", "spam": artefacts / "new"})
+    assert (models.names, models.default) == (["default", "spam"], "default")
+    assert [answering(models, name) for name in (None, "default", "spam")] == ["old", "old", "new"]
+    first = Models({"tags": artefacts / "new", "spam": artefacts / "old"})
+    assert (first.default, answering(first)) == ("tags", "new")
+
+
+def test_a_name_that_is_not_served_is_told_with_the_one_that_is_meant(artefacts: Path) -> None:
+    models = Models({"spam": artefacts / "old"})
+    for ask in (models.current, models.roll_back, lambda name: models.swap(name, artefacts)):
+        with pytest.raises(
+            UnknownModelError, match=r"'spma'\. Did you mean spam\? Served: spam\.$"
+        ):
+            ask("spma")
+
+
+def test_an_artefact_is_swapped_and_rolled_back(artefacts: Path) -> None:
+    models = Models({"default": artefacts / "latest"})
+    with pytest.raises(HostingError, match="no model answered before"):
+        models.roll_back("default")
+    assert models.swap("default", artefacts / "new").name == "new"
+    assert answering(models) == "new"
+    # The link may point elsewhere by now: what answered before is what counts.
+    point(artefacts / "latest", "damaged")
+    assert models.roll_back("default").name == answering(models) == "old"
+    assert models.roll_back("default").name == "new"
+
+
+@pytest.mark.parametrize("where", ["damaged", "nothing", "latest"])
+def test_a_bad_artefact_is_refused_with_its_reason_and_the_old_one_answers_on(
+    artefacts: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = Models({"default": artefacts / "old"})
+    point(artefacts / "latest", "damaged")
+    with caplog.at_level(logging.WARNING), pytest.raises(ArtefactError) as caught:
+        models.swap("default", artefacts / where)
+    assert answering(models) == "old"
+    [state] = models.states()
+    assert state["refused"]["reason"] == str(caught.value)
+    assert f"old answers on: {caught.value}" in caplog.text
+    models.swap("default", artefacts / "new")
+    assert "refused" not in models.states()[0]
+
+
+def test_the_states_are_ready_for_json(artefacts: Path) -> None:
+    models = Models({"default": artefacts / "old", "spam": artefacts / "new"})
+    models.swap("spam", artefacts / "old")
+    [default, spam] = json.loads(json.dumps(models.states()))
+    assert (default["name"], default["default"], default["artefact"]) == ("default", True, "old")
+    assert (spam["name"], spam["default"], spam["previous"]) == ("spam", False, "new")
+
+
+def test_a_model_that_is_replaced_is_forgotten(artefacts: Path) -> None:
+    models = Models({"default": artefacts / "old"})
+    old = weakref.ref(models.current().predictor)
+    gc.disable()  # what nothing refers to goes at once: a server freezes its objects, and nothing collects them
+    try:
+        models.swap("default", artefacts / "new")
+        assert old() is None
+    finally:
+        gc.enable()
+
+
+def test_no_answer_is_a_mixture_while_models_change(artefacts: Path) -> None:
+    models = Models({"default": artefacts / "old"})
+    seen: set[tuple[str, str]] = set()
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            loaded = models.current()
+            loaded.predictor.predict([{"title": "svn"}])
+            seen.add((loaded.name, loaded.predictor.metadata.name))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(10):
+        models.swap("default", artefacts / ("new", "old")[number % 2])
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert seen == {("old", "old"), ("new", "new")}
+
+
+class TestFollowing:
+    """What the configuration names is followed; what an administrator chose stays until that changes."""
+
+    def test_a_link_that_moves_is_followed_and_nothing_is_loaded_twice(
+        self, artefacts: Path
+    ) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        before = models.current()
+        models.follow(places)
+        assert models.current() is before
+        point(artefacts / "latest", "new")
+        models.follow(places)
+        assert answering(models) == "new"
+
+    def test_a_directory_that_is_replaced_is_loaded_again(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "old"}
+        models = Models(places)
+        shutil.rmtree(artefacts / "old")
+        shutil.copytree(artefacts / "new", artefacts / "old")
+        models.follow(places)
+        assert answering(models) == "new"
+
+    def test_what_is_refused_is_tried_once_and_again_on_request(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        point(artefacts / "latest", "damaged")
+        models.follow(places)
+        [first] = models.states()
+        models.follow(places)
+        assert models.states() == [first]
+        assert answering(models) == "old"
+        shutil.copy(artefacts / "new" / MODEL, artefacts / "damaged" / MODEL)
+        models.follow(places)  # the metadata is the same, so nothing seems to have changed
+        assert answering(models) == "old"
+        models.follow(places, retry=True)
+        assert answering(models) == "2026-01-02-03-04-05"
+
+    def test_what_was_chosen_by_hand_stays_until_its_place_changes(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        point(artefacts / "latest", "new")
+        models.follow(places)
+        models.roll_back("default")
+        models.follow(places)
+        assert answering(models) == "old"
+
+    def test_names_come_and_go(self, artefacts: Path) -> None:
+        models = Models({"default": artefacts / "old"})
+        models.follow({"default": artefacts / "old", "spam": artefacts / "new"})
+        assert answering(models, "spam") == "new"
+        models.follow({"spam": artefacts / "new", "bad": artefacts / "damaged"})
+        assert (models.names, models.default, answering(models)) == (["spam", "bad"], "spam", "new")
+        with pytest.raises(UnknownModelError, match=r"bad: its artefact was refused"):
+            models.current("bad")
+        assert "damaged" in models.states()[1]["refused"]["reason"]
+
+    def test_the_watcher_looks_by_itself_and_survives_a_bad_configuration(
+        self, artefacts: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        places = {"default": artefacts / "latest"}
+        read: list[Callable[[], dict[str, Path]]] = [lambda: places]
+        models = Models(places)
+
+        def fail() -> dict[str, Path]:
+            raise SettingsError("PORT: no")
+
+        with following(models, lambda: read[0](), every_s=0.01):
+            point(artefacts / "latest", "new")
+            wait_until(lambda: answering(models) == "new")
+            read[0] = fail
+            wait_until(lambda: "the old one stays: PORT: no" in caplog.text)
+            read[0] = lambda: {"default": artefacts / "old"}
+            wait_until(lambda: answering(models) == "old")
+        assert caplog.text.count("PORT: no") == 1
+
+    def test_a_watcher_that_does_not_look_by_itself_can_be_woken(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        with following(models, lambda: places, every_s=0) as watcher:
+            point(artefacts / "latest", "new")
+            watcher.wake()
+            wait_until(lambda: answering(models) == "new")
