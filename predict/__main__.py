@@ -82,14 +82,18 @@ def serve(conf: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
     )
-    models = Models(settings.places)
+    models = Models(settings.places, settings.shadows)
     try:
         slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
         server = Server(create_app(models, settings), settings, slowest < QUICK_MODEL_S)
     except ServerError as error:
         raise click.ClickException(printable(str(error))) from None
     _announce(settings, server.port, models)
-    with following(models, lambda: load_settings(conf).places, settings.watch_s) as watcher:
+
+    def follow(new: Settings, retry: bool) -> None:
+        models.follow(new.places, new.shadows, retry)()
+
+    with following(follow, lambda: load_settings(conf), settings.watch_s) as watcher:
         signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
         server.run()
 

@@ -72,6 +72,8 @@ class Settings(BaseModel):
     artefact_dir: Path = Path("data/artefacts/latest")
     # More models, by name; see `places`.
     models: NamedPaths = {}
+    # What scores beside the models of the same names, in the background.
+    shadows: NamedPaths = {}
     # How often the server looks whether a link or `conf/predict.conf` has changed; 0 for never.
     watch_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 2.0
     host: str = "127.0.0.1"

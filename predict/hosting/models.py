@@ -1,21 +1,29 @@
-"""The models that are served, each under its name; any of them can be changed while the server answers."""
+"""The models that are served, each under its name; any of them can be changed while the server answers.
+
+A change has two steps. The first loads what is new beside what answers, and may fail. The second makes it answer, and
+cannot fail, so that several processes can make the same change together.
+"""
 
 import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from predict.contract.artefact import METADATA, ArtefactError, load_artefact
+from predict.hosting.shadow import Shadow
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
 from predict.wording import did_you_mean, listed
 
 log = logging.getLogger("predict")
+
+# What makes a change that has been prepared; see `Models`.
+Commit = Callable[[], None]
 
 
 class HostingError(Exception):
@@ -36,11 +44,13 @@ class Loaded:
         predictor: What answers.
         directory: Where it was read, no link; None for a predictor that was made elsewhere.
         since: When it was loaded, in seconds since 1970.
+        shadow: Another model that scores the same in the background, if there is one.
     """
 
     predictor: Predictor
     directory: Path | None
     since: float
+    shadow: Shadow | None = None
 
     @property
     def name(self) -> str:
@@ -64,44 +74,64 @@ class Refusal:
 
 
 @dataclass
+class _Place:
+    """Where the configuration says that something is, and what was there when we last looked."""
+
+    path: Path | None = None
+    there: tuple[object, ...] | None = None
+
+    def moved_to(self, path: Path | None) -> bool:
+        """Look, and return whether something else is there now."""
+        before, there = (self.path, self.there), None if path is None else _what_is_at(path)
+        self.path, self.there = path, there
+        return before != (path, there)
+
+
 class _Hosted:
     """What is known of one name."""
 
-    # None for a name whose first artefact was refused.
-    live: Loaded | None
-    # Where the configuration says that it is, and what was there when we last looked.
-    place: Path | None = None
-    seen: tuple[object, ...] | None = None
-    previous: Path | None = None
-    refusal: Refusal | None = None
+    def __init__(self) -> None:
+        # None for a name whose first artefact was refused.
+        self.live: Loaded | None = None
+        self.place, self.shadow_place = _Place(), _Place()
+        self.previous: Path | None = None
+        self.refusal: Refusal | None = None
 
 
 class Models:
     """Every model that is served. All methods may be called by several threads."""
 
-    def __init__(self, places: Mapping[str, Path]) -> None:
+    def __init__(
+        self, places: Mapping[str, Path], shadows: Mapping[str, Path] | None = None
+    ) -> None:
         """Load a model for each name.
 
         Args:
             places: Name -> artefact directory, or a link to one. The default model is called `default`; where none
                 is, it is the first.
+            shadows: The same for models that score beside those of the same names.
 
         Raises:
             ArtefactError: One cannot be loaded, or does not answer as it did after training.
+            UnknownModelError: A shadow has no model beside it.
         """
         self._changing = threading.Lock()
-        self._hosted: dict[str, _Hosted] = {}
-        for name, place in places.items():
-            seen = _what_is_at(place)
-            self._hosted[name] = _Hosted(_load(place), place, seen)
+        self._hosted: dict[str, _Hosted] = {name: _Hosted() for name in places}
         self._default = _default_of(self._hosted)
+        for name, place in places.items():
+            self._hosted[name].place.moved_to(place)
+            self._hosted[name].live = _load(place)
+        for name, place in (shadows or {}).items():
+            hosted = self._of(name)
+            hosted.shadow_place.moved_to(place)
+            _prepare_shadow(hosted, name, place)()
 
     @classmethod
     def of(cls, predictor: Predictor) -> Self:
         """Serve one predictor, which is loaded already, as the default model."""
-        models = cls({})
-        models._hosted = {DEFAULT_MODEL: _Hosted(Loaded(predictor, None, time.time()))}
-        models._default = DEFAULT_MODEL
+        models, hosted = cls({}), _Hosted()
+        hosted.live = Loaded(predictor, None, time.time())
+        models._hosted = {DEFAULT_MODEL: hosted}
         return models
 
     @property
@@ -125,22 +155,25 @@ class Models:
             raise UnknownModelError(f"{name}: its artefact was refused; GET /models tells why.")
         return hosted.live
 
-    def swap(self, name: str, path: Path) -> Loaded:
-        """Load another artefact beside the one that answers, and let it answer from then on.
+    def swap(self, name: str, path: Path) -> Commit:
+        """Load another artefact beside the one that answers.
 
         Args:
             name: Of a model that is served.
             path: An artefact directory, or a link to one.
+
+        Returns:
+            A function that lets it answer.
 
         Raises:
             UnknownModelError: There is no such model.
             ArtefactError: The artefact is not taken; the one before answers on, and `states` tells the reason.
         """
         with self._changing:
-            return self._swap(name, path)
+            return _prepare(self._of(name), name, path)
 
-    def roll_back(self, name: str) -> Loaded:
-        """Load the artefact that answered before the last change, and let it answer again.
+    def roll_back(self, name: str) -> Commit:
+        """Load the artefact that answered before the last change; return a function that lets it answer again.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -148,31 +181,63 @@ class Models:
             ArtefactError: It cannot be loaded any more.
         """
         with self._changing:
-            previous = self._of(name).previous
-            if previous is None:
+            hosted = self._of(name)
+            if hosted.previous is None:
                 raise HostingError(
                     f"{name}: no model answered before this one, so there is none to go back to."
                 )
-            return self._swap(name, previous)
+            return _prepare(hosted, name, hosted.previous)
 
-    def follow(self, places: Mapping[str, Path], retry: bool = False) -> None:
+    def shadow(self, name: str, path: Path | None) -> Commit:
+        """Load an artefact that is to score beside a model; return a function that lets it. None ends the shadow.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            ArtefactError: The artefact is not taken.
+        """
+        with self._changing:
+            return _prepare_shadow(self._of(name), name, path)
+
+    def follow(
+        self,
+        places: Mapping[str, Path],
+        shadows: Mapping[str, Path] | None = None,
+        retry: bool = False,
+    ) -> Commit:
         """Load what has changed at the places that the configuration names, such as a link that points elsewhere.
 
-        What cannot be loaded is logged and left; a change that a person made by `swap` stays until its place changes.
+        What cannot be loaded is logged and left; a change that a person made stays until its place changes.
 
         Args:
             places: As for a new object; a name that is new is added, and one that is gone is removed.
+            shadows: The same.
             retry: Whether to try again what was refused.
+
+        Returns:
+            A function that lets all of it answer.
         """
         with self._changing:
-            for name, place in places.items():
-                self._follow(name, place, retry)
-            # A new dictionary: whoever is reading the old one goes on reading it.
-            kept = {name: hosted for name, hosted in self._hosted.items() if name in places}
-            for name in self._hosted.keys() - kept.keys():
-                log.info("model %s: not served any more", name)
+            kept = {name: self._hosted.get(name) or _Hosted() for name in places}
+            commits = list[Commit]()
+            for name, hosted in kept.items():
+                place, shadow = places[name], (shadows or {}).get(name)
+                if hosted.place.moved_to(place) or (retry and hosted.refusal is not None):
+                    with suppress(ArtefactError):  # it is logged, and `states` tells it
+                        commits.append(_prepare(hosted, name, place))
+                if hosted.shadow_place.moved_to(shadow):
+                    with suppress(ArtefactError):
+                        commits.append(_prepare_shadow(hosted, name, shadow))
+
+        def commit() -> None:
+            for each in commits:
+                each()
             if kept:
+                for name in self._hosted.keys() - kept.keys():
+                    log.info("model %s: not served any more", name)
+                # A new dictionary: whoever is reading the old one goes on reading it.
                 self._hosted, self._default = kept, _default_of(kept)
+
+        return commit
 
     def states(self) -> list[dict[str, Any]]:
         """Return what people want to know of each model, ready for JSON."""
@@ -188,6 +253,8 @@ class Models:
                 "task": metadata.task,
                 "loaded_at": _utc(hosted.live.since),
             }
+            if hosted.live.shadow is not None:
+                state["shadow"] = hosted.live.shadow.state()
         if hosted.previous is not None:
             state["previous"] = hosted.previous.name
         if (refusal := hosted.refusal) is not None:
@@ -204,30 +271,44 @@ class Models:
             )
         return hosted
 
-    def _swap(self, name: str, path: Path) -> Loaded:
-        hosted = self._of(name)
-        try:
-            loaded = _load(path)
-        except ArtefactError as error:
-            hosted.refusal = Refusal(str(path), str(error), time.time())
-            answers = "nothing answers" if hosted.live is None else f"{hosted.live.name} answers on"
-            log.warning("model %s: an artefact is refused, %s: %s", name, answers, error)
-            raise
+
+def _prepare(hosted: _Hosted, name: str, path: Path) -> Commit:
+    loaded = _load_or_refuse(hosted, name, path)
+
+    def commit() -> None:
         if hosted.live is not None:
             hosted.previous = hosted.live.directory
-        hosted.live, hosted.refusal = loaded, None
+        shadow = None if hosted.live is None else hosted.live.shadow
+        hosted.live, hosted.refusal = replace(loaded, shadow=shadow), None
         log.info("model %s: %s answers from now on (%s)", name, loaded.name, path)
-        return loaded
 
-    def _follow(self, name: str, place: Path, retry: bool) -> None:
-        if name not in self._hosted:
-            self._hosted = self._hosted | {name: _Hosted(None)}
-        hosted, there = self._hosted[name], _what_is_at(place)
-        changed = (place, there) != (hosted.place, hosted.seen)
-        if changed or (retry and hosted.refusal is not None):
-            hosted.place, hosted.seen = place, there
-            with suppress(ArtefactError):  # it is logged, and `states` tells it
-                self._swap(name, place)
+    return commit
+
+
+def _prepare_shadow(hosted: _Hosted, name: str, path: Path | None) -> Commit:
+    shadow = None if path is None else Shadow(_load_or_refuse(hosted, name, path).predictor)
+
+    def commit() -> None:
+        if hosted.live is None:
+            return
+        if hosted.live.shadow is not None:
+            hosted.live.shadow.stop()
+        hosted.live = replace(hosted.live, shadow=shadow)
+        if shadow is not None:
+            shadow.start()
+            log.info("model %s: %s scores in its shadow from now on", name, shadow.name)
+
+    return commit
+
+
+def _load_or_refuse(hosted: _Hosted, name: str, path: Path) -> Loaded:
+    try:
+        return _load(path)
+    except ArtefactError as error:
+        hosted.refusal = Refusal(str(path), str(error), time.time())
+        answers = "nothing answers" if hosted.live is None else f"{hosted.live.name} answers on"
+        log.warning("model %s: an artefact is refused, %s: %s", name, answers, error)
+        raise
 
 
 def _load(path: Path) -> Loaded:

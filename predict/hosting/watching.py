@@ -2,31 +2,32 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from predict.hosting.models import Models
-from predict.settings import SettingsError
+from predict.settings import Settings, SettingsError
 
 log = logging.getLogger("predict")
 
 
 class Watcher:
-    """A thread that lets models follow their places, while it is started."""
+    """A thread that looks at the settings, and lets models follow them, while it is started."""
 
     def __init__(
-        self, models: Models, read_places: Callable[[], Mapping[str, Path]], every_s: float
+        self,
+        follow: Callable[[Settings, bool], object],
+        read: Callable[[], Settings],
+        every_s: float,
     ) -> None:
         """Prepare it.
 
         Args:
-            models: Are told to follow.
-            read_places: Reads the configuration again; may raise SettingsError, which is logged once.
+            follow: Is told the settings, and whether to try again what was refused.
+            read: Reads the settings again; may raise SettingsError, which is logged once.
             every_s: How long to wait between two looks; 0 to look only when woken.
         """
-        self._models, self._read_places = models, read_places
+        self._follow, self._read = follow, read
         self._every_s = every_s or None
         self._last_problem: str | None = None
         # Unlike an event, it may be used in the handler of a signal.
@@ -58,22 +59,22 @@ class Watcher:
 
     def _look(self, retry: bool) -> None:
         try:
-            places = self._read_places()
+            settings = self._read()
         except SettingsError as error:
             if retry or str(error) != self._last_problem:
                 log.warning("the configuration cannot be used, so the old one stays: %s", error)
             self._last_problem = str(error)
             return
         self._last_problem = None
-        self._models.follow(places, retry)
+        self._follow(settings, retry)
 
 
 @contextmanager
 def following(
-    models: Models, read_places: Callable[[], Mapping[str, Path]], every_s: float
+    follow: Callable[[Settings, bool], object], read: Callable[[], Settings], every_s: float
 ) -> Iterator[Watcher]:
-    """Let models follow their places during the context; see `Watcher`."""
-    watcher = Watcher(models, read_places, every_s)
+    """Watch during the context; see `Watcher`."""
+    watcher = Watcher(follow, read, every_s)
     watcher.start()
     try:
         yield watcher

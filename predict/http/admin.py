@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from flask import Flask, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import Conflict
 
 from predict.contract.artefact import FileName
-from predict.hosting.models import Loaded, Models
+from predict.hosting.models import Models
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.settings import Settings
@@ -19,7 +19,16 @@ class SwapRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     # The name of a directory in `MODELS_DIR`.
-    artefact: FileName = Field()
+    artefact: FileName
+
+
+class ShadowRequest(BaseModel):
+    """The body of `POST /admin/models/<name>/shadow`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    # As above; null ends the shadow.
+    artefact: FileName | None
 
 
 def add_admin_routes(app: Flask, models: Models, settings: Settings) -> None:
@@ -29,11 +38,21 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings) -> None:
     def swap(model: str) -> Response:
         asked = SwapRequest.model_validate_json(read_json())
         models.current(model)  # an unknown name comes before an unknown artefact
-        return _told(model, models.swap(model, _models_dir(settings) / asked.artefact))
+        models.swap(model, _models_dir(settings) / asked.artefact)()
+        return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
     def roll_back(model: str) -> Response:
-        return _told(model, models.roll_back(model))
+        models.roll_back(model)()
+        return _told(models, model)
+
+    @app.post("/admin/models/<model>/shadow")
+    def shadow(model: str) -> Response:
+        asked = ShadowRequest.model_validate_json(read_json())
+        models.current(model)
+        named = asked.artefact
+        models.shadow(model, None if named is None else _models_dir(settings) / named)()
+        return _told(models, model)
 
 
 def _models_dir(settings: Settings) -> Path:
@@ -44,5 +63,9 @@ def _models_dir(settings: Settings) -> Path:
     return settings.models_dir
 
 
-def _told(model: str, loaded: Loaded) -> Response:
-    return json_response({"name": model, "artefact": loaded.name})
+def _told(models: Models, model: str) -> Response:
+    loaded = models.current(model)
+    told = {"name": model, "artefact": loaded.name}
+    if loaded.shadow is not None:
+        told["shadow"] = loaded.shadow.name
+    return json_response(told)

@@ -39,13 +39,16 @@ class Answering:
             RequestEntityTooLarge: There are too many instances.
             ServiceUnavailable: Too many rows of other requests are being scored.
         """
-        predictor = self._models.current(model).predictor
+        loaded = self._models.current(model)
+        predictor = loaded.predictor
         instances, places = self._instances_of(asked, predictor)
         if len(instances) == 1:
             predictions = predictor.predict(instances, asked.top_k, places)
         else:
             with self._rows.taken(len(instances)):
                 predictions = predictor.predict(instances, asked.top_k, places)
+        if loaded.shadow is not None:
+            loaded.shadow.offer(instances, predictions)
         return _written(predictions, predictor.metadata.name)
 
     def _instances_of(

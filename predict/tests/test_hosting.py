@@ -9,13 +9,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from predict.contract.artefact import MODEL, ArtefactError
 from predict.hosting.models import HostingError, Models, UnknownModelError
+from predict.hosting.shadow import Shadow
 from predict.hosting.watching import following
-from predict.settings import SettingsError
+from predict.scoring.predictor import Predictor
+from predict.settings import Settings, SettingsError
 from predict.tests.tiny_artefact import write_tiny_artefact
 from predict.tests.waiting import wait_until
 
@@ -53,7 +56,7 @@ def test_each_name_has_its_model_and_none_is_the_default(artefacts: Path) -> Non
 
 def test_a_name_that_is_not_served_is_told_with_the_one_that_is_meant(artefacts: Path) -> None:
     models = Models({"spam": artefacts / "old"})
-    for ask in (models.current, models.roll_back, lambda name: models.swap(name, artefacts)):
+    for ask in (models.current, models.roll_back, lambda name: models.swap(name, artefacts)()):
         with pytest.raises(
             UnknownModelError, match=r"'spma'\. Did you mean spam\? Served: spam\.$"
         ):
@@ -63,13 +66,15 @@ def test_a_name_that_is_not_served_is_told_with_the_one_that_is_meant(artefacts:
 def test_an_artefact_is_swapped_and_rolled_back(artefacts: Path) -> None:
     models = Models({"default": artefacts / "latest"})
     with pytest.raises(HostingError, match="no model answered before"):
-        models.roll_back("default")
-    assert models.swap("default", artefacts / "new").name == "new"
+        models.roll_back("default")()
+    models.swap("default", artefacts / "new")()
     assert answering(models) == "new"
     # The link may point elsewhere by now: what answered before is what counts.
     point(artefacts / "latest", "damaged")
-    assert models.roll_back("default").name == answering(models) == "old"
-    assert models.roll_back("default").name == "new"
+    models.roll_back("default")()
+    assert answering(models) == "old"
+    models.roll_back("default")()
+    assert answering(models) == "new"
 
 
 @pytest.mark.parametrize("where", ["damaged", "nothing", "latest"])
@@ -79,18 +84,18 @@ def test_a_bad_artefact_is_refused_with_its_reason_and_the_old_one_answers_on(
     models = Models({"default": artefacts / "old"})
     point(artefacts / "latest", "damaged")
     with caplog.at_level(logging.WARNING), pytest.raises(ArtefactError) as caught:
-        models.swap("default", artefacts / where)
+        models.swap("default", artefacts / where)()
     assert answering(models) == "old"
     [state] = models.states()
     assert state["refused"]["reason"] == str(caught.value)
     assert f"old answers on: {caught.value}" in caplog.text
-    models.swap("default", artefacts / "new")
+    models.swap("default", artefacts / "new")()
     assert "refused" not in models.states()[0]
 
 
 def test_the_states_are_ready_for_json(artefacts: Path) -> None:
     models = Models({"default": artefacts / "old", "spam": artefacts / "new"})
-    models.swap("spam", artefacts / "old")
+    models.swap("spam", artefacts / "old")()
     [default, spam] = json.loads(json.dumps(models.states()))
     assert (default["name"], default["default"], default["artefact"]) == ("default", True, "old")
     assert (spam["name"], spam["default"], spam["previous"]) == ("spam", False, "new")
@@ -101,7 +106,7 @@ def test_a_model_that_is_replaced_is_forgotten(artefacts: Path) -> None:
     old = weakref.ref(models.current().predictor)
     gc.disable()  # what nothing refers to goes at once: a server freezes its objects, and nothing collects them
     try:
-        models.swap("default", artefacts / "new")
+        models.swap("default", artefacts / "new")()
         assert old() is None
     finally:
         gc.enable()
@@ -122,11 +127,101 @@ def test_no_answer_is_a_mixture_while_models_change(artefacts: Path) -> None:
     for thread in threads:
         thread.start()
     for number in range(10):
-        models.swap("default", artefacts / ("new", "old")[number % 2])
+        models.swap("default", artefacts / ("new", "old")[number % 2])()
     done.set()
     for thread in threads:
         thread.join()
     assert seen == {("old", "old"), ("new", "new")}
+
+
+def test_a_change_that_is_prepared_changes_nothing_yet(artefacts: Path) -> None:
+    places = {"default": artefacts / "latest"}
+    models = Models(places)
+    point(artefacts / "latest", "new")
+    for prepare in (
+        lambda: models.swap("default", artefacts / "new"),
+        lambda: models.follow({**places, "spam": artefacts / "new"}),
+    ):
+        commit = prepare()
+        assert (answering(models), models.names) == ("old", ["default"])
+        commit()
+        assert answering(models) == "new"
+        models.swap("default", artefacts / "old")()
+    assert models.names == ["default", "spam"]
+
+
+class TestShadow:
+    """A shadow scores what is asked, in the background; what it cannot keep up with is counted and left."""
+
+    def test_it_is_compared_with_what_answers(
+        self, tables: dict[str, Path], artefacts: Path
+    ) -> None:
+        models = Models({"default": artefacts / "old"}, {"default": artefacts / "new"})
+        loaded = models.current()
+        assert loaded.shadow is not None
+        asked = [{"title": text} for text in ("svn", "bash", "qt", "qt")]
+        answers = loaded.predictor.predict(asked)
+        answers[3]["label"] = "another"
+        loaded.shadow.offer(asked, answers)
+        loaded.shadow.offer([{"other": "field"}], [answers[0]])
+        wait_until(lambda: shadow_of(models)["not_taken"] == 1)
+        state = shadow_of(models)
+        assert (state["artefact"], state["compared"], state["disagreed"]) == ("new", 4, 1)
+        assert state["disagreement"] == 0.25
+        assert state["ms_per_instance"] > 0
+
+    def test_values_are_compared_as_numbers(self, tables: dict[str, Path]) -> None:
+        shadow = Shadow(Predictor.load(tables["number"]))
+        shadow.start()
+        example = Predictor.load(tables["number"]).example()
+        [answer] = example["expected"]["predictions"]
+        shadow.offer(example["instances"], [{"value": answer["value"] - 2}])
+        wait_until(lambda: shadow.state()["compared"] == 1)
+        assert shadow.state()["disagreed"] == 1
+        assert shadow.state()["mean_difference"] == pytest.approx(2)
+        shadow.stop()
+
+    def test_what_it_cannot_keep_up_with_is_left_out(self, tables: dict[str, Path]) -> None:
+        shadow = Shadow(
+            Predictor.load(tables["number"])
+        )  # not started, so nothing is taken from its queue
+        for _ in range(100):
+            shadow.offer([{}] * 3, [{}] * 3)
+        assert shadow.state()["left_out"] == (100 - 64) * 3
+        shadow.start()
+        wait_until(lambda: shadow.state()["not_taken"] == 64 * 3)
+        shadow.offer([{}] * 250, [{}] * 250)
+        wait_until(lambda: shadow.state()["not_taken"] == 64 * 3 + 100)
+        assert shadow.state()["left_out"] == (100 - 64) * 3 + 150
+        shadow.stop()
+
+    def test_it_stays_when_the_model_changes_and_ends_on_request(self, artefacts: Path) -> None:
+        models = Models({"default": artefacts / "old"}, {"default": artefacts / "new"})
+        shadow = models.current().shadow
+        models.swap("default", artefacts / "new")()
+        assert models.current().shadow is shadow
+        models.shadow("default", artefacts / "old")()
+        assert shadow_of(models)["artefact"] == "old"
+        models.shadow("default", None)()
+        assert models.current().shadow is None
+
+    def test_a_bad_one_is_refused_and_the_configuration_is_followed(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "old"}
+        models = Models(places)
+        models.follow(places, {"default": artefacts / "damaged"})()
+        assert models.current().shadow is None
+        assert "refused" in models.states()[0]
+        models.follow(places, {"default": artefacts / "new"})()
+        assert shadow_of(models)["artefact"] == "new"
+        models.follow(places)()
+        assert models.current().shadow is None
+        with pytest.raises(UnknownModelError, match="no model is called 'spam'"):
+            Models(places, {"spam": artefacts / "new"})
+
+
+def shadow_of(models: Models) -> dict[str, Any]:
+    state: dict[str, Any] = models.states()[0]["shadow"]
+    return state
 
 
 class TestFollowing:
@@ -138,10 +233,10 @@ class TestFollowing:
         places = {"default": artefacts / "latest"}
         models = Models(places)
         before = models.current()
-        models.follow(places)
+        models.follow(places)()
         assert models.current() is before
         point(artefacts / "latest", "new")
-        models.follow(places)
+        models.follow(places)()
         assert answering(models) == "new"
 
     def test_a_directory_that_is_replaced_is_loaded_again(self, artefacts: Path) -> None:
@@ -149,38 +244,38 @@ class TestFollowing:
         models = Models(places)
         shutil.rmtree(artefacts / "old")
         shutil.copytree(artefacts / "new", artefacts / "old")
-        models.follow(places)
+        models.follow(places)()
         assert answering(models) == "new"
 
     def test_what_is_refused_is_tried_once_and_again_on_request(self, artefacts: Path) -> None:
         places = {"default": artefacts / "latest"}
         models = Models(places)
         point(artefacts / "latest", "damaged")
-        models.follow(places)
+        models.follow(places)()
         [first] = models.states()
-        models.follow(places)
+        models.follow(places)()
         assert models.states() == [first]
         assert answering(models) == "old"
         shutil.copy(artefacts / "new" / MODEL, artefacts / "damaged" / MODEL)
-        models.follow(places)  # the metadata is the same, so nothing seems to have changed
+        models.follow(places)()  # the metadata is the same, so nothing seems to have changed
         assert answering(models) == "old"
-        models.follow(places, retry=True)
+        models.follow(places, retry=True)()
         assert answering(models) == "2026-01-02-03-04-05"
 
     def test_what_was_chosen_by_hand_stays_until_its_place_changes(self, artefacts: Path) -> None:
         places = {"default": artefacts / "latest"}
         models = Models(places)
         point(artefacts / "latest", "new")
-        models.follow(places)
-        models.roll_back("default")
-        models.follow(places)
+        models.follow(places)()
+        models.roll_back("default")()
+        models.follow(places)()
         assert answering(models) == "old"
 
     def test_names_come_and_go(self, artefacts: Path) -> None:
         models = Models({"default": artefacts / "old"})
-        models.follow({"default": artefacts / "old", "spam": artefacts / "new"})
+        models.follow({"default": artefacts / "old", "spam": artefacts / "new"})()
         assert answering(models, "spam") == "new"
-        models.follow({"spam": artefacts / "new", "bad": artefacts / "damaged"})
+        models.follow({"spam": artefacts / "new", "bad": artefacts / "damaged"})()
         assert (models.names, models.default, answering(models)) == (["spam", "bad"], "spam", "new")
         with pytest.raises(UnknownModelError, match=r"bad: its artefact was refused"):
             models.current("bad")
@@ -189,26 +284,30 @@ class TestFollowing:
     def test_the_watcher_looks_by_itself_and_survives_a_bad_configuration(
         self, artefacts: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        places = {"default": artefacts / "latest"}
-        read: list[Callable[[], dict[str, Path]]] = [lambda: places]
-        models = Models(places)
+        settings = Settings(artefact_dir=artefacts / "latest")
+        read: list[Callable[[], Settings]] = [lambda: settings]
+        models = Models(settings.places)
 
-        def fail() -> dict[str, Path]:
+        def fail() -> Settings:
             raise SettingsError("PORT: no")
 
-        with following(models, lambda: read[0](), every_s=0.01):
+        with following(follower(models), lambda: read[0](), every_s=0.01):
             point(artefacts / "latest", "new")
             wait_until(lambda: answering(models) == "new")
             read[0] = fail
             wait_until(lambda: "the old one stays: PORT: no" in caplog.text)
-            read[0] = lambda: {"default": artefacts / "old"}
+            read[0] = lambda: Settings(artefact_dir=artefacts / "old")
             wait_until(lambda: answering(models) == "old")
         assert caplog.text.count("PORT: no") == 1
 
     def test_a_watcher_that_does_not_look_by_itself_can_be_woken(self, artefacts: Path) -> None:
-        places = {"default": artefacts / "latest"}
-        models = Models(places)
-        with following(models, lambda: places, every_s=0) as watcher:
+        settings = Settings(artefact_dir=artefacts / "latest")
+        models = Models(settings.places)
+        with following(follower(models), lambda: settings, every_s=0) as watcher:
             point(artefacts / "latest", "new")
             watcher.wake()
             wait_until(lambda: answering(models) == "new")
+
+
+def follower(models: Models) -> Callable[[Settings, bool], None]:
+    return lambda settings, retry: models.follow(settings.places, settings.shadows, retry)()
