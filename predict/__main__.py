@@ -2,18 +2,20 @@
 
 import json
 import logging
+import os
 import signal
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from predict.contract.artefact import ArtefactError
-from predict.hosting.models import Models
 from predict.scoring.inputs import InstanceError
-from predict.scoring.predictor import Predictor
-from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
+from predict.settings import DEFAULT_FILE, LOG_TIME, SettingsError, load_settings
 from predict.wording import printable, replace_unknown_characters
+
+if TYPE_CHECKING:
+    from predict.scoring.predictor import Predictor
 
 _OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
 
@@ -50,7 +52,7 @@ def main(ctx: click.Context, conf: Path) -> None:
 @click.pass_obj
 def text(conf: Path, text: str, top_k: int | None) -> None:
     """Ask the model about one TEXT, or about one instance written as JSON. Print its answer as JSON."""
-    predictor = Predictor.load(load_settings(conf).artefact_dir)
+    predictor = _load(conf)
     instances = predictor.check_texts([text], _the_text)
     predictions = predictor.predict(instances, top_k, _the_text)
     _print_json({"predictions": predictions, "model": predictor.metadata.name})
@@ -61,41 +63,36 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 @click.pass_obj
 def example(conf: Path, number: int) -> None:
     """Print held-out example NUMBER, counted from 0: the instance, the model's answer and the truth."""
-    _print_json(Predictor.load(load_settings(conf).artefact_dir).example(number))
+    _print_json(_load(conf).example(number))
 
 
 @main.command()
 @click.pass_obj
 def serve(conf: Path) -> None:
     """Serve JSON over HTTP until SIGTERM or Ctrl-C, and answer the requests in flight before stopping."""
-    # Nothing is in flight while it starts. Without a handler, a container's first process ignores SIGTERM.
+    # Nothing is in flight while it starts. Without a handler, a container's first process ignores SIGTERM; and an
+    # exception could be lost in what is being imported.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, lambda *_: os._exit(0))
     # Asking once needs neither Flask nor waitress.
-    from predict.hosting.models import Models
-    from predict.hosting.watching import following
-    from predict.http.app import create_app
-    from predict.http.request_log import LOG_TIME
-    from predict.http.server import QUICK_MODEL_S, Server, ServerError
+    from predict.http import serving
+    from predict.http.listening import ServerError
 
     settings = load_settings(conf)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
     )
-    models = Models(settings.places, settings.shadows)
     try:
-        slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
-        server = Server(create_app(models, settings), settings, slowest < QUICK_MODEL_S)
+        serving.serve(settings, lambda: load_settings(conf))
     except ServerError as error:
         raise click.ClickException(printable(str(error))) from None
-    _announce(settings, server.port, models)
 
-    def follow(new: Settings, retry: bool) -> None:
-        models.follow(new.places, new.shadows, retry)()
 
-    with following(follow, lambda: load_settings(conf), settings.watch_s) as watcher:
-        signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
-        server.run()
+def _load(conf: Path) -> "Predictor":
+    # It needs onnxruntime, which the parent of several processes that serve does not.
+    from predict.scoring.predictor import Predictor
+
+    return Predictor.load(load_settings(conf).default_place)
 
 
 def _the_text(index: int) -> str:
@@ -104,18 +101,6 @@ def _the_text(index: int) -> str:
 
 def _print_json(content: object) -> None:
     click.echo(printable(json.dumps(content, indent=2, ensure_ascii=False)))
-
-
-def _announce(settings: Settings, port: int, models: Models) -> None:
-    served = [
-        f"{models.current(name).name} ({place})"
-        if len(settings.places) == 1
-        else f"{name}: {models.current(name).name} ({place})"
-        for name, place in settings.places.items()
-    ]
-    logging.getLogger("predict").info(
-        "serving %s on http://%s:%d", ", ".join(served), settings.host, port
-    )
 
 
 if __name__ == "__main__":

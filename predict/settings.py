@@ -20,6 +20,8 @@ from pydantic_core import ErrorDetails
 from predict.wording import suggestion
 
 DEFAULT_FILE = Path("conf/predict.conf")
+# How log lines say when they were written.
+LOG_TIME = "%Y-%m-%d %H:%M:%S"
 # The model that answers where a request names none.
 DEFAULT_MODEL = "default"
 
@@ -78,7 +80,9 @@ class Settings(BaseModel):
     watch_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 2.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    # Worker threads of waitress.
+    # Processes that serve.
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    # Worker threads of waitress, in each of them.
     threads: Annotated[int, Field(ge=1, le=256)] = 4
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_instances: Annotated[int, Field(ge=1)] = 10_000
@@ -115,12 +119,25 @@ class Settings(BaseModel):
             return self.models
         return {DEFAULT_MODEL: self.artefact_dir} | self.models
 
+    @property
+    def default_place(self) -> Path:
+        """The directory of the model that answers where none is named: that called `default`, or else the first."""
+        places = self.places
+        return places.get(DEFAULT_MODEL) or next(iter(places.values()))
+
     @model_validator(mode="after")
-    def _has_secrets_once(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.api_keys and self.api_keys_file:
             raise ValueError("API_KEYS and API_KEYS_FILE: give one of them")
         if self.admin_token and self.admin_token_file:
             raise ValueError("ADMIN_TOKEN and ADMIN_TOKEN_FILE: give one of them")
+        for name in self.shadows:
+            if name not in self.places:
+                raise ValueError(
+                    f"SHADOWS: {name} is none of the models.{suggestion(name, list(self.places))}"[
+                        :-1
+                    ]
+                )
         return self
 
 

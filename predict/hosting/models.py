@@ -8,14 +8,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from predict.contract.artefact import METADATA, ArtefactError, load_artefact
-from predict.hosting.shadow import Shadow
+from predict.hosting.shadow import Shadow, told
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
 from predict.wording import did_you_mean, listed
@@ -102,7 +102,10 @@ class Models:
     """Every model that is served. All methods may be called by several threads."""
 
     def __init__(
-        self, places: Mapping[str, Path], shadows: Mapping[str, Path] | None = None
+        self,
+        places: Mapping[str, Path],
+        shadows: Mapping[str, Path] | None = None,
+        instead: Mapping[str, Path] | None = None,
     ) -> None:
         """Load a model for each name.
 
@@ -110,6 +113,8 @@ class Models:
             places: Name -> artefact directory, or a link to one. The default model is called `default`; where none
                 is, it is the first.
             shadows: The same for models that score beside those of the same names.
+            instead: What to load for some names instead of what is at their place: what other processes, which have
+                been told to change, answer with by now.
 
         Raises:
             ArtefactError: One cannot be loaded, or does not answer as it did after training.
@@ -120,7 +125,7 @@ class Models:
         self._default = _default_of(self._hosted)
         for name, place in places.items():
             self._hosted[name].place.moved_to(place)
-            self._hosted[name].live = _load(place)
+            self._hosted[name].live = _load((instead or {}).get(name, place))
         for name, place in (shadows or {}).items():
             hosted = self._of(name)
             hosted.shadow_place.moved_to(place)
@@ -239,8 +244,16 @@ class Models:
 
         return commit
 
+    def directories(self) -> dict[str, str]:
+        """Return the directory of every model that answers, by name."""
+        return {
+            name: str(hosted.live.directory)
+            for name, hosted in self._hosted.items()
+            if hosted.live is not None and hosted.live.directory is not None
+        }
+
     def states(self) -> list[dict[str, Any]]:
-        """Return what people want to know of each model, ready for JSON."""
+        """Return what is known of each model, in this process; `combined` makes of it what people want to know."""
         return [self._state(name, hosted) for name, hosted in self._hosted.items()]
 
     def _state(self, name: str, hosted: _Hosted) -> dict[str, Any]:
@@ -254,7 +267,7 @@ class Models:
                 "loaded_at": _utc(hosted.live.since),
             }
             if hosted.live.shadow is not None:
-                state["shadow"] = hosted.live.shadow.state()
+                state["shadow"] = hosted.live.shadow.counts()
         if hosted.previous is not None:
             state["previous"] = hosted.previous.name
         if (refusal := hosted.refusal) is not None:
@@ -270,6 +283,18 @@ class Models:
                 f"no model is called {name!r}.{did_you_mean(name, known)} Served: {listed(known)}."
             )
         return hosted
+
+
+def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what people want to know of each model, of what the processes know that serve it."""
+    combined = []
+    for state in states[0]:
+        if "shadow" in state:
+            same = [other for each in states for other in each if other["name"] == state["name"]]
+            counts = [other["shadow"] for other in same if "shadow" in other]
+            state = {**state, "shadow": told(counts)}
+        combined.append(state)
+    return combined
 
 
 def _prepare(hosted: _Hosted, name: str, path: Path) -> Commit:

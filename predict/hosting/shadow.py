@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -50,27 +50,18 @@ class Shadow:
         self._left_out += max(0, len(instances) - _MOST_INSTANCES)
         self._waiting.put((instances[:_MOST_INSTANCES], predictions[:_MOST_INSTANCES]))
 
-    def state(self) -> dict[str, Any]:
-        """Return what has been seen so far, ready for JSON.
-
-        `disagreed` counts answers with another label, other labels, or another value; for values there is also the
-        `mean_difference`, without its sign. `not_taken` counts instances that the shadow's columns do not allow.
-        """
-        compared = self._compared
-        state = {
+    def counts(self) -> dict[str, Any]:
+        """Return what has been seen so far, as numbers that can be added up over processes; see `told`."""
+        return {
             "artefact": self.name,
-            "compared": compared,
+            "compared": self._compared,
             "disagreed": self._disagreed,
             "left_out": self._left_out,
             "not_taken": self._not_taken,
             "failed": self._failed,
+            "seconds": self._seconds,
+            "difference": self._difference,
         }
-        if compared:
-            state["disagreement"] = self._disagreed / compared
-            state["ms_per_instance"] = self._seconds / compared * 1000
-            if self._predictor.metadata.outputs[0].kind == "number":
-                state["mean_difference"] = self._difference / compared
-        return state
 
     def _run(self) -> None:
         while (asked := self._waiting.get()) is not None:
@@ -94,6 +85,24 @@ class Shadow:
             self._disagreed += _said(answer) != _said(other)
             if "value" in answer and "value" in other:
                 self._difference += abs(answer["value"] - other["value"])
+
+
+def told(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the shadows of one model have seen in all processes, ready for JSON.
+
+    `disagreed` counts answers with another label, other labels, or another value. `not_taken` counts instances that the
+    shadow's columns do not allow, and `left_out` those that it did not keep up with. `mean_difference` is that of
+    values, without its sign.
+    """
+    sums = {key: sum(each[key] for each in counts) for key in counts[0] if key != "artefact"}
+    seconds, difference, compared = sums.pop("seconds"), sums.pop("difference"), sums["compared"]
+    state = {"artefact": counts[0]["artefact"], **sums}
+    if compared:
+        state["disagreement"] = sums["disagreed"] / compared
+        state["ms_per_instance"] = seconds / compared * 1000
+        if difference:
+            state["mean_difference"] = difference / compared
+    return state
 
 
 def _said(prediction: Prediction) -> object:

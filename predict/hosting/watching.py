@@ -51,13 +51,14 @@ class Watcher:
             try:
                 woken = self._wakes.get(timeout=self._every_s)
             except Empty:
-                self._look(retry=False)
+                self.look(retry=False)
             else:
                 if not woken:
                     return
-                self._look(retry=True)
+                self.look(retry=True)
 
-    def _look(self, retry: bool) -> None:
+    def look(self, retry: bool = False) -> None:
+        """Read the settings, and follow them."""
         try:
             settings = self._read()
         except SettingsError as error:
@@ -66,7 +67,10 @@ class Watcher:
             self._last_problem = str(error)
             return
         self._last_problem = None
-        self._follow(settings, retry)
+        try:
+            self._follow(settings, retry)
+        except Exception:  # whoever watches must go on
+            log.exception("the configuration could not be followed")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import Conflict
 
 from predict.contract.artefact import FileName
+from predict.hosting.crew import Crew
+from predict.hosting.messages import rolled_back, shadowed, swapped
 from predict.hosting.models import Models
 from predict.http.requests import read_json
 from predict.http.responses import json_response
@@ -31,19 +33,19 @@ class ShadowRequest(BaseModel):
     artefact: FileName | None
 
 
-def add_admin_routes(app: Flask, models: Models, settings: Settings) -> None:
+def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew) -> None:
     """Add them to an application."""
 
     @app.post("/admin/models/<model>")
     def swap(model: str) -> Response:
         asked = SwapRequest.model_validate_json(read_json())
         models.current(model)  # an unknown name comes before an unknown artefact
-        models.swap(model, _models_dir(settings) / asked.artefact)()
+        crew.change(swapped(model, _models_dir(settings) / asked.artefact))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
     def roll_back(model: str) -> Response:
-        models.roll_back(model)()
+        crew.change(rolled_back(model))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/shadow")
@@ -51,7 +53,8 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings) -> None:
         asked = ShadowRequest.model_validate_json(read_json())
         models.current(model)
         named = asked.artefact
-        models.shadow(model, None if named is None else _models_dir(settings) / named)()
+        path = None if named is None else _models_dir(settings) / named
+        crew.change(shadowed(model, path))
         return _told(models, model)
 
 

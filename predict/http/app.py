@@ -7,7 +7,8 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from predict.hosting.models import Models
+from predict.hosting.crew import Alone, Crew
+from predict.hosting.models import Models, combined
 from predict.http.admin import add_admin_routes
 from predict.http.answering import Answering
 from predict.http.failure import raise_failure
@@ -20,25 +21,27 @@ from predict.http.shortcut import Shortcut
 from predict.settings import Settings
 
 
-def create_app(models: Models, settings: Settings | None = None) -> Flask:
+def create_app(models: Models, settings: Settings | None = None, crew: Crew | None = None) -> Flask:
     """Make the application that serves models.
 
     Args:
         models: Loaded models. Each request asks which one is current.
         settings: Limits, keys and logging; the defaults if None.
+        crew: All processes that serve these models; None if this is the only one.
 
     Raises:
         SettingsError: A file of keys cannot be read.
     """
-    settings = settings or Settings()
+    settings, crew = settings or Settings(), crew or Alone(models)
     app = Flask("predict", static_folder=None)
     app.request_class = Request
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     answer = Answering(models, settings)
     app.before_request(lambda: raise_failure(request.environ))
-    _add_routes(app, models, settings, answer)
-    add_admin_routes(app, models, settings)
+    crew.on("states", lambda _: models.states())
+    _add_routes(app, models, settings, answer, crew)
+    add_admin_routes(app, models, settings, crew)
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
@@ -54,7 +57,9 @@ def create_app(models: Models, settings: Settings | None = None) -> Flask:
     return app
 
 
-def _add_routes(app: Flask, models: Models, settings: Settings, answer: Answering) -> None:
+def _add_routes(
+    app: Flask, models: Models, settings: Settings, answer: Answering, crew: Crew
+) -> None:
     def predict(model: str | None = None) -> Response:
         return Response(answer(model, read_predict_request()), content_type="application/json")
 
@@ -74,7 +79,7 @@ def _add_routes(app: Flask, models: Models, settings: Settings, answer: Answerin
     def every_model() -> Response:
         if not settings.show_model:
             return json_response({"models": [{"name": name} for name in models.names]})
-        return json_response({"models": models.states()})
+        return json_response({"models": combined(crew.ask("states"))})
 
     def health() -> Response:
         return json_response({"status": "alive"})

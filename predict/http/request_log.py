@@ -9,7 +9,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import request
 
-LOG_TIME = "%Y-%m-%d %H:%M:%S"
+from predict.settings import LOG_TIME
+
 # The parameters of addresses that are logged where bodies are.
 _ASKED = ("text", "texts", "instances", "top_k", "number")
 

@@ -22,27 +22,26 @@ _LAST_REQUESTS_S = 0.25
 log = logging.getLogger("predict")
 
 
-class ServerError(Exception):
-    """The server cannot start. The message says why and what to do."""
-
-
 class Server:
     """One listening socket; `run` returns after SIGTERM or SIGINT, when requests in flight are answered."""
 
-    def __init__(self, app: WSGIApplication, settings: Settings, quick_model: bool = False) -> None:
-        """Listen, without answering yet.
+    def __init__(
+        self,
+        app: WSGIApplication,
+        settings: Settings,
+        listening: socket.socket,
+        quick_model: bool = False,
+    ) -> None:
+        """Take over a listening socket, without answering yet.
 
         Args:
             app: The application.
-            settings: Address, limits and threads.
+            settings: Limits and threads.
+            listening: Where clients connect.
             quick_model: Whether one answer takes less than `QUICK_MODEL_S`, so that handing a small request to
                 another thread, and the interpreter lock with it, would cost more than the answer.
-
-        Raises:
-            ServerError: The address cannot be listened on.
         """
         self._drain_timeout_s = settings.drain_timeout_s
-        listening = _listen(settings.host, settings.port)
         self._loop = EventLoop(app, listening, settings, inline=quick_model)
         self.port = self._loop.port
 
@@ -83,13 +82,3 @@ class Server:
                 self._drain_timeout_s,
             )
         loop.end_threads()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise ServerError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}. Set HOST and PORT in conf/predict.conf."
-        ) from None

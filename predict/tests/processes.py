@@ -38,6 +38,10 @@ class Process:
             )
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def output(self) -> str:
         return self._output.read_text(encoding="utf-8")
 

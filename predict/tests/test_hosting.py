@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from predict.contract.artefact import MODEL, ArtefactError
-from predict.hosting.models import HostingError, Models, UnknownModelError
-from predict.hosting.shadow import Shadow
+from predict.hosting.models import HostingError, Models, UnknownModelError, combined
+from predict.hosting.shadow import Shadow, told
 from predict.hosting.watching import following
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings, SettingsError
@@ -176,9 +176,9 @@ class TestShadow:
         example = Predictor.load(tables["number"]).example()
         [answer] = example["expected"]["predictions"]
         shadow.offer(example["instances"], [{"value": answer["value"] - 2}])
-        wait_until(lambda: shadow.state()["compared"] == 1)
-        assert shadow.state()["disagreed"] == 1
-        assert shadow.state()["mean_difference"] == pytest.approx(2)
+        wait_until(lambda: told([shadow.counts()])["compared"] == 1)
+        assert told([shadow.counts()])["disagreed"] == 1
+        assert told([shadow.counts()])["mean_difference"] == pytest.approx(2)
         shadow.stop()
 
     def test_what_it_cannot_keep_up_with_is_left_out(self, tables: dict[str, Path]) -> None:
@@ -187,12 +187,12 @@ class TestShadow:
         )  # not started, so nothing is taken from its queue
         for _ in range(100):
             shadow.offer([{}] * 3, [{}] * 3)
-        assert shadow.state()["left_out"] == (100 - 64) * 3
+        assert told([shadow.counts()])["left_out"] == (100 - 64) * 3
         shadow.start()
-        wait_until(lambda: shadow.state()["not_taken"] == 64 * 3)
+        wait_until(lambda: told([shadow.counts()])["not_taken"] == 64 * 3)
         shadow.offer([{}] * 250, [{}] * 250)
-        wait_until(lambda: shadow.state()["not_taken"] == 64 * 3 + 100)
-        assert shadow.state()["left_out"] == (100 - 64) * 3 + 150
+        wait_until(lambda: told([shadow.counts()])["not_taken"] == 64 * 3 + 100)
+        assert told([shadow.counts()])["left_out"] == (100 - 64) * 3 + 150
         shadow.stop()
 
     def test_it_stays_when_the_model_changes_and_ends_on_request(self, artefacts: Path) -> None:
@@ -220,7 +220,7 @@ class TestShadow:
 
 
 def shadow_of(models: Models) -> dict[str, Any]:
-    state: dict[str, Any] = models.states()[0]["shadow"]
+    state: dict[str, Any] = combined([models.states()])[0]["shadow"]
     return state
 
 

@@ -18,6 +18,7 @@ Start = Callable[..., Process]
 # The server of this package around an application that takes its time.
 SLOW_SCRIPT = """
 import logging, sys, time
+from predict.http.listening import listen
 from predict.http.server import Server
 from predict.settings import Settings
 
@@ -29,7 +30,7 @@ def slow(environ, start_response):
     return [body]
 
 logging.basicConfig(level=logging.INFO)
-server = Server(slow, Settings(port=0, drain_timeout_s=float(sys.argv[1])), sys.argv[2] == "quick")
+server = Server(slow, Settings(drain_timeout_s=float(sys.argv[1])), listen("127.0.0.1", 0), sys.argv[2] == "quick")
 logging.info("serving it on http://127.0.0.1:%d", server.port)
 server.run()
 logging.info("stopped")

@@ -1,0 +1,107 @@
+"""Serving, in one process or in several; what each needs is imported where it is needed.
+
+The parent of several processes needs neither Flask nor onnxruntime.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from predict.hosting.messages import FAILED, followed, send
+from predict.hosting.watching import following
+from predict.http.listening import listen
+from predict.http.workers import Workers
+from predict.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from predict.hosting.crew import Crew
+    from predict.hosting.models import Models
+    from predict.http.server import Server
+
+log = logging.getLogger("predict")
+
+
+def serve(settings: Settings, read: Callable[[], Settings]) -> None:
+    """Serve until a signal asks to stop.
+
+    Args:
+        settings: What to serve, where and how.
+        read: Reads the settings again, to see whether other models are named.
+
+    Raises:
+        ServerError: The address cannot be listened on, or a process cannot start.
+        ArtefactError: A model cannot be loaded.
+        SettingsError: A file of keys cannot be read.
+    """
+    if settings.workers == 1:
+        _serve_alone(settings, read)
+    else:
+        _serve_by_several(settings, read)
+
+
+def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
+    from predict.hosting.crew import Alone
+    from predict.hosting.models import Models
+
+    models = Models(settings.places, settings.shadows)
+    crew = Alone(models)
+    # Nobody is let in before there is an answer.
+    listening = listen(settings.host, settings.port)
+    server = _server(models, settings, crew, listening)
+    _announce(settings, listening, models.directories())
+
+    def follow(new: Settings, retry: bool) -> None:
+        crew.change(followed(new, retry))
+
+    with following(follow, read, settings.watch_s) as watcher:
+        signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
+        server.run()
+
+
+def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
+    listening = listen(settings.host, settings.port)
+
+    def work(parent: Connection, instead: Mapping[str, Path]) -> None:
+        from predict.contract.artefact import ArtefactError
+        from predict.hosting.crew import Member
+        from predict.hosting.models import HostingError, Models
+
+        try:
+            models = Models(settings.places, settings.shadows, instead)
+            # Without a parent nobody can change or stop this process in order.
+            crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            server = _server(models, settings, crew, listening)
+        except (ArtefactError, HostingError, SettingsError) as error:
+            send(parent, {"type": FAILED, "content": str(error)})
+            raise SystemExit(1) from None
+        crew.start()
+        server.run()
+
+    parent = Workers(settings, listening, work, followed, read)
+    parent.run(lambda directories: _announce(settings, listening, directories))
+
+
+def _server(
+    models: "Models", settings: Settings, crew: "Crew", listening: socket.socket
+) -> "Server":
+    from predict.http.app import create_app
+    from predict.http.server import QUICK_MODEL_S, Server
+
+    slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
+    app = create_app(models, settings, crew)
+    return Server(app, settings, listening, quick_model=slowest < QUICK_MODEL_S)
+
+
+def _announce(settings: Settings, listening: socket.socket, directories: Mapping[str, str]) -> None:
+    places = settings.places
+    served = [f"{Path(directories[name]).name} ({place})" for name, place in places.items()]
+    if len(places) > 1:
+        served = [f"{name}: {what}" for name, what in zip(places, served, strict=True)]
+    by = f", by {settings.workers} processes" if settings.workers > 1 else ""
+    port = listening.getsockname()[1]
+    log.info("serving %s on http://%s:%d%s", ", ".join(served), settings.host, port, by)

@@ -1,0 +1,288 @@
+"""Several processes on one port: a parent, which loads no model, starts them, changes them together and stops them."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from predict.hosting.messages import ASK, DO, DONE, FAILED, PREPARE, READY, TOLD, receive, send
+from predict.hosting.watching import Watcher
+from predict.http.listening import ServerError
+from predict.settings import Settings
+from predict.wording import counted
+
+log = logging.getLogger("predict")
+
+# How long the parent waits for what all processes are asked: loading a model takes longer than the rest.
+_LOADING_S, _ANSWERING_S = 120.0, 10.0
+# A process that ends within so many seconds is started again after a while only, which doubles each time.
+_SHORT_LIFE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 1.0, 30.0
+# What a process gets beyond its own time to stop.
+_MORE_TO_STOP_S = 5.0
+
+# What a process does: it serves, on the connection with its parent, and with the directories that all answer with.
+Work = Callable[[Connection, Mapping[str, Path]], None]
+
+
+@dataclass
+class _Worker:
+    pid: int
+    connection: Connection
+    started: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    # Whether its connection has ended, and whether the process itself has; the first comes a moment before.
+    silent: bool = False
+    gone: bool = False
+
+    @property
+    def can_be_asked(self) -> bool:
+        return self.ready and not self.silent
+
+
+class Workers:
+    """The parent. `run` returns when it has been asked to stop and all have stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listening: socket.socket,
+        work: Work,
+        follow: Callable[[Settings, bool], Mapping[str, Any]],
+        read: Callable[[], Settings],
+    ) -> None:
+        """Prepare it; nothing is started yet.
+
+        Args:
+            settings: How many, and how long they may take to stop.
+            listening: The socket that all of them take connections from.
+            work: What each does.
+            follow: Settings, and whether to try again what was refused -> the change for all of them.
+            read: Reads the settings again.
+        """
+        self._count, self._stop_s = settings.workers, settings.drain_timeout_s + _MORE_TO_STOP_S
+        self._listening, self._work = listening, work
+        self._workers: list[_Worker] = []
+        self._live: dict[str, str] = {}
+        self._deferred: list[tuple[_Worker, dict[str, Any]]] = []
+        self._asked = 0
+        self._problem: str | None = None
+        self._watcher = Watcher(
+            lambda new, retry: self._change(follow(new, retry)), read, settings.watch_s
+        )
+        self._watch_s = settings.watch_s
+        self._stopping = self._look_now = False
+        self._pause_s, self._start_again_at = _FIRST_PAUSE_S, 0.0
+        self._wakes, self._wake = socket.socketpair()
+
+    def run(self, announce: Callable[[Mapping[str, str]], object]) -> None:
+        """Start all, serve until a signal asks to stop, and stop all.
+
+        Args:
+            announce: Is called with the directories that answer, by name, once all processes can.
+
+        Raises:
+            ServerError: One could not start.
+        """
+        self._listen_to_signals()
+        while len(self._workers) < self._count:
+            self._start()
+        while not self._stopping and not all(worker.ready for worker in self._workers):
+            self._hear(timeout_s=1.0)
+            if any(worker.gone for worker in self._workers) and not self._stopping:
+                self._stop()
+                raise ServerError(self._problem or "a process ended before it could answer")
+        if not self._stopping:
+            announce(self._live)
+            self._supervise()
+        self._stop()
+
+    def _listen_to_signals(self) -> None:
+        self._wakes.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes us up
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            self._look_now = True
+        elif self._stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C does not wait
+        else:
+            self._stopping = True
+
+    def _supervise(self) -> None:
+        look_at = time.monotonic() + self._watch_s
+        while not self._stopping:
+            self._hear(timeout_s=min(1.0, self._watch_s or 1.0))
+            self._replace_the_dead()
+            if self._look_now or (self._watch_s and time.monotonic() >= look_at):
+                retry, self._look_now = self._look_now, False
+                self._watcher.look(retry)
+                look_at = time.monotonic() + self._watch_s
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._become_a_worker(ours, theirs)
+        theirs.close()
+        self._workers.append(_Worker(pid, ours))
+
+    def _become_a_worker(self, ours: Connection, theirs: Connection) -> None:
+        """Serve, in the new process; never return."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent sees to it
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # Nothing is in flight yet. An exception could be lost in what is being imported.
+                signal.signal(number, lambda *_: os._exit(0))
+            # Or it would not see that the parent has ended.
+            for connection in (ours, *(worker.connection for worker in self._workers)):
+                connection.close()
+            self._wakes.close()
+            self._wake.close()
+            self._work(theirs, {name: Path(path) for name, path in self._live.items()})
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            log.exception("a process failed")
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(
+                code
+            )  # nothing of the parent's, which this process began as, is to be tidied up here
+
+    def _hear(self, timeout_s: float) -> None:
+        """Wait for something to happen, and see to it."""
+        while self._deferred:
+            self._answer(*self._deferred.pop(0))
+        by_connection = {worker.connection: worker for worker in self._workers if not worker.silent}
+        for ready in wait([self._wakes, *by_connection], timeout_s):
+            if ready is self._wakes:
+                with contextlib.suppress(BlockingIOError):
+                    self._wakes.recv(4096)
+                continue
+            worker = by_connection[ready]  # type: ignore[index]
+            message = self._receive(worker)
+            if message is not None and message["type"] == ASK:
+                self._answer(worker, message)
+        self._look_for_the_dead()
+
+    def _receive(self, worker: _Worker) -> dict[str, Any] | None:
+        message = receive(worker.connection)
+        if message is None:
+            worker.silent = True
+        elif message["type"] == FAILED:
+            self._problem = self._problem or message["content"]
+        elif message["type"] == READY:
+            worker.ready, self._live = True, self._live or message["live"]
+        return message
+
+    def _look_for_the_dead(self) -> None:
+        for worker in self._workers:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(worker.pid, os.WNOHANG)
+                if pid:
+                    worker.silent = worker.gone = True
+                    if not self._stopping and worker.ready:
+                        code = os.waitstatus_to_exitcode(status)
+                        log.warning("process %d ended with %d; another one is started", pid, code)
+
+    def _replace_the_dead(self) -> None:
+        now = time.monotonic()
+        for worker in [worker for worker in self._workers if worker.gone]:
+            worker.connection.close()
+            self._workers.remove(worker)
+            lived_long = now - worker.started > _SHORT_LIFE_S
+            self._pause_s = (
+                _FIRST_PAUSE_S if lived_long else min(_LONGEST_PAUSE_S, 2 * self._pause_s)
+            )
+            self._start_again_at = now if lived_long else now + self._pause_s
+        if len(self._workers) < self._count and now >= self._start_again_at:
+            self._start()
+
+    def _answer(self, worker: _Worker, message: Mapping[str, Any]) -> None:
+        """Ask all what one asks, and tell it what they say."""
+        kind, content = message["kind"], message["content"]
+        told: Any = (
+            self._change(content)
+            if kind == "change"
+            else [reply["value"] for reply in self._ask_all(kind, content) if "value" in reply]
+        )
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            send(worker.connection, {"type": TOLD, "id": message["id"], "content": told})
+
+    def _change(self, change: Mapping[str, Any]) -> dict[str, str] | None:
+        """Make a change in all processes, or in none; return what is wrong."""
+        asked = [worker for worker in self._workers if worker.can_be_asked]
+        replies = self._ask_all(PREPARE, change, _LOADING_S)
+        failed = [reply for reply in replies if "error" in reply]
+        if not failed and len(replies) < len(asked):
+            failed = [
+                {"error": "HostingError", "message": "A process of this server did not answer."}
+            ]
+        if failed:
+            self._ask_all("abort", None)
+            return failed[0]
+        for reply in self._ask_all("commit", None):
+            self._live = reply.get("value", self._live)
+        return None
+
+    def _ask_all(
+        self, kind: str, content: Any, patience_s: float = _ANSWERING_S
+    ) -> list[dict[str, Any]]:
+        """Return what those say that answer in time."""
+        self._asked += 1
+        pending: dict[Connection, _Worker] = {}
+        for worker in self._workers:
+            if worker.can_be_asked:
+                with contextlib.suppress(OSError):
+                    do = {"type": DO, "id": self._asked, "kind": kind, "content": content}
+                    send(worker.connection, do)
+                    pending[worker.connection] = worker
+        replies, deadline = list[dict[str, Any]](), time.monotonic() + patience_s
+        while pending and (left_s := deadline - time.monotonic()) > 0:
+            for connection in wait(list(pending), left_s):
+                worker = pending[connection]  # type: ignore[index]
+                message = self._receive(worker)
+                if message is None:
+                    del pending[worker.connection]
+                elif message["type"] == DONE and message["id"] == self._asked:
+                    replies.append(message["reply"])
+                    del pending[worker.connection]
+                elif message["type"] == ASK:
+                    self._deferred.append((worker, message))
+        return replies
+
+    def _stop(self) -> None:
+        """Take no more connections, and let each process finish what is in flight."""
+        self._stopping = True
+        self._listening.close()
+        self._look_for_the_dead()
+        for worker in self._workers:
+            if not worker.gone:
+                os.kill(worker.pid, signal.SIGTERM)
+        deadline = time.monotonic() + self._stop_s
+        while any(not worker.gone for worker in self._workers) and time.monotonic() < deadline:
+            self._hear(timeout_s=0.2)
+        late = [worker for worker in self._workers if not worker.gone]
+        if late:
+            log.warning("%s did not stop in time", counted(len(late), "process"))
+        for worker in late:
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)

@@ -1,0 +1,173 @@
+"""Several processes on one port, and one that changes its models: real processes, asked over real sockets."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from predict.tests.processes import Process, ask, connect, read_answer
+from predict.tests.test_hosting import artefacts as artefacts
+from predict.tests.test_hosting import point
+from predict.tests.waiting import wait_until
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def serve(start: Start, artefacts: Path, tmp_path: Path) -> Start:
+    (tmp_path / "empty.conf").touch()
+
+    def serve_some(
+        workers: int = 2, conf: Path = tmp_path / "empty.conf", **environ: object
+    ) -> Process:
+        environ = {"PORT": 0, "ARTEFACT_DIR": artefacts / "latest", "WATCH_S": 0.1, **environ}
+        given = {"MODELS_DIR": artefacts, "ADMIN_TOKEN": "t", "WORKERS": workers, **environ}
+        return start("-m", "predict", "--conf", conf, "serve", **given)
+
+    return serve_some
+
+
+@pytest.fixture(params=[1, 2])
+def served(request: pytest.FixtureRequest, serve: Start) -> Iterator[Process]:
+    process = serve(request.param)
+    process.port()
+    yield process
+    assert "Traceback" not in process.errors
+
+
+def model_of(port: int) -> str:
+    status, answer = ask(connect(port), {"text": "svn"})
+    assert status == 200
+    return str(answer["model"])
+
+
+def models_of(port: int, times: int = 12) -> set[str]:
+    """Return which artefacts answer on fresh connections, which the processes take as they can."""
+    return {model_of(port) for _ in range(times)}
+
+
+def change(port: int, path: str, body: object = None) -> tuple[int, object]:
+    connection = connect(port)
+    headers = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+    connection.request("POST", f"/admin/models/{path}", json.dumps(body), headers)
+    return read_answer(connection.getresponse())
+
+
+def children_of(process: Process) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # ended, and nobody has asked how
+
+
+def test_a_change_is_made_by_all_processes_together_and_taken_back(served: Process) -> None:
+    port = served.port()
+    assert models_of(port) == {"old"}
+    assert change(port, "default", {"artefact": "new"}) == (
+        200,
+        {"name": "default", "artefact": "new"},
+    )
+    assert models_of(port) == {"new"}
+    status, problem = change(port, "default", {"artefact": "damaged"})
+    assert (status, models_of(port)) == (422, {"new"})
+    assert "was changed after training" in str(problem)
+    assert change(port, "default/rollback")[0] == 200
+    assert models_of(port) == {"old"}
+
+
+def test_a_link_that_moves_is_followed_by_all(served: Process, artefacts: Path) -> None:
+    port = served.port()
+    point(artefacts / "latest", "damaged")
+    served.wait_for("an artefact is refused, old answers on")
+    point(artefacts / "latest", "new")
+    wait_until(lambda: model_of(port) == "new")
+    wait_until(lambda: models_of(port) == {"new"})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_configuration_that_changes_is_followed_at_a_signal(
+    serve: Start, artefacts: Path, tmp_path: Path, workers: int
+) -> None:
+    conf = tmp_path / "own.conf"
+    conf.write_text(f"MODELS=spam={artefacts / 'old'}\n", encoding="utf-8")
+    process = serve(workers, conf, WATCH_S=0, ARTEFACT_DIR="")
+    port = process.port()
+    conf.write_text(f"MODELS=spam={artefacts / 'new'}\nTHREADS=x\n", encoding="utf-8")
+    process.send(signal.SIGHUP)
+    process.wait_for("the old one stays: .*THREADS: Input should be a valid integer")
+    conf.write_text(f"MODELS=spam={artefacts / 'new'}\n", encoding="utf-8")
+    process.send(signal.SIGHUP)
+    wait_until(lambda: models_of(port) == {"new"})
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+
+
+def test_a_process_that_dies_is_replaced_and_answers_as_the_others_do(serve: Start) -> None:
+    process = serve()
+    port = process.port()
+    change(port, "default", {"artefact": "new"})
+    first, second = children_of(process)
+    os.kill(first, signal.SIGKILL)
+    process.wait_for(f"process {first} ended with -9")
+    wait_until(lambda: len(children_of(process)) == 2 and first not in children_of(process))
+    assert second in children_of(process)
+    # The new one alone answers: it serves what all do, not what its configuration says.
+    os.kill(second, signal.SIGSTOP)
+    try:
+        assert models_of(port) == {"new"}
+    finally:
+        os.kill(second, signal.SIGCONT)
+
+
+def test_all_end_in_order(serve: Start) -> None:
+    process = serve()
+    port, children = process.port(), children_of(process)
+    connection = connect(port)
+    assert ask(connection, {"text": "svn"})[0] == 200
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+    assert not any(map(is_running, children))
+    assert "did not stop" not in process.errors
+
+
+def test_no_process_outlives_its_parent(serve: Start) -> None:
+    process = serve()
+    process.port()
+    children = children_of(process)
+    process.send(signal.SIGKILL)
+    wait_until(lambda: not any(map(is_running, children)))
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"ARTEFACT_DIR": "nothing"}, "Error: nothing does not exist"),
+        ({"API_KEYS_FILE": "nothing"}, "Error: API_KEYS_FILE: nothing cannot be read"),
+        ({"SHADOWS": "spam=x"}, "Error: SHADOWS: spam is none of the models. Known: default."),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_start_says_why_in_one_line(
+    serve: Start, workers: int, environ: dict[str, str], message: str
+) -> None:
+    process = serve(workers, **environ)
+    assert process.exit_code() == 1
+    assert process.errors.startswith(message)
+    assert process.errors.count("\n") == 1
+
+
+def test_the_parent_loads_neither_a_model_nor_what_answers(start: Start) -> None:
+    heavy = ("flask", "waitress", "onnxruntime")
+    script = f"import sys, predict.__main__, predict.http.serving; print(set({heavy!r}) & set(sys.modules))"
+    process = start("-c", script)
+    assert process.exit_code() == 0, process.errors
+    assert process.output == "set()\n"
