@@ -91,6 +91,8 @@ class Settings(BaseModel):
     log_requests: bool = True
     # Texts may be private, so they are logged only on request.
     log_texts: bool = False
+    # Whether requests are traced; see `predict.http.tracing`.
+    open_telemetry: bool = False
     # Rows of batches that are scored at once, over all requests.
     max_rows_in_flight: Annotated[int, Field(ge=1)] = 20_000
     # Who may ask: none means everyone. A file has one key a line.

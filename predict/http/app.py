@@ -1,7 +1,8 @@
 """The HTTP application: `create_app(models)` and its routes. Nothing happens at import."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from wsgiref.types import WSGIApplication
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
@@ -18,7 +19,10 @@ from predict.http.request_log import RequestLog, log_body
 from predict.http.requests import Request, read_example_request, read_predict_request
 from predict.http.responses import json_response
 from predict.http.shortcut import Shortcut
+from predict.http.tracing import traced
 from predict.settings import Settings
+
+Layer = Callable[[WSGIApplication], WSGIApplication]
 
 
 def create_app(models: Models, settings: Settings | None = None, crew: Crew | None = None) -> Flask:
@@ -30,7 +34,7 @@ def create_app(models: Models, settings: Settings | None = None, crew: Crew | No
         crew: All processes that serve these models; None if this is the only one.
 
     Raises:
-        SettingsError: A file of keys cannot be read.
+        SettingsError: A file of keys cannot be read; the packages of OpenTelemetry are not there.
     """
     settings, crew = settings or Settings(), crew or Alone(models)
     app = Flask("predict", static_folder=None)
@@ -45,16 +49,22 @@ def create_app(models: Models, settings: Settings | None = None, crew: Crew | No
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
-    else:
-        shortcut = Shortcut(app.wsgi_app, answer, settings.max_body_bytes)
-        app.wsgi_app = shortcut  # type: ignore[method-assign]
-    app.wsgi_app = Front(app.wsgi_app, settings)  # type: ignore[method-assign]
-    if settings.log_requests:
-        app.wsgi_app = RequestLog(app.wsgi_app, sys.stderr)  # type: ignore[method-assign]
-    if hops := settings.trusted_proxies:
-        proxied = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)
-        app.wsgi_app = proxied  # type: ignore[method-assign]
+    for layer in _layers(settings, answer):
+        app.wsgi_app = layer(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _layers(settings: Settings, answer: Answering) -> Iterator[Layer]:
+    """Yield what is put around Flask, from the inside out."""
+    if not settings.log_texts:  # a body is logged inside Flask
+        yield lambda flask: Shortcut(flask, answer, settings.max_body_bytes)
+    yield lambda inner: Front(inner, settings)
+    if settings.log_requests:
+        yield lambda inner: RequestLog(inner, sys.stderr)
+    if settings.open_telemetry:
+        yield traced
+    if hops := settings.trusted_proxies:
+        yield lambda inner: ProxyFix(inner, hops, hops, hops, x_prefix=hops)
 
 
 def _add_routes(

@@ -5,14 +5,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from predict.hosting.messages import ASK, DO, DONE, FAILED, PREPARE, READY, TOLD, receive, send
 from predict.hosting.watching import Watcher
@@ -139,33 +138,21 @@ class Workers:
         theirs.close()
         self._workers.append(_Worker(pid, ours))
 
-    def _become_a_worker(self, ours: Connection, theirs: Connection) -> None:
-        """Serve, in the new process; never return."""
-        code = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent sees to it
-            for number in (signal.SIGTERM, signal.SIGINT):
-                # Nothing is in flight yet. An exception could be lost in what is being imported.
-                signal.signal(number, lambda *_: os._exit(0))
-            # Or it would not see that the parent has ended.
-            for connection in (ours, *(worker.connection for worker in self._workers)):
-                connection.close()
-            self._wakes.close()
-            self._wake.close()
-            self._work(theirs, {name: Path(path) for name, path in self._live.items()})
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            log.exception("a process failed")
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os._exit(
-                code
-            )  # nothing of the parent's, which this process began as, is to be tidied up here
+    def _become_a_worker(self, ours: Connection, theirs: Connection) -> NoReturn:
+        """Serve, in the new process, and end it."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent sees to it
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Nothing is in flight yet. An exception could be lost in what is being imported.
+            signal.signal(number, lambda *_: os._exit(0))
+        # Or it would not see that the parent has ended.
+        for connection in (ours, *(worker.connection for worker in self._workers)):
+            connection.close()
+        self._wakes.close()
+        self._wake.close()
+        self._work(theirs, {name: Path(path) for name, path in self._live.items()})
+        raise SystemExit(0)
 
     def _hear(self, timeout_s: float) -> None:
         """Wait for something to happen, and see to it."""

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,29 @@ def test_a_change_is_made_by_all_processes_together_and_taken_back(served: Proce
     assert "was changed after training" in str(problem)
     assert change(port, "default/rollback")[0] == 200
     assert models_of(port) == {"old"}
+
+
+def test_no_answer_is_lost_or_mixed_while_models_change_under_load(served: Process) -> None:
+    port, done = served.port(), threading.Event()
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def keep_asking() -> int:
+        connection, count = connect(port), 0
+        while not done.is_set():
+            status, answer = ask(connection, {"texts": ["svn", "bash"]})
+            assert status == 200
+            labels = "".join(prediction["label"] for prediction in answer["predictions"])
+            seen[(answer["model"], labels)] += 1
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(4)]
+        for number in range(20):
+            assert change(port, "default", {"artefact": ("new", "old")[number % 2]})[0] == 200
+        done.set()
+        assert sum(future.result() for future in asking) == sum(seen.values()) > 20
+    assert set(seen) == {("old", "svnbash"), ("new", "SVNBASH")}
 
 
 def test_a_link_that_moves_is_followed_by_all(served: Process, artefacts: Path) -> None:
