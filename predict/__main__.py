@@ -11,10 +11,11 @@ import click
 from predict.contract.artefact import ArtefactError
 from predict.scoring.inputs import InstanceError
 from predict.scoring.predictor import Predictor
+from predict.scoring.session import ModelError
 from predict.settings import DEFAULT_FILE, Settings, SettingsError, load_settings
 from predict.wording import printable, replace_unknown_characters
 
-_OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
+_OUR_ERRORS = (ArtefactError, InstanceError, ModelError, SettingsError)
 
 
 class _Group(click.Group):

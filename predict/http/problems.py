@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import InstanceError
+from predict.scoring.session import ModelError, TimeLimitError
 from predict.wording import listed, shorten
 
 PROBLEM_TYPE = "application/problem+json"
@@ -39,6 +40,7 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(InstanceError, _instance_problem)
     app.register_error_handler(ValidationError, _request_problem)
+    app.register_error_handler(ModelError, _model_problem)
     app.register_error_handler(Exception, _our_fault)
 
 
@@ -70,6 +72,11 @@ def _request_problem(error: ValidationError) -> Response:
     ]
     detail = "; ".join(f"{item['place']}: {item['message']}" for item in errors)
     return problem(status, detail, errors)
+
+
+def _model_problem(error: ModelError) -> Response:
+    log.error("%s %s: %s", request.method, request.path, error)
+    return problem(503 if isinstance(error, TimeLimitError) else 500, f"{error}.")
 
 
 def _our_fault(error: Exception) -> Response:
