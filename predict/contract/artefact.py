@@ -50,11 +50,11 @@ REPORT = "report.html"
 # Every artefact must list these. A model that reads text has FEATURES too.
 REQUIRED_FILES = (MODEL, METRICS, CONFIGURATION, REPORT)
 
-# More is not read: all files together, the metadata, and any other file that is JSON or arrays for the familiarity. The
-# largest of ours, with a million words, stay below a quarter of each.
+# More is not read: of all files together; of the metadata; and of any other file that is JSON, or the familiarity's. A
+# million words of Chinese take 60 MB, for each character is an escape.
 MOST_BYTES = 4 << 30
 MOST_METADATA_BYTES = 16 << 20
-MOST_SMALL_BYTES = 64 << 20
+MOST_SMALL_BYTES = 256 << 20
 
 DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."
 
@@ -239,7 +239,7 @@ class Example(_Part):
 
     instance: dict[str, Any]
     # The raw output: probabilities in the order of `Output.labels`, or one value.
-    answer: list[float]
+    answer: list[FiniteFloat]
     # The true label, value or list of labels of this held-out row, where it is known.
     truth: Any = None
 

@@ -287,9 +287,8 @@ class Predictor:
     def _replay_examples(self, path: Path) -> None:
         scale = 1.0
         if self._output.kind == "number":
-            scale = max(
-                abs(value) for example in self.metadata.examples for value in example.answer
-            )
+            answers = (abs(value) for each in self.metadata.examples for value in each.answer)
+            scale = max(answers, default=scale)
         tolerance = EXAMPLE_TOLERANCE * scale + _EXAMPLE_ROUNDING
         alone: list[npt.NDArray[np.float64]] = []
         started = time.monotonic()

@@ -217,8 +217,8 @@ def test_long_lists_and_names_are_passed_over() -> None:
 def test_operations_of_functions_count_each_time_that_they_are_called() -> None:
     # 2 ** 13 cosines, and 2 ** 13 - 1 calls.
     assert external_files(functions_that_call_each_other(13).SerializeToString()) == []
-    with pytest.raises(ValueError, match="more than 50,000 operations"):
-        external_files(functions_that_call_each_other(15).SerializeToString())
+    with pytest.raises(ValueError, match="more than 100,000 operations"):
+        external_files(functions_that_call_each_other(16).SerializeToString())
 
 
 def test_a_network_that_ends_early_is_refused_wherever_it_ends() -> None:
