@@ -57,7 +57,7 @@ def main(artefact: Path, file: Path) -> None:
         predictor.predict(instances)
     encode, session = predictor._inputs.batches, predictor._session
     feeds = [next(iter(encode(instances)))[0] for instances in single]
-    names = [session.get_outputs()[0].name]
+    names = session.outputs[:1]
 
     answer = each_us(predictor.predict, single)
     call = each_us(lambda feed: session.run(names, feed), feeds)

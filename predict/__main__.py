@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from predict.contract.artefact import ArtefactError
+from predict.scoring.errors import ModelError
 from predict.scoring.inputs import InstanceError
 from predict.settings import DEFAULT_FILE, LOG_TIME, SettingsError, load_settings
 from predict.wording import printable, replace_unknown_characters
@@ -17,7 +18,7 @@ from predict.wording import printable, replace_unknown_characters
 if TYPE_CHECKING:
     from predict.scoring.predictor import Predictor
 
-_OUR_ERRORS = (ArtefactError, InstanceError, SettingsError)
+_OUR_ERRORS = (ArtefactError, InstanceError, ModelError, SettingsError)
 
 
 class _Group(click.Group):

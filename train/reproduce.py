@@ -96,7 +96,7 @@ def reproduce(
         ArtefactError: The stored artefact is damaged.
         UserError: The configuration or the dataset cannot be used any more, or `keep` has artefacts of its own.
     """
-    before = Predictor.load(artefact)
+    before = Predictor.load(artefact, limit_s=None)
     config = load_config(artefact / CONFIGURATION)
     if trust is None and functions_named(config):
         raise ReproductionError(
@@ -105,7 +105,7 @@ def reproduce(
     with _folder(keep) as folder:
         config = _repeatable(config, folder)
         result = run(config, progress, trust=trust)
-        after = Predictor.load(result.artefact_dir)
+        after = Predictor.load(result.artefact_dir, limit_s=None)
         with progress.stage("reproduce", "both models answer the test rows"):
             prepared = prepare(config, SilentProgress(), trust=trust)
             instances = prepared.dataset.instances(prepared.split.test)

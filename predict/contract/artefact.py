@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from predict.contract.canonical import Form, zone_of
+from predict.contract.files import open_regular, read_regular
 from predict.contract.words import Version
 from predict.wording import counted, listed
 
@@ -49,10 +50,21 @@ REPORT = "report.html"
 # Every artefact must list these. A model that reads text has FEATURES too.
 REQUIRED_FILES = (MODEL, METRICS, CONFIGURATION, REPORT)
 
+# More is not read: of all files together; of the metadata; and of any other file that is JSON, or the familiarity's. A
+# million words of Chinese take 60 MB, for each character is an escape.
+MOST_BYTES = 4 << 30
+MOST_METADATA_BYTES = 16 << 20
+MOST_SMALL_BYTES = 256 << 20
+
 DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."
+
+# Names of other modules, which import this one: features.json, encoder.json, familiarity.npz.
+_MOST_BYTES_OF = dict.fromkeys((FEATURES, "encoder.json", FAMILIARITY), MOST_SMALL_BYTES)
 
 _PROBLEMS_SHOWN = 10
 _NO_CHECKSUM = b"0" * 64
+# An escape that is half a character; two of them may be one.
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _CHECKSUM_FIELD = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 
 # A plain name: a stranger's artefact must not make the server read files elsewhere.
@@ -159,7 +171,7 @@ class Output(_Part):
     name: str
     type: Kind
     # In the order of the model's probabilities; none for a number.
-    labels: list[str] = []
+    labels: Annotated[list[str], Field(max_length=100_000)] = []
     # The least probability at which a label is answered; "labels" have one each. A "label" has none, or one for one of
     # two labels; or, of more than two, one each: the label whose probability is most of its threshold is answered.
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
@@ -227,7 +239,7 @@ class Example(_Part):
 
     instance: dict[str, Any]
     # The raw output: probabilities in the order of `Output.labels`, or one value.
-    answer: list[float]
+    answer: list[FiniteFloat]
     # The true label, value or list of labels of this held-out row, where it is known.
     truth: Any = None
 
@@ -239,14 +251,14 @@ class Metadata(_Part):
     name: str
     created_at: str
     task: Literal["classification", "regression", "multilabel"]
-    inputs: Annotated[list[Input], Field(min_length=1)]
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=10_000)]
     # Each after those that it is made of.
-    derived: list[Derived] = []
+    derived: Annotated[list[Derived], Field(max_length=10_000)] = []
     outputs: Annotated[list[Output], Field(min_length=1, max_length=1)]
-    examples: Annotated[list[Example], Field(min_length=1)]
+    examples: Annotated[list[Example], Field(min_length=1, max_length=1_000)]
     # Headline metrics on the test split.
     metrics: dict[str, FiniteFloat]
-    files: dict[FileName, Sha256]
+    files: Annotated[dict[FileName, Sha256], Field(max_length=1_000)]
     checksum: Sha256
     embedding: dict[str, Any] | None = None
     dataset: dict[str, Any] = {}
@@ -357,6 +369,26 @@ class Artefact:
     path: Path
     metadata: Metadata
 
+    def read(self, name: str, most_bytes: int = MOST_BYTES) -> bytes:
+        """Return the content of a listed file: the very bytes that have the listed SHA-256.
+
+        Raises:
+            ArtefactError: It is not listed, cannot be read, is too large, or was changed.
+        """
+        expected = self.metadata.files.get(name)
+        if expected is None:
+            raise ArtefactError(f"{self.path}: {name} is not listed among the files. Train again.")
+        try:
+            content = read_regular(self.path / name, most_bytes)
+        except OSError as error:
+            raise ArtefactError(
+                f"{self.path}: {name} cannot be read ({error.strerror}). {DAMAGED}"
+            ) from None
+        actual = hashlib.sha256(content).hexdigest()
+        if actual != expected:
+            raise ArtefactError(f"{self.path}: {_changed(name, actual, expected)}. {DAMAGED}")
+        return content
+
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
@@ -385,8 +417,8 @@ def load_artefact(path: Path) -> Artefact:
         ArtefactError: It is not an artefact or has another format version; a file is missing or was changed
             after training.
     """
-    directory = path.resolve()
-    # Not the methods of Path: they raise for a name that is too long.
+    # Not the methods of Path: they raise for a name that is too long, and for a link that leads to itself.
+    directory = Path(os.path.realpath(path))
     if not os.path.isdir(directory):
         what = "is not a directory" if os.path.exists(directory) else "does not exist"
         raise ArtefactError(
@@ -400,7 +432,7 @@ def load_artefact(path: Path) -> Artefact:
 def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     shown = shown_as / METADATA
     try:
-        raw = file.read_bytes()
+        raw = read_regular(file, MOST_METADATA_BYTES)
     except FileNotFoundError:
         raise ArtefactError(
             f"{shown_as} is not an artefact directory: {METADATA} is missing. "
@@ -409,12 +441,14 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     except OSError as error:
         raise ArtefactError(f"{shown}: cannot be read: {error.strerror}.") from error
     try:
-        content = json.loads(raw)
+        # Of bytes, `json.loads` would also take UTF-16, and halves of characters.
+        content = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{shown}: not JSON ({error}). {DAMAGED}") from None
     # The version comes first: a newer format may mean something else by the other fields.
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version not in READ_VERSIONS:
+    # True is 1 for Python, and 4.0 is 4.
+    if type(version) is not int or version not in READ_VERSIONS:
         raise ArtefactError(
             f"{shown}: format_version is {version!r}, this server reads {listed(list(map(str, READ_VERSIONS)))}. "
             "Serve it with the image that matches, or train again."
@@ -423,10 +457,27 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
     zeroed = raw if field is None else raw[: field.start(1)] + _NO_CHECKSUM + raw[field.end(1) :]
     if field is None or hashlib.sha256(zeroed).hexdigest().encode() != field[1]:
         raise ArtefactError(f"{shown}: does not match its own checksum. {DAMAGED}")
+    if (half := _HALF_CHARACTER.search(raw)) and (problem := _unencodable(content)):
+        raise ArtefactError(
+            f"{shown}: holds {half[0].decode()!r}, which is no character of Unicode ({problem}). {DAMAGED}"
+        )
     try:
-        return Metadata.model_validate(content)
+        return Metadata.model_validate(content, strict=True)
     except ValidationError as error:
         raise unreadable(shown, error) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _unencodable(content: object) -> str | None:
+    """Return why texts somewhere in JSON cannot be written as UTF-8; None if they can."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return error.reason
+    return None
 
 
 def unreadable(shown: Path, error: ValidationError) -> ArtefactError:
@@ -449,15 +500,31 @@ def _check_files(directory: Path, metadata: Metadata, shown_as: Path) -> None:
     problems = [
         f"{METADATA} does not list {name}" for name in REQUIRED_FILES if name not in metadata.files
     ]
+    if sum(_size_of(directory / name) for name in metadata.files) > MOST_BYTES:
+        raise ArtefactError(
+            f"{shown_as}: its files have more than {MOST_BYTES >> 20} MB together. {DAMAGED}"
+        )
     for name, expected in metadata.files.items():
         try:
-            actual = sha256_of(directory / name)
+            with open_regular(directory / name, _MOST_BYTES_OF.get(name, MOST_BYTES)) as file:
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             problems.append(f"{name} cannot be read ({error.strerror})")
             continue
         if actual != expected:
-            problems.append(
-                f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…"
-            )
+            problems.append(_changed(name, actual, expected))
     if problems:
         raise ArtefactError(f"{shown_as}: {'; '.join(problems)}. {DAMAGED}")
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return os.stat(file).st_size
+    except OSError:  # reading it says why
+        return 0
+
+
+def _changed(name: str, actual: str, expected: str) -> str:
+    return (
+        f"{name} was changed after training: SHA-256 is {actual[:12]}…, expected {expected[:12]}…"
+    )

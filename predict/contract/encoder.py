@@ -44,8 +44,13 @@ class EncoderSettings(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read `encoder.json`; raise ValueError if it is not what was written."""
-        return cls.model_validate_json((directory / ENCODER).read_bytes())
+        """Read `encoder.json`; see `parse`."""
+        return cls.parse((directory / ENCODER).read_bytes())
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Take the content of `encoder.json`; raise ValueError if it is not what was written."""
+        return cls.model_validate_json(content)
 
     def write(self, directory: Path) -> None:
         """Write `encoder.json`."""

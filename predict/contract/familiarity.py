@@ -10,11 +10,11 @@ from functools import cached_property
 from math import sqrt
 from pathlib import Path
 from typing import Any, Protocol, Self
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from predict.contract.arrays import read_arrays
 from predict.contract.artefact import FAMILIARITY, ColumnType
 from predict.contract.encoder import ENCODED
 from predict.contract.text_table import SMALLEST_SQUARE, SUMS, Sums
@@ -57,6 +57,16 @@ class _Stored:
         """Write the file."""
         arrays = {name: getattr(self, name) for name in sorted(_arrays(self))}
         np.savez(directory / FAMILIARITY, **arrays)
+
+    @classmethod
+    def read(cls, directory: Path, all_labels: int) -> Self:
+        """Read the file of a model with so many labels; see `parse`."""
+        return cls.parse((directory / FAMILIARITY).read_bytes(), all_labels)
+
+    @classmethod
+    def parse(cls, content: bytes, all_labels: int) -> Self:
+        """Take the content of the file."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -121,23 +131,24 @@ class TextFamiliarity(_Stored):
         return values
 
     @classmethod
-    def read(cls, directory: Path, all_labels: int) -> Self:
-        """Read the file of a model with so many labels.
+    def parse(cls, content: bytes, all_labels: int) -> Self:
+        """Take the content of the file of a model with so many labels.
 
         Raises:
             ValueError: Its arrays do not fit one another, or the labels.
         """
-        arrays = _read(directory, cls)
-        num_labels = len(arrays["columns"])
+        arrays = _parse(content, cls)
+        num_labels = _length(arrays["columns"])
+        _check(
+            arrays,
+            columns=(np.int64, (num_labels,)),
+            bias=(np.float32, (num_labels,)),
+            directions=(np.float32, (num_labels, num_labels)),
+            weights=(np.float64, (5,)),
+            encoder=(np.float32, (_length(arrays["encoder"]), all_labels)),
+        )
         if not set(arrays["columns"].tolist()) <= set(range(all_labels)):
             raise ValueError(f"{FAMILIARITY}: columns: expected labels from 0 to {all_labels - 1}")
-        _check_shapes(
-            arrays,
-            bias=(num_labels,),
-            directions=(num_labels, num_labels),
-            weights=(5,),
-            encoder=(len(arrays["encoder"]), all_labels),
-        )
         return cls(**arrays, width=all_labels)
 
 
@@ -249,23 +260,26 @@ class RowFamiliarity(_Stored):
         return values
 
     @classmethod
-    def read(cls, directory: Path, all_labels: int) -> Self:
-        """Read the file; the labels do not matter.
+    def parse(cls, content: bytes, all_labels: int) -> Self:
+        """Take the content of the file; the labels do not matter.
 
         Raises:
             ValueError: Its arrays do not fit one another.
         """
-        arrays = _read(directory, cls)
+        arrays = _parse(content, cls)
         numbers, seen, categories = (
-            len(arrays[name]) for name in ("numbers", "seen", "categories")
+            _length(arrays[name]) for name in ("numbers", "seen", "categories")
         )
         width = 2 * numbers + seen + categories
-        _check_shapes(
+        _check(
             arrays,
-            means=(numbers,),
-            scales=(numbers,),
-            column_of_seen=(seen,),
-            prototypes=(len(arrays["prototypes"]), width),
+            numbers=(np.str_, (numbers,)),
+            means=(np.float64, (numbers,)),
+            scales=(np.float64, (numbers,)),
+            categories=(np.str_, (categories,)),
+            seen=(np.str_, (seen,)),
+            column_of_seen=(np.int64, (seen,)),
+            prototypes=(np.float32, (_length(arrays["prototypes"]), width)),
         )
         if seen and not 0 <= arrays["column_of_seen"].min() <= arrays["column_of_seen"].max() < categories:  # fmt: skip
             raise ValueError(f"{FAMILIARITY}: column_of_seen: expected columns of categories")
@@ -277,23 +291,26 @@ def _arrays(of: Any) -> set[str]:
     return {field.name for field in fields(of)} - {"width"}
 
 
-def _read(directory: Path, of: type[Any]) -> dict[str, npt.NDArray[Any]]:
-    expected = _arrays(of)
-    # Opened here: numpy leaves a file that is no archive open.
-    with (directory / FAMILIARITY).open("rb") as opened:
-        try:
-            file = np.load(opened, allow_pickle=False)
-            arrays = {name: file[name] for name in file.files}
-        except (BadZipFile, EOFError, AttributeError) as error:
-            raise ValueError(f"{FAMILIARITY}: no archive of arrays ({error})") from None
+def _parse(content: bytes, of: type[Any]) -> dict[str, npt.NDArray[Any]]:
+    arrays, expected = read_arrays(content, FAMILIARITY), _arrays(of)
     if set(arrays) != expected:
         raise ValueError(f"{FAMILIARITY}: expected {sorted(expected)}, got {sorted(arrays)}")
     return arrays
 
 
-def _check_shapes(arrays: Mapping[str, npt.NDArray[Any]], **shapes: tuple[int, ...]) -> None:
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
+def _check(
+    arrays: Mapping[str, npt.NDArray[Any]], **expected: tuple[type[Any], tuple[int, ...]]
+) -> None:
+    """Raise ValueError unless arrays have these types and shapes."""
+    for name, (kind, shape) in expected.items():
+        array = arrays[name]
+        if not np.issubdtype(array.dtype, kind) or array.shape != shape:
             raise ValueError(
-                f"{FAMILIARITY}: {name}: expected shape {shape}, got {arrays[name].shape}"
+                f"{FAMILIARITY}: {name}: expected {kind.__name__} of shape {shape}, "
+                f"got {array.dtype} of shape {array.shape}"
             )
+
+
+def _length(array: npt.NDArray[Any]) -> int:
+    """Return the length of an array of at least one dimension; 0 for a single number, which `_check` refuses."""
+    return len(array) if array.ndim else 0

@@ -34,6 +34,8 @@ from predict.contract.words import (
 
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
+# Words of a vocabulary; as many take some 150 MB.
+MOST_WORDS = 1_000_000
 
 _DIGIT = re.compile(r"\d")
 # A piece of an English text takes about 600 bytes, which is 10 MB when full; stranger texts take up to 60 MB.
@@ -118,11 +120,31 @@ class TextFeatures:
 
     @classmethod
     def read(cls, file: Path, tokenizer: Version) -> "TextFeatures":
-        """Read what `write` wrote, for texts that become words in the given way."""
-        content = json.loads(file.read_bytes())
+        """Read what `write` wrote; see `parse`."""
+        return cls.parse(file.read_bytes(), tokenizer)
+
+    @classmethod
+    def parse(cls, content: bytes, tokenizer: Version) -> "TextFeatures":
+        """Take the bytes that `write` wrote, for texts that become words in the given way.
+
+        Raises:
+            ValueError, KeyError, TypeError, RecursionError: They are something else.
+        """
+        found = json.loads(content)
+        vocabulary = found["vocabulary"]
+        if not isinstance(vocabulary, list) or not all(
+            isinstance(word, str) for word in vocabulary
+        ):
+            raise ValueError("vocabulary: expected a list of texts")
+        if len(vocabulary) > MOST_WORDS:
+            raise ValueError(f"vocabulary: expected at most {MOST_WORDS:,} words")
         # Who does not say has folded them.
-        settings = FeatureSettings(**{"fold_digits": True} | content["settings"])
-        return cls(settings, content["vocabulary"], tokenizer)
+        features = cls(
+            FeatureSettings(**{"fold_digits": True} | found["settings"]), vocabulary, tokenizer
+        )
+        if len(features.vocabulary) < len(vocabulary):
+            raise ValueError("vocabulary: a word occurs twice")
+        return features
 
     def write(self, file: Path) -> None:
         """Write settings and vocabulary as JSON."""

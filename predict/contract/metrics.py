@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from predict.contract.artefact import DAMAGED, ArtefactError, unreadable
+from predict.contract.artefact import DAMAGED, MOST_SMALL_BYTES, ArtefactError, unreadable
+from predict.contract.files import read_regular
 from predict.wording import counted
 
 Count = Annotated[int, Field(ge=0)]
@@ -323,7 +324,7 @@ def read_metrics(file: Path) -> Metrics:
         ArtefactError: The file cannot be read, or its content does not fit `Metrics`.
     """
     try:
-        return Metrics.model_validate_json(file.read_bytes())
+        return Metrics.model_validate_json(read_regular(file, MOST_SMALL_BYTES))
     except OSError as error:
         raise ArtefactError(f"{file}: cannot be read: {error.strerror}.") from None
     except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from predict.contract.arrays import map_array
 from predict.contract.artefact import ROWS, SQUARES, VECTORS
 from predict.contract.features import Part, TextFeatures
 
@@ -62,15 +63,13 @@ class TextTable:
         Raises:
             ValueError: They do not fit one another, or the features.
         """
-        rows, squares, vectors = (
-            np.load(directory / name, mmap_mode="r", allow_pickle=False)
-            for name in (ROWS, SQUARES, VECTORS)
-        )
+        rows, squares, vectors = (map_array(directory / name) for name in (ROWS, SQUARES, VECTORS))
         table = cls(rows, squares, vectors, features.num_token_ids)
+        num_rows = squares.size
         expected = {
             ROWS: (np.int32, (features.num_token_ids + features.num_ngram_ids,)),
-            SQUARES: (np.float32, (len(squares),)),
-            VECTORS: (np.float16, (len(squares), *vectors.shape[1:2])),
+            SQUARES: (np.float32, (num_rows,)),
+            VECTORS: (np.float16, (num_rows, *vectors.shape[1:2])),
         }
         for name, array in table._files().items():
             dtype, shape = expected[name]
@@ -78,8 +77,8 @@ class TextTable:
                 raise ValueError(
                     f"{name}: expected {np.dtype(dtype)} of shape {shape}, got {array.dtype} of shape {array.shape}"
                 )
-        if not 0 <= int(rows.min()) <= int(rows.max()) < len(squares):
-            raise ValueError(f"{ROWS}: expected rows from 0 to {len(squares) - 1}")
+        if not 0 <= int(rows.min()) <= int(rows.max()) < num_rows:
+            raise ValueError(f"{ROWS}: expected rows from 0 to {num_rows - 1}")
         return table
 
     def sums_of(self, parts: Sequence[Part]) -> Sums:

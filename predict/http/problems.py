@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from predict.contract.artefact import ArtefactError
 from predict.hosting.models import HostingError, UnknownModelError
 from predict.http.requests import PredictRequest
+from predict.scoring.errors import ModelError, TimeLimitError
 from predict.scoring.inputs import InstanceError
 from predict.wording import listed, shorten
 
@@ -46,6 +47,7 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(UnknownModelError, lambda error: problem(404, str(error)))
     app.register_error_handler(HostingError, lambda error: problem(409, str(error)))
     app.register_error_handler(ArtefactError, lambda error: problem(422, str(error)))
+    app.register_error_handler(ModelError, _model_problem)
     app.register_error_handler(Exception, _our_fault)
 
 
@@ -87,6 +89,11 @@ def _message_of(item: ErrorDetails, model: str) -> str:
     known = listed(list(PredictRequest.model_fields))
     # The mistake that is made most: a row of a table as it is.
     return f'unknown field; known: {known}. An instance goes into a list: {{"instances": [{{…}}]}}'
+
+
+def _model_problem(error: ModelError) -> Response:
+    log.error("%s %s: %s", request.method, request.path, error)
+    return problem(503 if isinstance(error, TimeLimitError) else 500, f"{error}.")
 
 
 def _our_fault(error: Exception) -> Response:

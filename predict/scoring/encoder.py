@@ -1,15 +1,16 @@
 """Pretrained encoders at work: texts as vectors of length one. Training and serving both compute them here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from predict.contract.arrays import map_array
 from predict.contract.encoder import EncoderSettings
 from predict.contract.wordpiece import WordPiece
-from predict.scoring.session import Session, open_session
+from predict.scoring.session import RUN_LIMIT_S, Session, open_session
 
 # <float32>[num_texts, width].
 Encoded = npt.NDArray[np.float32]
@@ -64,7 +65,7 @@ class OnnxEncoder:
             ValueError: It has other inputs, or no output of a vector a piece or a text.
         """
         self._pieces, self._session = pieces, session
-        inputs = {value.name: value.type for value in session.get_inputs()}
+        inputs = session.input_types
         if not {_IDS} <= inputs.keys() <= {_IDS, _MASK, _TYPES} or set(inputs.values()) != {
             "tensor(int64)"
         }:
@@ -72,8 +73,7 @@ class OnnxEncoder:
                 f"expected the inputs {_IDS}, {_MASK} and {_TYPES} of int64, got {inputs}"
             )
         self._inputs = list(inputs)
-        outputs = [value.name for value in session.get_outputs()]
-        self._output = _OF_TEXT if _OF_TEXT in outputs else outputs[0]
+        self._output = _OF_TEXT if _OF_TEXT in session.outputs else session.outputs[0]
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Encoder`. The mean of the vectors of pieces, unless the network returns one of its own.
@@ -97,16 +97,28 @@ class OnnxEncoder:
         return _of_length_one(output.astype(np.float32))
 
 
-def open_encoder(settings: EncoderSettings, directory: Path) -> Encoder:
+def open_encoder(
+    settings: EncoderSettings,
+    directory: Path,
+    read: Callable[[str], bytes] | None = None,
+    limit_s: float | None = RUN_LIMIT_S,
+) -> Encoder:
     """Return the encoder of an artefact, whose settings were read.
+
+    Args:
+        settings: Those of the artefact.
+        directory: That of the artefact.
+        read: Returns the content of one of its files; None: what is in the directory.
+        limit_s: For each run of a network; None for none.
 
     Raises:
         ValueError: Its file is not what was written.
     """
     file = directory / settings.file
-    if settings.kind == "onnx":
-        return OnnxEncoder(settings.pieces, open_session(file))
-    return StaticEncoder(settings.pieces, np.load(file, mmap_mode="r", allow_pickle=False))
+    if settings.kind == "static":
+        return StaticEncoder(settings.pieces, map_array(file))
+    content = file.read_bytes() if read is None else read(settings.file)
+    return OnnxEncoder(settings.pieces, open_session(content, read, limit_s))
 
 
 def _of_length_one(vectors: Encoded) -> Encoded:

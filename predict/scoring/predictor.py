@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +17,7 @@ from predict.contract.artefact import (
     FAMILIARITY,
     FEATURES,
     MODEL,
+    MOST_SMALL_BYTES,
     TABLE_FILES,
     Artefact,
     ArtefactError,
@@ -32,6 +33,7 @@ from predict.contract.familiarity import Familiarity, RowFamiliarity, TextFamili
 from predict.contract.features import TextFeatures
 from predict.contract.text_table import HEAD, SUMS, TextTable
 from predict.scoring.encoder import open_encoder
+from predict.scoring.errors import ModelError
 from predict.scoring.inputs import (
     ONNX_TYPES,
     Encode,
@@ -43,7 +45,7 @@ from predict.scoring.inputs import (
     TextInputs,
 )
 from predict.scoring.outputs import Prediction, Raw, decode, to_rows
-from predict.scoring.session import Session, open_session
+from predict.scoring.session import RUN_LIMIT_S, Session, open_session
 from predict.scoring.text_head import TextHead
 from predict.scoring.text_sums import TextSums
 from predict.scoring.values import PROBLEMS_SHOWN, kind_of
@@ -59,6 +61,9 @@ _FIRST_WITH_SUMS = 3
 # The shape of an instance is not shown in a message where it is longer than this.
 _LONGEST_SHOWN_SHAPE = 2_000
 _SHAPES = {"number": 0, "category": "…", "date": "2026-01-31", "text": "…"}
+_LONGEST_TIMING_S = 1.0
+# Of what a network says that it reads for one text.
+_MOST_NUMBERS = 1 << 22
 
 Places = Callable[[int], str]
 _PLACES: Places = "instances.{}".format
@@ -100,33 +105,38 @@ class Predictor:
         seconds_per_instance: How long a single answer took when it was loaded.
     """
 
-    def __init__(self, artefact: Artefact) -> None:
+    def __init__(self, artefact: Artefact, limit_s: float | None = RUN_LIMIT_S) -> None:
         """Load the model of an artefact and replay its golden examples.
 
+        Args:
+            artefact: One that has been checked.
+            limit_s: For the replay, and for each run of the model afterwards; None for none.
+
         Raises:
-            ArtefactError: The model cannot be loaded, or does not answer as it did after training.
+            ArtefactError: The model cannot be loaded, or does not answer as it did after training, in time.
         """
+        self._limit_s = limit_s
         self.metadata: Metadata = artefact.metadata
         self._output = self.metadata.outputs[0]
         self.labels = self._output.labels
         self.text_field = text_column(self.metadata.input_types)
-        self._session = _open_session(artefact)
-        self._answer = [self._session.get_outputs()[0].name]
+        self._session = _open_session(artefact, limit_s)
+        self._answer = self._session.outputs[:1]
         self._familiarity = _read_familiarity(artefact)
         self._familiar_from = self._output.familiar_from or 0.0
         reads = {} if self._familiarity is None else self._familiarity.column_types
-        graph_inputs = {given.name: given.type for given in self._session.get_inputs()}
-        self._inputs = _choose_inputs(artefact, graph_inputs, reads)
+        graph_inputs = self._session.input_types
+        self._inputs = _choose_inputs(artefact, graph_inputs, reads, limit_s)
         # What is read by the familiarity alone; the graph does not take it.
         self._beside_graph = [name for name in reads if name not in graph_inputs]
         self._head = _head_of(artefact, self._session, self._output)
         self._replay_examples(artefact.path)
-        self.seconds_per_instance = self._time_examples()
+        self.seconds_per_instance = self._time_examples(artefact.path)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, limit_s: float | None = RUN_LIMIT_S) -> Self:
         """Check an artefact directory and load its model; raise ArtefactError if either fails."""
-        return cls(load_artefact(path))
+        return cls(load_artefact(path), limit_s)
 
     def check(self, instances: Sequence[object], places: Places = _PLACES) -> None:
         """Raise InstanceError, with the first few problems, unless the model can take the instances.
@@ -276,6 +286,11 @@ class Predictor:
         if self._head is not None and len(sums := feeds[SUMS]) == 1:
             return self._head.of(sums, feeds.get(ENCODED))
         raw: Raw = self._session.run(self._answer, feeds)[0]
+        expected = (len(next(iter(feeds.values()), raw)), self._output.width)
+        if raw.shape != expected:
+            raise ModelError(
+                f"the model puts out an array of shape {raw.shape}, expected {expected}"
+            )
         return raw
 
     def _unfamiliar(
@@ -314,20 +329,14 @@ class Predictor:
     def _replay_examples(self, path: Path) -> None:
         scale = 1.0
         if self._output.kind == "number":
-            scale = max(
-                abs(value) for example in self.metadata.examples for value in example.answer
-            )
+            answers = (abs(value) for each in self.metadata.examples for value in each.answer)
+            scale = max(answers, default=scale)
         tolerance = EXAMPLE_TOLERANCE * scale + _EXAMPLE_ROUNDING
         alone: list[npt.NDArray[np.float64]] = []
+        started = time.monotonic()
         for number, example in enumerate(self.metadata.examples):
             shown = f"{path}: golden example {number}"
-            answer = self._replay(example.instance, shown)
-            if answer.shape != (1, self._output.width):
-                of_what = counted(len(self.labels), "label") if self.labels else "a number"
-                raise ArtefactError(
-                    f"{path}: the model puts out an array of shape {answer.shape}, "
-                    f"expected (1, {self._output.width}) for {of_what}. Train again."
-                )
+            answer = self._replay([example.instance], shown)
             expected = np.array([example.answer])
             if answer.shape != expected.shape or not np.allclose(
                 answer, expected, rtol=0, atol=tolerance
@@ -337,19 +346,26 @@ class Predictor:
                     "Serve it with the library versions under `versions` in metadata.json, or train again."
                 )
             alone.append(answer)
-        if self._head is not None:
-            # Several texts at once are onnxruntime's, a text alone is not.
-            instances = [example.instance for example in self.metadata.examples]
-            together = self.scores([*instances, instances[0]])[:-1]
-            if not np.allclose(together, np.concatenate(alone), rtol=0, atol=tolerance):
+            if self._limit_s is not None and time.monotonic() - started > self._limit_s:
                 raise ArtefactError(
-                    f"{path / MODEL}: its answers are not those of the weights that it puts out. Train again."
+                    f"{path}: {counted(number + 1, 'golden example')} took longer than {self._limit_s:g} s. "
+                    "Serve it on a faster machine, or train a smaller model."
                 )
+        # Several rows at once are answered like each alone, and none is left out. (A text alone may be the head's.)
+        instances = [example.instance for example in self.metadata.examples]
+        together = self._replay([*instances, instances[0]], f"{path}: all golden examples")[:-1]
+        if not np.allclose(together, np.concatenate(alone), rtol=0, atol=tolerance):
+            why = (
+                "it answers several rows at once otherwise than each alone"
+                if self._head is None
+                else "its answers are not those of the weights that it puts out"
+            )
+            raise ArtefactError(f"{path / MODEL}: {why}. Train again.")
 
-    def _replay(self, instance: Instance, shown: str) -> npt.NDArray[np.float64]:
+    def _replay(self, instances: Sequence[Instance], shown: str) -> npt.NDArray[np.float64]:
         try:
-            self.check([instance], lambda _: "instance")
-            return self.scores([instance])
+            self.check(instances, lambda _: "instance")
+            return self.scores(instances)
         except InstanceError as error:
             raise ArtefactError(
                 f"{shown} does not fit the inputs ({error}). Train again."
@@ -357,13 +373,20 @@ class Predictor:
         except Exception as error:  # onnxruntime's own exceptions share no narrower base
             raise ArtefactError(f"{shown} cannot be answered ({error}). Train again.") from error
 
-    def _time_examples(self) -> float:
+    def _time_examples(self, path: Path) -> float:
         # They have just been replayed, so nothing happens for the first time; the least disturbed one counts.
-        times = []
+        times: list[float] = []
         for example in self.metadata.examples:
             started = time.perf_counter()
-            self.predict([example.instance])
+            try:
+                self.predict([example.instance])
+            except (InstanceError, ModelError) as error:  # it has answered a moment ago
+                raise ArtefactError(
+                    f"{path}: a golden example cannot be answered again ({error}). Train again."
+                ) from None
             times.append(time.perf_counter() - started)
+            if sum(times) > _LONGEST_TIMING_S:
+                break
         return min(times)
 
 
@@ -382,16 +405,18 @@ def _read_familiarity(artefact: Artefact) -> Familiarity | None:
         return None
     kind = TextFamiliarity if FEATURES in metadata.files else RowFamiliarity
     try:
-        if FAMILIARITY not in metadata.files:
-            raise ValueError(f"{FAMILIARITY} is not listed among the files")
-        familiarity: Familiarity = kind.read(artefact.path, len(metadata.outputs[0].labels))
+        content = artefact.read(FAMILIARITY, MOST_SMALL_BYTES)
+        familiarity: Familiarity = kind.parse(content, len(metadata.outputs[0].labels))
     except ValueError as error:
         raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
     return familiarity
 
 
 def _choose_inputs(
-    artefact: Artefact, graph_inputs: Mapping[str, str], read_beside: Mapping[str, ColumnType]
+    artefact: Artefact,
+    graph_inputs: Mapping[str, str],
+    read_beside: Mapping[str, ColumnType],
+    limit_s: float | None,
 ) -> Inputs:
     """Return the inputs of a text model if the artefact has text features, else those of a table model.
 
@@ -399,6 +424,7 @@ def _choose_inputs(
         artefact: The artefact.
         graph_inputs: Name -> type of what the graph reads, as onnxruntime calls it.
         read_beside: Columns that the familiarity reads.
+        limit_s: For each run of an encoder.
     """
     metadata = artefact.metadata
     if FEATURES not in metadata.files:
@@ -415,10 +441,10 @@ def _choose_inputs(
             "Train again."
         )
     features = _read_features(artefact)
-    return TextInputs(metadata.inputs, features, _encoder_of(artefact, features))
+    return TextInputs(metadata.inputs, features, _encoder_of(artefact, features, limit_s))
 
 
-def _encoder_of(artefact: Artefact, features: TextFeatures) -> Encode:
+def _encoder_of(artefact: Artefact, features: TextFeatures, limit_s: float | None) -> Encode:
     """Return the function from texts to what the graph reads, which depends on the format of the artefact."""
     if artefact.metadata.format_version < _FIRST_WITH_SUMS:
         return partial(padded_ids.encode, features)
@@ -427,10 +453,10 @@ def _encoder_of(artefact: Artefact, features: TextFeatures) -> Encode:
         sums = TextSums(features, TextTable.read(artefact.path, features))
         if ENCODER not in artefact.metadata.files:
             return lambda texts: {SUMS: sums.of(texts)}
-        settings = EncoderSettings.read(artefact.path)
+        settings = EncoderSettings.parse(artefact.read(ENCODER, MOST_SMALL_BYTES))
         _require_listed(artefact, [settings.file])
-        encoder = open_encoder(settings, artefact.path)
-    except (ValueError, EOFError) as error:
+        encoder = open_encoder(settings, artefact.path, partial(_read_listed, artefact), limit_s)
+    except ValueError as error:
         raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
     return lambda texts: {SUMS: sums.of(texts), ENCODED: encoder.encode(texts)}
 
@@ -443,13 +469,22 @@ def _require_listed(artefact: Artefact, names: Iterable[str]) -> None:
             )
 
 
+def _read_listed(artefact: Artefact, name: str) -> bytes:
+    """Return the content of a file that a network names."""
+    if name not in artefact.metadata.files:
+        raise ValueError(f"it reads the file {name!r}, which is not listed among the files")
+    return artefact.read(name)
+
+
 def _head_of(artefact: Artefact, session: Session, output: Output) -> TextHead | None:
     """Return the head for single texts if the graph puts out the weights of one, else None."""
-    shapes = {graph_input.name: graph_input.shape for graph_input in session.get_inputs()}
-    names = [name for name in HEAD if name in {made.name for made in session.get_outputs()}]
+    shapes = session.input_shapes
+    names = [name for name in HEAD if name in session.outputs]
     if SUMS not in shapes or not names:
         return None
     try:
+        if max(prod(shape[1:]) for shape in shapes.values()) > _MOST_NUMBERS:
+            raise ValueError("it reads more numbers a text than any model of ours")
         nothing = {name: np.zeros((1, *shapes[name][1:]), np.float32) for name in shapes}
         weights = dict(zip(names, session.run(names, nothing), strict=True))
         return TextHead(weights, several_labels=output.kind == "labels")
@@ -461,16 +496,16 @@ def _head_of(artefact: Artefact, session: Session, output: Output) -> TextHead |
 
 def _read_features(artefact: Artefact) -> TextFeatures:
     try:
-        return TextFeatures.read(artefact.path / FEATURES, artefact.metadata.inputs[0].tokenizer)
+        content = artefact.read(FEATURES, MOST_SMALL_BYTES)
+        return TextFeatures.parse(content, artefact.metadata.inputs[0].tokenizer)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtefactError(
             f"{artefact.path / FEATURES}: not what this server reads ({error}). Train again."
         ) from None
 
 
-def _open_session(artefact: Artefact) -> Session:
-    file = artefact.path / MODEL
+def _open_session(artefact: Artefact, limit_s: float | None) -> Session:
     try:
-        return open_session(file)
+        return open_session(artefact.read(MODEL), partial(_read_listed, artefact), limit_s)
     except ValueError as error:
-        raise ArtefactError(f"{file}: {error}. Train again.") from error
+        raise ArtefactError(f"{artefact.path / MODEL}: {error}. Train again.") from error

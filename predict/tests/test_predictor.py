@@ -219,9 +219,7 @@ def test_only_the_first_ten_problems_are_listed(predictor: Predictor) -> None:
 def test_a_model_that_is_none_is_refused(artefact_copy: Path) -> None:
     (artefact_copy / MODEL).write_bytes(b"not a model")
     change_metadata(artefact_copy)
-    with pytest.raises(
-        ArtefactError, match=r"model\.onnx: onnxruntime cannot load it \([\s\S]*\)\. Train again"
-    ):
+    with pytest.raises(ArtefactError, match=r"model\.onnx: no network in ONNX.*\. Train again"):
         Predictor.load(artefact_copy)
 
 
@@ -350,9 +348,7 @@ def test_text_features_beside_other_columns_are_refused(table_copy: Path) -> Non
 
 def test_a_graph_with_another_number_of_outputs_is_refused(table_copy: Path) -> None:
     change_metadata(table_copy, task="regression", outputs=[{"name": "survived", "type": "number"}])
-    with pytest.raises(
-        ArtefactError, match=r"array of shape \(1, 2\), expected \(1, 1\) for a number"
-    ):
+    with pytest.raises(ArtefactError, match=r"array of shape \(1, 2\), expected \(1, 1\)"):
         Predictor.load(table_copy)
 
 

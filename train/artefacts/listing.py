@@ -14,11 +14,13 @@ from predict.contract.artefact import (
     KIND_OF_TASK,
     METADATA,
     METRICS,
+    MOST_METADATA_BYTES,
     READ_VERSIONS,
     ArtefactError,
     Metadata,
     load_artefact,
 )
+from predict.contract.files import read_regular
 from predict.contract.metrics import read_metrics
 from predict.wording import counted
 from train.acceptance.conditions import Condition
@@ -154,8 +156,9 @@ def _read_metadata(path: Path) -> Metadata:
     if not (path / METADATA).exists():
         raise RunsError(f"not an artefact: {METADATA} is missing")
     content = _read_json(path / METADATA)
-    if content.get("format_version") not in READ_VERSIONS:
-        raise RunsError(f"format_version {content.get('format_version')!r} cannot be read here")
+    version = content.get("format_version")
+    if type(version) is not int or version not in READ_VERSIONS:
+        raise RunsError(f"format_version {version!r} cannot be read here")
     try:
         return Metadata.model_validate(content)
     except ValidationError as error:
@@ -166,7 +169,7 @@ def _read_metadata(path: Path) -> Metadata:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_regular(file, MOST_METADATA_BYTES))
     except (ValueError, RecursionError):
         raise RunsError(f"damaged: {file.name} is not JSON") from None
     if not isinstance(content, dict):

@@ -64,7 +64,8 @@ class UnfinishedArtefact:
             "checksum": _UNKNOWN_CHECKSUM,
         }
         with _as_export_error(self.path):
-            return Predictor(Artefact(self.path, Metadata.model_validate(content)))
+            artefact = Artefact(self.path, Metadata.model_validate(content))
+            return Predictor(artefact, limit_s=None)
 
     def finish(
         self, metadata: Mapping[str, Any], files: Mapping[str, str], latest: bool = True

@@ -126,7 +126,10 @@ def compare(
     """
     progress = progress or SilentProgress()
     with progress.stage("load", f"{a} (A) and {b} (B)"):
-        first, second = Model(a, "A", Predictor.load(a)), Model(b, "B", Predictor.load(b))
+        first, second = (
+            Model(path, name, Predictor.load(path, limit_s=None))
+            for path, name in ((a, "A"), (b, "B"))
+        )
         second = second.named_as(first.output.labels)
     check_kinds(first, second)
     names, notes = common_labels(first.output, second.output)

@@ -118,7 +118,7 @@ def newest_comparable(
 
 def _load(path: Path, answered: Answered) -> Model:
     """Load an artefact whose labels are called as those of the new model."""
-    return Model(path, path.name, Predictor.load(path)).named_as(answered.label_names)
+    return Model(path, path.name, Predictor.load(path, limit_s=None)).named_as(answered.label_names)
 
 
 def _why_not(

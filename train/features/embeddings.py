@@ -16,7 +16,7 @@ from gensim.models import FastText, Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.fasttext import load_facebook_vectors
 
-from predict.contract.features import FIRST_WORD_ID
+from predict.contract.features import FIRST_WORD_ID, MOST_WORDS
 from predict.wording import counted, listed
 from train.config.sections import EmbeddingConfig
 from train.features.corpus import no_words
@@ -79,7 +79,7 @@ def build_embeddings(
     # By falling count, then alphabetically: the order does not depend on that of the rows.
     vocabulary = sorted(
         (w for w, n in counts.items() if n >= config.min_count), key=lambda w: (-counts[w], w)
-    )
+    )[:MOST_WORDS]
     progress, pace = progress or SilentProgress(), {}
     if pretrained:
         vectors = _look_up(pretrained, vocabulary, progress)

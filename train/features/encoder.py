@@ -68,7 +68,7 @@ class PretrainedEncoder:
             # The vectors of a static encoder; None for a network.
             self._static = None if is_network else _read_vectors(model, self.pieces)
             self._encoder: Encoder = (
-                OnnxEncoder(self.pieces, open_session(model))
+                OnnxEncoder(self.pieces, open_session(model.read_bytes(), limit_s=None))
                 if self._static is None
                 else StaticEncoder(self.pieces, self._static)
             )

@@ -73,6 +73,11 @@ def test_words_below_the_minimum_count_are_left_out() -> None:
     assert embeddings.metadata["vocabulary_size"] == 2
 
 
+def test_of_too_many_words_the_most_frequent_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.features.embeddings.MOST_WORDS", 3)
+    assert build().vocabulary == ["b", "a", "c"]
+
+
 def test_the_same_seed_gives_the_same_vectors_and_another_seed_others() -> None:
     once, again, other = (build(seed) for seed in (0, 0, 1))
     assert once.metadata["vectors_sha256"] == again.metadata["vectors_sha256"]

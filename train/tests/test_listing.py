@@ -66,6 +66,9 @@ def test_damaged_and_foreign_things_are_listed_with_the_reason(folder: Path, tin
     (damaged("partial") / "metadata.json").write_text('{"format_version": 2}')
     (damaged("modelless") / "model.onnx").unlink()
     (damaged("metrics") / "metrics.json").write_text("{")
+    (damaged("true") / "metadata.json").write_text('{"format_version": true}')
+    (damaged("waits") / "metadata.json").unlink()
+    os.mkfifo(folder / "waits" / "metadata.json")
     (folder / ".unfinished-x").mkdir()
     listed, unreadable = find_runs(folder)
     assert days(listed) == [1, 2, 3, 4]
@@ -76,6 +79,8 @@ def test_damaged_and_foreign_things_are_listed_with_the_reason(folder: Path, tin
         "listless": "damaged: metadata.json is not what a run writes",
         "newer": "format_version 99 cannot be read here",
         "partial": "damaged: metadata.json: name: Field required",
+        "true": "format_version True cannot be read here",
+        "waits": "metadata.json cannot be read (not a regular file)",
         "modelless": "damaged: model.onnx missing",
         "metrics": "damaged: metrics.json: not JSON (Invalid JSON: EOF while parsing an object at line 1 column 1)",
     }
