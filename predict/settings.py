@@ -91,6 +91,12 @@ class Settings(BaseModel):
     log_requests: bool = True
     # Texts may be private, so they are logged only on request.
     log_texts: bool = False
+    # Where predictions are logged as JSON Lines; None: nowhere. Inputs may be private, so they are asked for apart.
+    log_predictions: Path | None = None
+    log_predictions_inputs: bool = False
+    # The largest size of a file, and how many files there are.
+    log_predictions_bytes: Annotated[int, Field(ge=100_000)] = 100_000_000
+    log_predictions_files: Annotated[int, Field(ge=2, le=1_000)] = 5
     # Whether requests are traced; see `predict.http.tracing`.
     open_telemetry: bool = False
     # Rows of batches that are scored at once, over all requests.

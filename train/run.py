@@ -22,6 +22,7 @@ from train.evaluation import evidence
 from train.evaluation.answered import Answered
 from train.evaluation.baselines import Baselines, baselines_beside
 from train.evaluation.measures import headline
+from train.evaluation.profile import profile_of
 from train.evaluation.selection import cross_validate, search
 from train.models import choice
 from train.models.decision import choose_decision
@@ -87,8 +88,13 @@ def run(
         predictor = artefact.load(metadata)
         some = equality.rows_to_verify(len(prepared.split.test))
         instances = prepared.dataset.instances(prepared.split.test[some])
-        compared = equality.verify(answered.part(some), predictor, instances, model.tolerance)
+        compared, predictions = equality.verify(
+            answered.part(some), predictor, instances, model.tolerance
+        )
         watch.say(f"export: {compared}")
+        unknown = predictor.unknown_shares(instances)
+        profile = profile_of(predictor.metadata, instances, predictions, unknown)
+        metadata["profile"] = profile.model_dump(exclude_none=True)
         metrics |= _accept(prepared, answered, metrics, metadata["dataset"], predictor, watch)
         verdicts = metrics.get("gate", [])
         metadata["durations_s"] = dict(watch.durations_s)

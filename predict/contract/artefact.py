@@ -27,6 +27,7 @@ from pydantic import (
 
 from predict.contract.canonical import Form, zone_of
 from predict.contract.files import open_regular, read_regular
+from predict.contract.profile import Profile
 from predict.contract.words import Version
 from predict.wording import counted, listed
 
@@ -267,6 +268,8 @@ class Metadata(_Part):
     versions: dict[str, str] = {}
     git: dict[str, Any] | None = None
     durations_s: dict[str, float] = {}
+    # How the test rows are distributed, which live traffic is compared with; older artefacts have none.
+    profile: Profile | None = None
 
     @property
     def input_types(self) -> dict[str, ColumnType]:
@@ -276,6 +279,8 @@ class Metadata(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         column_types(self.inputs, self.derived)
+        if self.profile is not None:
+            self.profile.check(self.input_types)
         expected = KIND_OF_TASK[self.task]
         if self.outputs[0].kind != expected:
             raise ValueError(

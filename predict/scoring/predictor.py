@@ -230,6 +230,12 @@ class Predictor:
             values += self._familiarity.of(feeds, shares[len(values) :])
         return np.where(np.array(shares) == 1, -np.inf, values)
 
+    def unknown_shares(self, instances: Sequence[Instance]) -> list[float] | None:
+        """Return the share of each text's words that are unknown, 1 without words; None for a model of a table."""
+        if FEATURES not in self.metadata.files:
+            return None
+        return self._inputs.unknown_shares(instances)
+
     def example(self, number: int = 0) -> dict[str, Any]:
         """Return a held-out example as a request, with the answer to expect.
 

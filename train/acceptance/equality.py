@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from predict.scoring.outputs import Prediction
 from predict.scoring.predictor import Predictor
 from predict.wording import plural
 from train.errors import ExportError
@@ -30,14 +31,17 @@ def verify(
     predictor: Predictor,
     instances: Sequence[Mapping[str, Any]],
     tolerance: Tolerance,
-) -> str:
-    """Compare what a predictor serves with what was trained, and say how far apart they are.
+) -> tuple[str, list[Prediction]]:
+    """Compare what a predictor serves with what was trained.
 
     Args:
         answered: The trained model's answers to the rows of `rows_to_verify`.
         predictor: The exported model, loaded as a server loads it.
         instances: These rows, as requests would send them.
         tolerance: How far apart the two may be.
+
+    Returns:
+        A sentence that says how far apart they are, and what the predictor answers.
 
     Raises:
         ExportError: They are further apart.
@@ -60,7 +64,8 @@ def verify(
     rows = "the test rows"
     if len(outputs) == _MOST_ROWS:
         rows = f"{_MOST_ROWS:,} of the test rows"
-    return f"served and trained outputs differ by at most {difference:.1e} on {rows}{labels}"
+    said = f"served and trained outputs differ by at most {difference:.1e} on {rows}{labels}"
+    return said, predictions
 
 
 def check_equal(trained: Outputs, served: Outputs, tolerance: Tolerance) -> float:

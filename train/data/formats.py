@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
+from predict.contract.prediction_lines import INSTANCE, is_prediction_log, labelled_rows
 from predict.wording import counted, listed, suggestion
 from train.errors import DatasetError
 from train.progress import Progress
@@ -28,8 +29,13 @@ _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def read_json(path: Path, text: str) -> pd.DataFrame:
-    """Read an array of objects, or one object a line; numbers, booleans and texts keep their types."""
+    """Read an array of objects, or one object a line; numbers, booleans and texts keep their types.
+
+    Of a log of predictions, the inputs are read that feedback gave a truth for.
+    """
     rows = _of_array(path, text) if text.lstrip().startswith("[") else _of_lines(path, text)
+    if is_prediction_log(rows):
+        rows = _of_prediction_log(path, rows)
     return pd.DataFrame(rows, dtype=object)  # a missing number would make all of them floats
 
 
@@ -65,6 +71,27 @@ def _of_lines(path: Path, text: str) -> list[dict[str, Any]]:
                 f"{path}, line {number}: expected an object, got {type(row).__name__}."
             )
         rows.append(row)
+    return rows
+
+
+def _of_prediction_log(path: Path, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not any(INSTANCE in line for line in lines):
+        raise DatasetError(
+            f"{path}: a log of predictions without their inputs. Set LOG_PREDICTIONS_INPUTS=true in conf/predict.conf, "
+            "and train on what is logged from then on."
+        )
+    try:
+        rows = labelled_rows(lines)
+    except (KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: begins as a log of predictions, but a line is none ({error!r}). "
+            "Expected the lines as the server wrote them."
+        ) from None
+    if not rows:
+        raise DatasetError(
+            f"{path}: a log of predictions without feedback: no line tells what was true. "
+            "Send it to POST /feedback, and train on what is logged from then on."
+        )
     return rows
 
 
