@@ -78,6 +78,7 @@ def serve(conf: Path) -> None:
     # Asking once needs neither Flask nor waitress.
     from predict.http import serving
     from predict.http.listening import ServerError
+    from predict.monitoring.prediction_log import PredictionLogError
 
     settings = load_settings(conf)
     logging.basicConfig(
@@ -85,7 +86,7 @@ def serve(conf: Path) -> None:
     )
     try:
         serving.serve(settings, lambda: load_settings(conf))
-    except ServerError as error:
+    except (PredictionLogError, ServerError) as error:
         raise click.ClickException(printable(str(error))) from None
 
 

@@ -16,6 +16,8 @@ from typing import Any, Self
 
 from predict.contract.artefact import METADATA, ArtefactError, load_artefact
 from predict.hosting.shadow import Shadow, told
+from predict.monitoring.monitor import ModelMonitor
+from predict.monitoring.prediction_log import PredictionLog
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
 from predict.wording import did_you_mean, listed
@@ -24,6 +26,8 @@ log = logging.getLogger("predict")
 
 # What makes a change that has been prepared; see `Models`.
 Commit = Callable[[], None]
+# Is told of a change: the name of the model, and `loaded` or `refused`.
+Note = Callable[[str, str], object]
 
 
 class HostingError(Exception):
@@ -44,12 +48,14 @@ class Loaded:
         predictor: What answers.
         directory: Where it was read, no link; None for a predictor that was made elsewhere.
         since: When it was loaded, in seconds since 1970.
+        monitor: What is seen of its answers.
         shadow: Another model that scores the same in the background, if there is one.
     """
 
     predictor: Predictor
     directory: Path | None
     since: float
+    monitor: ModelMonitor
     shadow: Shadow | None = None
 
     @property
@@ -106,6 +112,7 @@ class Models:
         places: Mapping[str, Path],
         shadows: Mapping[str, Path] | None = None,
         instead: Mapping[str, Path] | None = None,
+        log_of_predictions: PredictionLog | None = None,
     ) -> None:
         """Load a model for each name.
 
@@ -115,27 +122,31 @@ class Models:
             shadows: The same for models that score beside those of the same names.
             instead: What to load for some names instead of what is at their place: what other processes, which have
                 been told to change, answer with by now.
+            log_of_predictions: Where answers are written, if they are.
 
         Raises:
             ArtefactError: One cannot be loaded, or does not answer as it did after training.
             UnknownModelError: A shadow has no model beside it.
         """
         self._changing = threading.Lock()
+        self.note: Note = lambda model, result: None
+        self._log = log_of_predictions
         self._hosted: dict[str, _Hosted] = {name: _Hosted() for name in places}
         self._default = _default_of(self._hosted)
         for name, place in places.items():
             self._hosted[name].place.moved_to(place)
-            self._hosted[name].live = _load((instead or {}).get(name, place))
+            self._hosted[name].live = self._load((instead or {}).get(name, place))
         for name, place in (shadows or {}).items():
             hosted = self._of(name)
             hosted.shadow_place.moved_to(place)
-            _prepare_shadow(hosted, name, place)()
+            self._prepare_shadow(hosted, name, place)()
 
     @classmethod
     def of(cls, predictor: Predictor) -> Self:
         """Serve one predictor, which is loaded already, as the default model."""
-        models, hosted = cls({}), _Hosted()
-        hosted.live = Loaded(predictor, None, time.time())
+        models = cls({})
+        hosted = _Hosted()
+        hosted.live = _watched(predictor, None)
         models._hosted = {DEFAULT_MODEL: hosted}
         return models
 
@@ -143,6 +154,11 @@ class Models:
     def names(self) -> list[str]:
         """The names of the models, the default one included."""
         return list(self._hosted)
+
+    @property
+    def loaded_names(self) -> list[str]:
+        """The names for which a model answers: all, but for one whose first artefact was refused."""
+        return [name for name, hosted in self._hosted.items() if hosted.live is not None]
 
     @property
     def default(self) -> str:
@@ -175,7 +191,7 @@ class Models:
             ArtefactError: The artefact is not taken; the one before answers on, and `states` tells the reason.
         """
         with self._changing:
-            return _prepare(self._of(name), name, path)
+            return self._prepare(self._of(name), name, path)
 
     def roll_back(self, name: str) -> Commit:
         """Load the artefact that answered before the last change; return a function that lets it answer again.
@@ -191,7 +207,7 @@ class Models:
                 raise HostingError(
                     f"{name}: no model answered before this one, so there is none to go back to."
                 )
-            return _prepare(hosted, name, hosted.previous)
+            return self._prepare(hosted, name, hosted.previous)
 
     def shadow(self, name: str, path: Path | None) -> Commit:
         """Load an artefact that is to score beside a model; return a function that lets it. None ends the shadow.
@@ -201,7 +217,7 @@ class Models:
             ArtefactError: The artefact is not taken.
         """
         with self._changing:
-            return _prepare_shadow(self._of(name), name, path)
+            return self._prepare_shadow(self._of(name), name, path)
 
     def follow(
         self,
@@ -228,10 +244,10 @@ class Models:
                 place, shadow = places[name], (shadows or {}).get(name)
                 if hosted.place.moved_to(place) or (retry and hosted.refusal is not None):
                     with suppress(ArtefactError):  # it is logged, and `states` tells it
-                        commits.append(_prepare(hosted, name, place))
+                        commits.append(self._prepare(hosted, name, place))
                 if hosted.shadow_place.moved_to(shadow):
                     with suppress(ArtefactError):
-                        commits.append(_prepare_shadow(hosted, name, shadow))
+                        commits.append(self._prepare_shadow(hosted, name, shadow))
 
         def commit() -> None:
             for each in commits:
@@ -284,6 +300,50 @@ class Models:
             )
         return hosted
 
+    def _prepare(self, hosted: _Hosted, name: str, path: Path) -> Commit:
+        loaded = self._load_or_refuse(hosted, name, path)
+
+        def commit() -> None:
+            if hosted.live is not None:
+                hosted.previous = hosted.live.directory
+            shadow = None if hosted.live is None else hosted.live.shadow
+            hosted.live, hosted.refusal = replace(loaded, shadow=shadow), None
+            log.info("model %s: %s answers from now on (%s)", name, loaded.name, path)
+            self.note(name, "loaded")
+
+        return commit
+
+    def _prepare_shadow(self, hosted: _Hosted, name: str, path: Path | None) -> Commit:
+        shadow = (
+            None if path is None else Shadow(self._load_or_refuse(hosted, name, path).predictor)
+        )
+
+        def commit() -> None:
+            if hosted.live is None:
+                return
+            if hosted.live.shadow is not None:
+                hosted.live.shadow.stop()
+            hosted.live = replace(hosted.live, shadow=shadow)
+            if shadow is not None:
+                shadow.start()
+                log.info("model %s: %s scores in its shadow from now on", name, shadow.name)
+
+        return commit
+
+    def _load_or_refuse(self, hosted: _Hosted, name: str, path: Path) -> Loaded:
+        try:
+            return self._load(path)
+        except ArtefactError as error:
+            hosted.refusal = Refusal(str(path), str(error), time.time())
+            answers = "nothing answers" if hosted.live is None else f"{hosted.live.name} answers on"
+            log.warning("model %s: an artefact is refused, %s: %s", name, answers, error)
+            self.note(name, "refused")
+            raise
+
+    def _load(self, path: Path) -> Loaded:
+        artefact = load_artefact(path)
+        return _watched(Predictor(artefact), artefact.path, self._log)
+
 
 def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return what people want to know of each model, of what the processes know that serve it."""
@@ -297,48 +357,11 @@ def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]
     return combined
 
 
-def _prepare(hosted: _Hosted, name: str, path: Path) -> Commit:
-    loaded = _load_or_refuse(hosted, name, path)
-
-    def commit() -> None:
-        if hosted.live is not None:
-            hosted.previous = hosted.live.directory
-        shadow = None if hosted.live is None else hosted.live.shadow
-        hosted.live, hosted.refusal = replace(loaded, shadow=shadow), None
-        log.info("model %s: %s answers from now on (%s)", name, loaded.name, path)
-
-    return commit
-
-
-def _prepare_shadow(hosted: _Hosted, name: str, path: Path | None) -> Commit:
-    shadow = None if path is None else Shadow(_load_or_refuse(hosted, name, path).predictor)
-
-    def commit() -> None:
-        if hosted.live is None:
-            return
-        if hosted.live.shadow is not None:
-            hosted.live.shadow.stop()
-        hosted.live = replace(hosted.live, shadow=shadow)
-        if shadow is not None:
-            shadow.start()
-            log.info("model %s: %s scores in its shadow from now on", name, shadow.name)
-
-    return commit
-
-
-def _load_or_refuse(hosted: _Hosted, name: str, path: Path) -> Loaded:
-    try:
-        return _load(path)
-    except ArtefactError as error:
-        hosted.refusal = Refusal(str(path), str(error), time.time())
-        answers = "nothing answers" if hosted.live is None else f"{hosted.live.name} answers on"
-        log.warning("model %s: an artefact is refused, %s: %s", name, answers, error)
-        raise
-
-
-def _load(path: Path) -> Loaded:
-    artefact = load_artefact(path)
-    return Loaded(Predictor(artefact), artefact.path, time.time())
+def _watched(
+    predictor: Predictor, directory: Path | None, log_of_predictions: PredictionLog | None = None
+) -> Loaded:
+    monitor = ModelMonitor(predictor.metadata, predictor.unknown_shares, log_of_predictions)
+    return Loaded(predictor, directory, time.time(), monitor)
 
 
 def _what_is_at(place: Path) -> tuple[object, ...]:

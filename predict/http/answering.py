@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from wsgiref.types import WSGIEnvironment
 
 from pydantic_core import to_json
 from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 
 from predict.hosting.models import Models
+from predict.http.environment import ANSWERED, REQUEST_ID, WAITED_S
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import Instance
 from predict.scoring.outputs import Prediction
@@ -26,12 +28,20 @@ class Answering:
         self._models, self._max_instances = models, settings.max_instances
         self._rows = _Rows(settings.max_rows_in_flight)
 
-    def __call__(self, model: str | None, asked: PredictRequest) -> bytes:
+    def __call__(
+        self,
+        model: str | None,
+        asked: PredictRequest,
+        environ: WSGIEnvironment,
+        parse_s: float | None = None,
+    ) -> bytes:
         """Return the JSON of the answer.
 
         Args:
             model: The name of a model that is served; None for the default one.
             asked: What is to be answered.
+            environ: Of the request: it has its id, and takes what was answered, for whoever counts.
+            parse_s: How long it took to read what is asked.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -43,13 +53,17 @@ class Answering:
         predictor = loaded.predictor
         instances, places = self._instances_of(asked, predictor)
         if len(instances) == 1:
-            predictions = predictor.predict(instances, asked.top_k, places)
+            answers = predictor.answer(instances, asked.top_k, places)
         else:
             with self._rows.taken(len(instances)):
-                predictions = predictor.predict(instances, asked.top_k, places)
+                answers = predictor.answer(instances, asked.top_k, places)
+        predictions = answers.predictions
+        loaded.monitor.observe(environ[REQUEST_ID], instances, predictions)
         if loaded.shadow is not None:
             loaded.shadow.offer(instances, predictions)
-        return _written(predictions, predictor.metadata.name)
+        steps = (environ.get(WAITED_S), parse_s, answers.encode_s, answers.score_s)
+        environ[ANSWERED] = (model or self._models.default, len(instances), steps)
+        return _written(predictions, loaded.name)
 
     def _instances_of(
         self, asked: PredictRequest, predictor: Predictor

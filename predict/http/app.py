@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from wsgiref.types import WSGIApplication
 
 from flask import Flask, Response, request
@@ -12,14 +13,17 @@ from predict.hosting.crew import Alone, Crew
 from predict.hosting.models import Models, combined
 from predict.http.admin import add_admin_routes
 from predict.http.answering import Answering
+from predict.http.environment import ROUTE
 from predict.http.failure import raise_failure
 from predict.http.front import Front
+from predict.http.monitoring import ROUTES, add_monitoring_routes
 from predict.http.problems import answer_errors_with_problems
 from predict.http.request_log import RequestLog, log_body
 from predict.http.requests import Request, read_example_request, read_predict_request
 from predict.http.responses import json_response
 from predict.http.shortcut import Shortcut
 from predict.http.tracing import traced
+from predict.monitoring.metrics import Metrics
 from predict.settings import Settings
 
 Layer = Callable[[WSGIApplication], WSGIApplication]
@@ -42,23 +46,32 @@ def create_app(models: Models, settings: Settings | None = None, crew: Crew | No
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     answer = Answering(models, settings)
-    app.before_request(lambda: raise_failure(request.environ))
+    app.before_request(_begin)
     crew.on("states", lambda _: models.states())
     _add_routes(app, models, settings, answer, crew)
     add_admin_routes(app, models, settings, crew)
+    metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES])
+    models.note = metrics.reloaded
+    add_monitoring_routes(app, models, metrics, crew)
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
-    for layer in _layers(settings, answer):
+    for layer in _layers(settings, answer, metrics):
         app.wsgi_app = layer(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 
 
-def _layers(settings: Settings, answer: Answering) -> Iterator[Layer]:
+def _begin() -> None:
+    if request.url_rule is not None:
+        request.environ[ROUTE] = request.url_rule.rule
+    raise_failure(request.environ)
+
+
+def _layers(settings: Settings, answer: Answering, metrics: Metrics) -> Iterator[Layer]:
     """Yield what is put around Flask, from the inside out."""
     if not settings.log_texts:  # a body is logged inside Flask
         yield lambda flask: Shortcut(flask, answer, settings.max_body_bytes)
-    yield lambda inner: Front(inner, settings)
+    yield lambda inner: Front(inner, settings, metrics)
     if settings.log_requests:
         yield lambda inner: RequestLog(inner, sys.stderr)
     if settings.open_telemetry:
@@ -71,7 +84,10 @@ def _add_routes(
     app: Flask, models: Models, settings: Settings, answer: Answering, crew: Crew
 ) -> None:
     def predict(model: str | None = None) -> Response:
-        return Response(answer(model, read_predict_request()), content_type="application/json")
+        started = perf_counter()
+        asked = read_predict_request()
+        body = answer(model, asked, request.environ, perf_counter() - started)
+        return Response(body, content_type="application/json")
 
     def example(model: str | None = None) -> Response:
         if not settings.show_examples:

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from io import BytesIO
+from time import perf_counter
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -15,13 +16,12 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from predict.http.environment import ANSWERED, REQUEST_ID, ROUTE
 from predict.http.failure import leave_failure
 from predict.http.keys import Keys
+from predict.monitoring.metrics import OTHER, Metrics
 from predict.settings import Settings
 from predict.wording import shorten
-
-# Where a request's id is for whoever logs or keeps an answer.
-REQUEST_ID = "predict.request_id"
 
 _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # https://www.w3.org/TR/trace-context/, version 00
@@ -39,23 +39,25 @@ _GZIP = 16 + zlib.MAX_WBITS
 class Front:
     """A WSGI application around another one."""
 
-    def __init__(self, application: WSGIApplication, settings: Settings) -> None:
+    def __init__(self, application: WSGIApplication, settings: Settings, metrics: Metrics) -> None:
         """Put it before an application.
 
         Args:
             application: What answers; it raises the failures that are left in the environment.
             settings: Keys, origins and limits.
+            metrics: Where requests are counted.
 
         Raises:
             SettingsError: The keys cannot be read.
         """
-        self._application = application
+        self._application, self._record = application, metrics.record
         self._keys = Keys(settings)
         self._origins = frozenset(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Hand a request on, or leave in it why it is to be refused."""
+        """Hand a request on, or leave in it why it is to be refused; count it when it is answered."""
+        started = perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID")
         # 96 random bits: nobody guesses the id of another one's request.
         name = given if given and _ID.fullmatch(given) else os.urandom(12).hex()
@@ -71,6 +73,10 @@ class Front:
                 return []
 
         def start_with_headers(status: str, more: list[tuple[str, str]], *rest: Any) -> Any:
+            seconds = perf_counter() - started
+            route = environ.get(ROUTE, OTHER)
+            asked = environ["REQUEST_METHOD"], int(status[:3]), seconds, *environ.get(ANSWERED, ())
+            self._record(route, *asked)
             return start_response(status, more + headers, *rest)
 
         refusal = self._keys.refusal(environ)

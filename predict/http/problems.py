@@ -59,9 +59,14 @@ def _http_problem(error: HTTPException) -> Response:
     return response
 
 
+def problem_of_places(problems: Sequence[Sequence[str]]) -> Response:
+    """Build the answer to content that is wrong in some places: (place, message) pairs."""
+    errors = [{"place": place, "message": message} for place, message in problems]
+    return problem(422, "; ".join(f"{place}: {message}" for place, message in problems), errors)
+
+
 def _instance_problem(error: InstanceError) -> Response:
-    errors = [{"place": place, "message": message} for place, message in error.problems]
-    return problem(422, str(error), errors)
+    return problem_of_places(error.problems)
 
 
 def _request_problem(error: ValidationError) -> Response:

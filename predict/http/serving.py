@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from predict.hosting.crew import Crew
     from predict.hosting.models import Models
     from predict.http.server import Server
+    from predict.monitoring.prediction_log import PredictionLog
 
 log = logging.getLogger("predict")
 
@@ -48,7 +49,7 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
     from predict.hosting.crew import Alone
     from predict.hosting.models import Models
 
-    models = Models(settings.places, settings.shadows)
+    models = Models(settings.places, settings.shadows, log_of_predictions=_log_of(settings))
     crew = Alone(models)
     # Nobody is let in before there is an answer.
     listening = listen(settings.host, settings.port)
@@ -66,17 +67,19 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
 def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
     listening = listen(settings.host, settings.port)
 
-    def work(parent: Connection, instead: Mapping[str, Path]) -> None:
+    def work(parent: Connection, instead: Mapping[str, Path], number: int) -> None:
         from predict.contract.artefact import ArtefactError
         from predict.hosting.crew import Member
         from predict.hosting.models import HostingError, Models
+        from predict.monitoring.prediction_log import PredictionLogError
 
         try:
-            models = Models(settings.places, settings.shadows, instead)
+            log_of_predictions = _log_of(settings, number)
+            models = Models(settings.places, settings.shadows, instead, log_of_predictions)
             # Without a parent nobody can change or stop this process in order.
             crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
             server = _server(models, settings, crew, listening)
-        except (ArtefactError, HostingError, SettingsError) as error:
+        except (ArtefactError, HostingError, PredictionLogError, SettingsError) as error:
             send(parent, {"type": FAILED, "content": str(error)})
             raise SystemExit(1) from None
         crew.start()
@@ -95,6 +98,23 @@ def _server(
     slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
     app = create_app(models, settings, crew)
     return Server(app, settings, listening, quick_model=slowest < QUICK_MODEL_S)
+
+
+def _log_of(settings: Settings, number: int = 0) -> "PredictionLog | None":
+    """Return the log of predictions, if there is one; each of several processes has a file of its own."""
+    from predict.monitoring.prediction_log import PredictionLog
+
+    file = settings.log_predictions
+    if file is None:
+        return None
+    if number:
+        file = file.with_name(f"{file.stem}-{number}{file.suffix}")
+    return PredictionLog(
+        file,
+        settings.log_predictions_inputs,
+        settings.log_predictions_bytes,
+        settings.log_predictions_files,
+    )
 
 
 def _announce(settings: Settings, listening: socket.socket, directories: Mapping[str, str]) -> None:

@@ -1,16 +1,20 @@
 """The shortcut before Flask, whose routing costs more than the model's answer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from io import BytesIO
+from time import perf_counter
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from pydantic import ValidationError
 from werkzeug.exceptions import UnprocessableEntity
 
+from predict.http.answering import Answering
+from predict.http.environment import ROUTE
 from predict.http.failure import has_failed, leave_failure
-from predict.http.requests import PredictRequest, parse_predict_request
+from predict.http.requests import parse_predict_request
 
 _MODELS, _PREDICT = "/models/", "/predict"
+PREDICT_BY_NAME = "/models/<model>/predict"
 
 
 class Shortcut:
@@ -22,14 +26,14 @@ class Shortcut:
     def __init__(
         self,
         flask: WSGIApplication,
-        answer: Callable[[str | None, PredictRequest], bytes],
+        answer: Answering,
         max_body_bytes: int,
     ) -> None:
         """Put the shortcut before an application.
 
         Args:
             flask: What answers everything else.
-            answer: Turns the name of a model, None for the default one, and a request into the JSON of its answer.
+            answer: Turns a request into the JSON of its answer.
             max_body_bytes: A larger body goes to Flask, which refuses it.
         """
         self._flask, self._answer, self._max_body_bytes = flask, answer, max_body_bytes
@@ -47,12 +51,14 @@ class Shortcut:
             and not has_failed(environ)
         ):
             return self._flask(environ, start_response)
-        model = None
+        model, environ[ROUTE] = None, _PREDICT
         if path != _PREDICT:
             model = path.removeprefix(_MODELS).removesuffix(_PREDICT)
             if path != f"{_MODELS}{model}{_PREDICT}":
                 return self._flask(environ, start_response)
+            environ[ROUTE] = PREDICT_BY_NAME
         body = environ["wsgi.input"].read(int(length))
+        started = perf_counter()
         try:
             asked = parse_predict_request(body)
         except (ValidationError, UnprocessableEntity):
@@ -60,7 +66,7 @@ class Shortcut:
             environ["wsgi.input"] = BytesIO(body)
             return self._flask(environ, start_response)
         try:
-            answer = self._answer(model, asked)
+            answer = self._answer(model, asked, environ, perf_counter() - started)
         except Exception as error:
             environ["wsgi.input"] = BytesIO(body)
             leave_failure(environ, error)

@@ -28,12 +28,14 @@ _SHORT_LIFE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 1.0, 30.0
 # What a process gets beyond its own time to stop.
 _MORE_TO_STOP_S = 5.0
 
-# What a process does: it serves, on the connection with its parent, and with the directories that all answer with.
-Work = Callable[[Connection, Mapping[str, Path]], None]
+# What a process does: it serves, on the connection with its parent, with the directories that all answer with, and as
+# one of those numbered from 1 on.
+Work = Callable[[Connection, Mapping[str, Path], int], None]
 
 
 @dataclass
 class _Worker:
+    number: int
     pid: int
     connection: Connection
     started: float = field(default_factory=time.monotonic)
@@ -131,14 +133,16 @@ class Workers:
                 look_at = time.monotonic() + self._watch_s
 
     def _start(self) -> None:
+        taken = {worker.number for worker in self._workers}
+        number = min(set(range(1, self._count + 1)) - taken)
         ours, theirs = Pipe()
         pid = os.fork()
         if pid == 0:
-            self._become_a_worker(ours, theirs)
+            self._become_a_worker(ours, theirs, number)
         theirs.close()
-        self._workers.append(_Worker(pid, ours))
+        self._workers.append(_Worker(number, pid, ours))
 
-    def _become_a_worker(self, ours: Connection, theirs: Connection) -> NoReturn:
+    def _become_a_worker(self, ours: Connection, theirs: Connection, number: int) -> NoReturn:
         """Serve, in the new process, and end it."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -151,7 +155,7 @@ class Workers:
             connection.close()
         self._wakes.close()
         self._wake.close()
-        self._work(theirs, {name: Path(path) for name, path in self._live.items()})
+        self._work(theirs, {name: Path(path) for name, path in self._live.items()}, number)
         raise SystemExit(0)
 
     def _hear(self, timeout_s: float) -> None:

@@ -17,8 +17,7 @@ from werkzeug.test import TestResponse
 from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.scoring.inputs import Instance
-from predict.scoring.outputs import Prediction
-from predict.scoring.predictor import Places, Predictor
+from predict.scoring.predictor import Answers, Places, Predictor
 from predict.settings import Settings
 from predict.tests.tiny_artefact import EXAMPLES, LABELS
 
@@ -311,12 +310,12 @@ class Faulty(Predictor):
 
     broken = False
 
-    def predict(
+    def answer(
         self, instances: Sequence[Instance], top_k: int | None = None, places: Places = str
-    ) -> list[Prediction]:
+    ) -> Answers:
         if self.broken:
             raise RuntimeError(f"no memory at 0x1234 for {instances}")
-        return super().predict(instances, top_k, places)
+        return super().answer(instances, top_k, places)
 
 
 @pytest.fixture

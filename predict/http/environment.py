@@ -1,0 +1,10 @@
+"""What the layers of this server tell each other in the environment of a request."""
+
+# The id of the request.
+REQUEST_ID = "predict.request_id"
+# The route as the documents call it, such as /models/<model>/predict.
+ROUTE = "predict.route"
+# How long the request waited for its turn, in seconds.
+WAITED_S = "predict.waited_s"
+# The name of the model that answered, the number of instances, and the seconds of each step.
+ANSWERED = "predict.answered"
