@@ -31,6 +31,7 @@ HOMES = {
     "flask": {"http.app", "http.problems", "http.request_log", "http.requests"},
     "waitress": {"http.channel"},
     "werkzeug": {"http.app", "http.problems", "http.requests"},
+    "prometheus_client": {"monitoring.metrics"},
     "click": {"__main__"},
 }
 
@@ -119,7 +120,7 @@ def test_importing_makes_no_file_configures_no_logging_and_starts_no_thread(
 
 def test_predict_needs_only_what_its_requirements_name() -> None:
     lines = (ROOT / "predict" / "requirements.in").read_text(encoding="utf-8").splitlines()
-    named = {line for line in lines if not line.startswith("#")}
+    named = {line.replace("-", "_") for line in lines if not line.startswith("#")}
     # Flask brings werkzeug, and pydantic its core.
     named |= {"werkzeug", "pydantic_core", "predict"}
     for file in sources():
