@@ -97,6 +97,8 @@ class Settings(BaseModel):
     # The largest size of a file, and how many files there are.
     log_predictions_bytes: Annotated[int, Field(ge=100_000)] = 100_000_000
     log_predictions_files: Annotated[int, Field(ge=2, le=1_000)] = 5
+    # How many answers wait for the truth that POST /feedback may give, for each model.
+    feedback_requests: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
     # Whether requests are traced; see `predict.http.tracing`.
     open_telemetry: bool = False
     # Rows of batches that are scored at once, over all requests.

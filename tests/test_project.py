@@ -316,14 +316,8 @@ def test_the_modules_of_a_package_import_one_another_without_a_circle(package: s
         ("keras", {f"train/models/text/{name}.py" for name in ("network", "training")}),
         ("gensim", {"train/features/embeddings.py"}),
         ("onnxruntime", {"predict/scoring/session.py", "train/onnx_export/by_skl2onnx.py"}),
-        (
-            "flask",
-            {
-                f"predict/http/{name}.py"
-                for name in ("admin", "app", "problems", "request_log", "requests", "responses")
-            },
-        ),
         ("waitress", {"predict/http/channel.py"}),
+        ("prometheus_client", {"predict/monitoring/metrics.py"}),
         ("yaml", {"train/config/written.py"}),
     ],
 )

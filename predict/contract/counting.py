@@ -190,11 +190,10 @@ def _finder_of(column: Input, dimension: Dimension) -> Callable[[Any], float | N
     places = _places_of(dimension)
     other = float(len(dimension.values))
 
-    def place_of(value: object) -> float:
-        # Most values are written in the one form already. `True` would be found as 1.
-        if type(value) is str and (place := places.get(value)) is not None:
-            return place
-        return places.get(read(value), other)
+    def place_of(value: Any) -> float:
+        # Most values are written in the one form already.
+        place = places.get(value)
+        return places.get(read(value), other) if place is None else place
 
     return place_of
 

@@ -17,7 +17,6 @@ from typing import Any, Self
 from predict.contract.artefact import METADATA, ArtefactError, load_artefact
 from predict.hosting.shadow import Shadow, told
 from predict.monitoring.monitor import ModelMonitor
-from predict.monitoring.prediction_log import PredictionLog
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
 from predict.wording import did_you_mean, listed
@@ -28,6 +27,7 @@ log = logging.getLogger("predict")
 Commit = Callable[[], None]
 # Is told of a change: the name of the model, and `loaded` or `refused`.
 Note = Callable[[str, str], object]
+Watch = Callable[[Predictor], ModelMonitor]
 
 
 class HostingError(Exception):
@@ -104,6 +104,10 @@ class _Hosted:
         self.refusal: Refusal | None = None
 
 
+def _watch(predictor: Predictor) -> ModelMonitor:
+    return ModelMonitor(predictor.metadata, predictor.unknown_shares)
+
+
 class Models:
     """Every model that is served. All methods may be called by several threads."""
 
@@ -112,7 +116,7 @@ class Models:
         places: Mapping[str, Path],
         shadows: Mapping[str, Path] | None = None,
         instead: Mapping[str, Path] | None = None,
-        log_of_predictions: PredictionLog | None = None,
+        watch: Watch = _watch,
     ) -> None:
         """Load a model for each name.
 
@@ -122,7 +126,7 @@ class Models:
             shadows: The same for models that score beside those of the same names.
             instead: What to load for some names instead of what is at their place: what other processes, which have
                 been told to change, answer with by now.
-            log_of_predictions: Where answers are written, if they are.
+            watch: Makes the monitor of a model that is loaded.
 
         Raises:
             ArtefactError: One cannot be loaded, or does not answer as it did after training.
@@ -130,7 +134,7 @@ class Models:
         """
         self._changing = threading.Lock()
         self.note: Note = lambda model, result: None
-        self._log = log_of_predictions
+        self._watch = watch
         self._hosted: dict[str, _Hosted] = {name: _Hosted() for name in places}
         self._default = _default_of(self._hosted)
         for name, place in places.items():
@@ -146,7 +150,7 @@ class Models:
         """Serve one predictor, which is loaded already, as the default model."""
         models = cls({})
         hosted = _Hosted()
-        hosted.live = _watched(predictor, None)
+        hosted.live = Loaded(predictor, None, time.time(), _watch(predictor))
         models._hosted = {DEFAULT_MODEL: hosted}
         return models
 
@@ -342,7 +346,8 @@ class Models:
 
     def _load(self, path: Path) -> Loaded:
         artefact = load_artefact(path)
-        return _watched(Predictor(artefact), artefact.path, self._log)
+        predictor = Predictor(artefact)
+        return Loaded(predictor, artefact.path, time.time(), self._watch(predictor))
 
 
 def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -355,13 +360,6 @@ def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]
             state = {**state, "shadow": told(counts)}
         combined.append(state)
     return combined
-
-
-def _watched(
-    predictor: Predictor, directory: Path | None, log_of_predictions: PredictionLog | None = None
-) -> Loaded:
-    monitor = ModelMonitor(predictor.metadata, predictor.unknown_shares, log_of_predictions)
-    return Loaded(predictor, directory, time.time(), monitor)
 
 
 def _what_is_at(place: Path) -> tuple[object, ...]:

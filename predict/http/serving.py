@@ -20,9 +20,9 @@ from predict.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from predict.hosting.crew import Crew
-    from predict.hosting.models import Models
+    from predict.hosting.models import Models, Watch
     from predict.http.server import Server
-    from predict.monitoring.prediction_log import PredictionLog
+    from predict.scoring.predictor import Predictor
 
 log = logging.getLogger("predict")
 
@@ -49,7 +49,7 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
     from predict.hosting.crew import Alone
     from predict.hosting.models import Models
 
-    models = Models(settings.places, settings.shadows, log_of_predictions=_log_of(settings))
+    models = Models(settings.places, settings.shadows, watch=_watch_of(settings))
     crew = Alone(models)
     # Nobody is let in before there is an answer.
     listening = listen(settings.host, settings.port)
@@ -74,8 +74,8 @@ def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
         from predict.monitoring.prediction_log import PredictionLogError
 
         try:
-            log_of_predictions = _log_of(settings, number)
-            models = Models(settings.places, settings.shadows, instead, log_of_predictions)
+            watch = _watch_of(settings, number)
+            models = Models(settings.places, settings.shadows, instead, watch)
             # Without a parent nobody can change or stop this process in order.
             crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
             server = _server(models, settings, crew, listening)
@@ -100,21 +100,23 @@ def _server(
     return Server(app, settings, listening, quick_model=slowest < QUICK_MODEL_S)
 
 
-def _log_of(settings: Settings, number: int = 0) -> "PredictionLog | None":
-    """Return the log of predictions, if there is one; each of several processes has a file of its own."""
+def _watch_of(settings: Settings, number: int = 0) -> "Watch":
+    """Return what makes the monitors of models; each of several processes has a log of predictions of its own."""
+    from predict.monitoring.monitor import ModelMonitor
     from predict.monitoring.prediction_log import PredictionLog
 
-    file = settings.log_predictions
-    if file is None:
-        return None
-    if number:
-        file = file.with_name(f"{file.stem}-{number}{file.suffix}")
-    return PredictionLog(
-        file,
-        settings.log_predictions_inputs,
-        settings.log_predictions_bytes,
-        settings.log_predictions_files,
-    )
+    log_of_predictions, file = None, settings.log_predictions
+    if file is not None:
+        if number:
+            file = file.with_name(f"{file.stem}-{number}{file.suffix}")
+        limits = settings.log_predictions_bytes, settings.log_predictions_files
+        log_of_predictions = PredictionLog(file, settings.log_predictions_inputs, *limits)
+
+    def watch(predictor: "Predictor") -> ModelMonitor:
+        to_count = predictor.metadata, predictor.unknown_shares
+        return ModelMonitor(*to_count, log_of_predictions, settings.feedback_requests)
+
+    return watch
 
 
 def _announce(settings: Settings, listening: socket.socket, directories: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ def psi(reference: Counts, live: Counts) -> float:
     """Return the population stability index of two rows of counts of the same bins; 0 if either is empty.
 
     >>> round(psi([50, 50], [80, 20]), 2)
-    0.4
+    0.41
     """
     pairs = _filled(reference, live)
     sums = sum(before for before, _ in pairs), sum(after for _, after in pairs)

@@ -13,10 +13,12 @@ import numpy as np
 
 from predict.contract.artefact import Kind, Output
 from predict.monitoring.windows import Clock, TimedSums
+from predict.settings import Settings
 from predict.wording import counted, listed, shorten, suggestion
 
-# Answers that wait for their truth: so many requests, of so many bytes, for so long.
-MOST_REQUESTS, MOST_BYTES, EXPIRES_S = 100_000, 32 << 20, 86_400.0
+# Answers that wait for their truth: of so many bytes, for so long, and of so many requests.
+MOST_BYTES, EXPIRES_S = 16 << 20, 86_400.0
+MOST_REQUESTS: int = Settings.model_fields["feedback_requests"].default
 # A longer request id is not remembered.
 LONGEST_ID = 200
 _PROBLEMS_SHOWN = 10
@@ -25,7 +27,7 @@ METRICS = ("accuracy", "micro_f1", "exact_match", "mean_absolute_error")
 # Of a standard normal distribution, for a confidence of 95 %.
 _Z = 1.959964
 # What an entry needs beside its id and its answers.
-_BYTES_OF_ENTRY = 250
+_BYTES_OF_ENTRY = 320
 _SORTED_AT_ONCE = 256
 _POINTER = 8
 # A larger error counts as this one, so that the sum of many squares is finite.
@@ -75,7 +77,7 @@ class Feedback:
         Args:
             output: What the model answers.
             clock: Seconds that never go back.
-            most_requests: At most so many requests are remembered, and always the newest half of them.
+            most_requests: At most so many requests are remembered, and always the newest half of them; 0: none is.
             most_bytes: So many bytes are used, at most, as far as these are counted.
             expires_s: After how long an answer is forgotten.
         """
@@ -105,6 +107,8 @@ class Feedback:
             request_id: As the client knows it.
             predictions: The answers; what is not needed of them is not kept.
         """
+        if not self._most:
+            return
         answers: tuple[_Answer, ...]
         if len(predictions) == 1:  # as most requests
             answers = (self._answer_of(predictions[0]),)
@@ -321,11 +325,14 @@ def _report_set(
         score = hits / named
         # The variance of a quotient of sums, row by row (delta method).
         variance = max(0.0, hits2 - 2 * score * both + score**2 * named2)
-        half = student(known - 1) * sqrt(variance) / named if known >= 2 else 1.0
-        interval = _rounded([max(0.0, score - half), min(1.0, score + half)])
+        if variance > 1e-9:
+            half = student(known - 1) * sqrt(variance) / named
+            interval = [max(0.0, score - half), min(1.0, score + half)]
+        else:  # all are alike, all right perhaps, which says nothing of their spread
+            interval = wilson(score * known, known)
     return {
         "micro_f1": None if score is None else round(score, 6),
-        "micro_f1_interval": interval,
+        "micro_f1_interval": _rounded(interval),
         "exact_match": _share(exact, known),
         "exact_match_interval": _rounded(wilson(exact, known)),
     }

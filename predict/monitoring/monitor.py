@@ -7,7 +7,7 @@ from typing import Any
 from predict.contract.artefact import Metadata
 from predict.contract.counting import Instance
 from predict.monitoring import drift, feedback
-from predict.monitoring.feedback import Feedback
+from predict.monitoring.feedback import MOST_REQUESTS, Feedback
 from predict.monitoring.prediction_log import PredictionLog
 from predict.monitoring.windows import Clock, UnknownShares, Windows
 
@@ -20,6 +20,7 @@ class ModelMonitor:
         metadata: Metadata,
         unknown_shares: UnknownShares | None = None,
         log: PredictionLog | None = None,
+        feedback_requests: int = MOST_REQUESTS,
         clock: Clock = time.monotonic,
     ) -> None:
         """Watch from now on.
@@ -28,11 +29,12 @@ class ModelMonitor:
             metadata: Of the artefact.
             unknown_shares: `Predictor.unknown_shares` of the model.
             log: Where predictions are written, if they are.
+            feedback_requests: How many requests are remembered for `give`.
             clock: Seconds that never go back.
         """
         self._metadata, self._log = metadata, log
         self._windows = Windows(metadata, unknown_shares, clock)
-        self._feedback = Feedback(metadata.outputs[0], clock)
+        self._feedback = Feedback(metadata.outputs[0], clock, feedback_requests)
 
     def observe(
         self,

@@ -1,5 +1,6 @@
 """A log of predictions: JSON Lines in a file of bounded size, written by a thread of its own. An answer never waits."""
 
+import contextlib
 import json
 import logging
 import os
@@ -117,7 +118,8 @@ class PredictionLog:
         while (text := self._waiting.get()) is not None:
             self._handler.emit(logging.makeLogRecord({"msg": text}))
             self._written += 1
-        self._handler.close()
+        with contextlib.suppress(OSError):  # what the disk did not take was counted
+            self._handler.close()
 
 
 class _Lines(queue.Queue[str | None]):
