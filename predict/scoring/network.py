@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-# Operations of a network, those of functions counted each time that they are called. Tables of ours have three a column;
+# Operations of a network, those of a function counted each time that it is called. A table of ours has three a column.
 # onnxruntime takes 5 s to load as many as this.
 MOST_OPERATIONS = 100_000
 
@@ -123,7 +123,6 @@ class _Network:
             if number == _LOCATION_OF_DATA and wire == _VARINT:
                 is_external = is_external or _varint(content, at)[0] == _EXTERNAL
             elif number in _MESSAGES["tensor"] and wire == _BYTES:
-                is_external = True
                 texts = [
                     (which, content[first:last])
                     for which, _, first, last in _fields(content, at, after)
