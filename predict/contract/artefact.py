@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from predict.contract.canonical import Form, zone_of
+from predict.contract.encoder import ENCODER
 from predict.contract.files import open_regular, read_regular
 from predict.contract.profile import Profile
 from predict.contract.words import Version
@@ -59,8 +60,7 @@ MOST_SMALL_BYTES = 256 << 20
 
 DAMAGED = "The artefact is damaged: copy it again from where it was trained, or train again."
 
-# Names of other modules, which import this one: features.json, encoder.json, familiarity.npz.
-_MOST_BYTES_OF = dict.fromkeys((FEATURES, "encoder.json", FAMILIARITY), MOST_SMALL_BYTES)
+_MOST_BYTES_OF = dict.fromkeys((FEATURES, ENCODER, FAMILIARITY), MOST_SMALL_BYTES)
 
 _PROBLEMS_SHOWN = 10
 _NO_CHECKSUM = b"0" * 64
@@ -444,7 +444,7 @@ def _read_metadata(file: Path, shown_as: Path) -> Metadata:
             "Run `make train`, then set ARTEFACT_DIR in conf/predict.conf to the path it prints."
         ) from None
     except OSError as error:
-        raise ArtefactError(f"{shown}: cannot be read: {error.strerror}.") from error
+        raise ArtefactError(f"{shown}: cannot be read: {error.strerror}. {DAMAGED}") from None
     try:
         # Of bytes, `json.loads` would also take UTF-16, and halves of characters.
         content = json.loads(raw.decode(), parse_constant=_refuse_constant)

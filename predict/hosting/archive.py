@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from predict.contract.artefact import METADATA, MOST_BYTES, ArtefactError, FileName
+from predict.contract.files import open_regular
 
 _PACK_AGAIN = (
     "Pack the folder of an artefact again, such as with `tar -czf artefact.tar.gz -C FOLDER .`"
@@ -81,7 +82,7 @@ def unpack(archive: BinaryIO | Path, into: Path, limits: Limits | None = None) -
     """
     if isinstance(archive, Path):
         try:
-            with archive.open("rb") as opened:
+            with open_regular(archive, MOST_BYTES) as opened:
                 return unpack(opened, into, limits)
         except OSError as error:
             raise ArtefactError(f"{archive}: cannot be read: {error.strerror}.") from None
@@ -96,7 +97,9 @@ def unpack(archive: BinaryIO | Path, into: Path, limits: Limits | None = None) -
             unfinished.chmod(0o755)
             # Not `rename` alone, which replaces an empty directory.
             if os.path.lexists(into):
-                raise _Refused("there is something of that name already")
+                raise ArtefactError(
+                    f"{into}: there is something of that name already. Remove it, or choose another name."
+                )
             unfinished.rename(into)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # gone already when all went well
@@ -126,6 +129,7 @@ def _as_artefact_error(into: Path) -> Iterator[None]:
         OverflowError,
         RuntimeError,
         ValueError,
+        struct.error,
         tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,
@@ -236,7 +240,7 @@ class _TarMember:
         tarfile.data_filter(self.info, "/nowhere")
         file = self.archive.extractfile(self.info)
         assert file is not None  # it is a regular one
-        yield from _chunks_of(file, self.info.size)
+        yield from _chunks_of(file)
 
 
 def _members_of_tar(archive: BinaryIO) -> Iterator[_Member]:
@@ -272,7 +276,7 @@ class _ZipMember:
 
     def chunks(self) -> Iterator[bytes]:
         with self.archive.open(self.info) as file:
-            yield from _chunks_of(file, self.info.file_size)
+            yield from _chunks_of(file)
 
 
 def _members_of_zip(archive: BinaryIO) -> Iterator[_Member]:
@@ -318,14 +322,10 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _chunks_of(file: _Readable, size: int) -> Iterator[bytes]:
-    """Yield the content of a file in steps; raise if it has less than was said."""
-    left = size
+def _chunks_of(file: _Readable) -> Iterator[bytes]:
+    """Yield the content of a file in steps. Both libraries raise if it has less than was said."""
     while chunk := file.read(_STEP_BYTES):
-        left -= len(chunk)
         yield chunk
-    if left:
-        raise EOFError("a file ends early")
 
 
 def _size_of(archive: BinaryIO) -> int:

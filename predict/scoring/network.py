@@ -123,7 +123,6 @@ class _Network:
             if number == _LOCATION_OF_DATA and wire == _VARINT:
                 is_external = is_external or _varint(content, at)[0] == _EXTERNAL
             elif number in _MESSAGES["tensor"] and wire == _BYTES:
-                is_external = True
                 texts = [
                     (which, content[first:last])
                     for which, _, first, last in _fields(content, at, after)

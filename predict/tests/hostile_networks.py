@@ -90,6 +90,16 @@ def sparse(size: int) -> onnx.ModelProto:
     return model
 
 
+def one_large_product(size: int) -> onnx.ModelProto:
+    """Multiply a square of the sum of all numbers with itself."""
+    nodes = [
+        helper.make_node("ReduceSum", [SUMS], ["sum"], keepdims=0),
+        helper.make_node("Expand", ["sum", "shape"], ["square"]),
+        helper.make_node("MatMul", ["square", "square"], ["answer"]),
+    ]
+    return network_of(nodes, [numpy_helper.from_array(np.array([size, size]), "shape")])
+
+
 def loop(turns: int = 10**15) -> onnx.ModelProto:
     """Take cosines without end, and then the first numbers of the first sum."""
     number = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
