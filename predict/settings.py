@@ -111,6 +111,7 @@ class Settings(BaseModel):
     admin_token_file: Path | None = None
     # Where the artefacts are that an administrator may name, and where uploaded ones go.
     models_dir: Path | None = None
+    max_upload_bytes: Annotated[int, Field(ge=1)] = 200_000_000
     # What shows real rows of the dataset, and where things are.
     show_examples: bool = True
     show_model: bool = True

@@ -1,18 +1,32 @@
 """The routes by which an administrator changes what is served. `predict.http.keys` has let nobody else through."""
 
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import Conflict
 
 from predict.contract.artefact import FileName
+from predict.hosting.archive import unpack
 from predict.hosting.crew import Crew
 from predict.hosting.messages import rolled_back, shadowed, swapped
 from predict.hosting.models import Models
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.settings import Settings
+
+_ARCHIVES = (
+    "application/gzip",
+    "application/x-gzip",
+    "application/zip",
+    "application/octet-stream",
+)
 
 
 class SwapRequest(BaseModel):
@@ -38,9 +52,14 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
 
     @app.post("/admin/models/<model>")
     def swap(model: str) -> Response:
-        asked = SwapRequest.model_validate_json(read_json())
         models.current(model)  # an unknown name comes before an unknown artefact
-        crew.change(swapped(model, _models_dir(settings) / asked.artefact))
+        if request.mimetype in _ARCHIVES:
+            request.max_content_length = settings.max_upload_bytes
+            with _unpacked(request.get_data(), _models_dir(settings)) as directory:
+                crew.change(swapped(model, directory))
+        else:
+            asked = SwapRequest.model_validate_json(read_json())
+            crew.change(swapped(model, _models_dir(settings) / asked.artefact))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
@@ -56,6 +75,19 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
         path = None if named is None else _models_dir(settings) / named
         crew.change(shadowed(model, path))
         return _told(models, model)
+
+
+@contextmanager
+def _unpacked(archive: bytes, folder: Path) -> Iterator[Path]:
+    """Unpack an artefact that was uploaded, and remove it again if the context fails."""
+    # Two in the same second, or in two processes, do not meet.
+    name = f"uploaded-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}-{os.urandom(3).hex()}"
+    directory = unpack(BytesIO(archive), folder / name)
+    try:
+        yield directory
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
 
 
 def _models_dir(settings: Settings) -> Path:

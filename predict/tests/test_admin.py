@@ -1,6 +1,9 @@
 """The routes of administrators: closed unless a token is set, and a change is whole or is not made."""
 
+import io
 import json
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,48 @@ def test_without_a_folder_no_artefact_can_be_named(artefacts: Path) -> None:
     client = serve(artefacts, admin_token="the-admin")
     detail = check_problem(change(client, "spam", {"artefact": "new"}), 409)["detail"]
     assert "set MODELS_DIR" in detail
+
+
+def packed(folder: Path, name: str) -> bytes:
+    with io.BytesIO() as archive:
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for file in sorted((folder / name).iterdir()):
+                tar.add(file, file.name)
+        return archive.getvalue()
+
+
+def upload(
+    client: FlaskClient, archive: bytes, content_type: str = "application/gzip"
+) -> TestResponse:
+    return client.post("/admin/models/spam", data=archive, content_type=content_type, headers=TOKEN)
+
+
+def test_an_artefact_is_uploaded_and_stays_for_later(artefacts: Path, client: FlaskClient) -> None:
+    assert upload(client, packed(artefacts, "new")).json == {"name": "spam", "artefact": "new"}
+    assert answering(client) == {"default": "old", "spam": "new"}
+    [directory] = artefacts.glob("uploaded-*")
+    change(client, "spam/rollback")
+    assert change(client, "spam", {"artefact": directory.name}).json["artefact"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "detail"),
+    [
+        (lambda folder: packed(folder, "damaged"), 422, "model.onnx was changed after training"),
+        (lambda folder: packed(folder, "new")[:-100], 422, "Pack the folder of an artefact again"),
+        (lambda folder: b"nothing of the kind", 422, "neither"),
+        (lambda folder: b"", 422, "neither"),
+        (lambda folder: bytes(3_000_001), 413, "capacity limit"),
+    ],
+)
+def test_a_bad_upload_is_refused_and_leaves_nothing_behind(
+    artefacts: Path, make: Callable[[Path], bytes], status: int, detail: str
+) -> None:
+    settings = {"models_dir": artefacts, "admin_token": "the-admin", "max_upload_bytes": 3_000_000}
+    client, before = serve(artefacts, **settings), sorted(artefacts.iterdir())
+    assert detail in check_problem(upload(client, make(artefacts)), status)["detail"]
+    assert sorted(artefacts.iterdir()) == before
+    assert client.get("/models/spam").json["name"] == "old"
 
 
 def test_each_model_has_its_own_routes(client: FlaskClient) -> None:
