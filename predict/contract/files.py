@@ -38,7 +38,8 @@ def open_regular(file: Path, most_bytes: int) -> BufferedReader:
 def read_regular(file: Path, most_bytes: int) -> bytes:
     """Return the content of a regular file; see `open_regular`."""
     with open_regular(file, most_bytes) as opened:
-        content = opened.read(most_bytes + 1)
+        # What is asked for is allocated first.
+        content = opened.read(os.fstat(opened.fileno()).st_size + 1)
     if len(content) > most_bytes:  # it has grown
         raise _too_large(file, most_bytes)
     return content

@@ -107,6 +107,8 @@ def open_session(
             session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
+        # It would keep the network for a second attempt with other devices, which is switched off.
+        session._model_bytes = None
     except Exception as error:  # onnxruntime's own exceptions share no narrower base
         why = f"takes longer than {LOAD_LIMIT_S:g} s" if load.ended else f"cannot load it ({error})"
         raise ValueError(f"onnxruntime {why}") from error

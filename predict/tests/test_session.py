@@ -1,6 +1,7 @@
 """Runs of networks end in time, and what a network is made of is known before it is loaded."""
 
 import multiprocessing
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -109,6 +110,14 @@ def test_a_process_that_was_forked_ends_its_runs_too() -> None:
     forked.start()
     forked.join(timeout=10)
     assert forked.exitcode == 0
+
+
+def test_the_bytes_of_a_network_are_not_kept() -> None:
+    content = loop(1).SerializeToString()
+    before = sys.getrefcount(content)
+    session = open_session(content)
+    assert sys.getrefcount(content) == before
+    assert len(session.run(["answer"], FEEDS)) == 1
 
 
 def test_loading_a_network_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
