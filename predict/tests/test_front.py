@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import re
+import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,16 @@ def test_a_badly_compressed_body_is_refused(
 ) -> None:
     response = post_with(client, {"Content-Encoding": encoding}, packed)
     assert detail in check_problem(response, status)["detail"]
+
+
+def test_a_bomb_is_not_unpacked(client: FlaskClient) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        check_problem(post_with(client, {"Content-Encoding": "gzip"}, bomb), 413)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

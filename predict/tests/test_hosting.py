@@ -170,6 +170,7 @@ class TestShadow:
         assert (state["artefact"], state["compared"], state["disagreed"]) == ("new", 4, 1)
         assert state["disagreement"] == 0.25
         assert state["ms_per_instance"] > 0
+        models.shadow("default", None)()
 
     def test_values_are_compared_as_numbers(self, tables: dict[str, Path]) -> None:
         shadow = Shadow(Predictor.load(tables["number"]))
@@ -205,6 +206,7 @@ class TestShadow:
         assert shadow_of(models)["artefact"] == "old"
         models.shadow("default", None)()
         assert models.current().shadow is None
+        wait_until(lambda: "shadow" not in {thread.name for thread in threading.enumerate()})
 
     def test_a_bad_one_is_refused_and_the_configuration_is_followed(self, artefacts: Path) -> None:
         places = {"default": artefacts / "old"}
@@ -289,14 +291,18 @@ class TestFollowing:
         read: list[Callable[[], Settings]] = [lambda: settings]
         models = Models(settings.places)
 
+        failed = []
+
         def fail() -> Settings:
+            failed.append(None)
             raise SettingsError("PORT: no")
 
         with following(follower(models), lambda: read[0](), every_s=0.01):
             point(artefacts / "latest", "new")
             wait_until(lambda: answering(models) == "new")
             read[0] = fail
-            wait_until(lambda: "the old one stays: PORT: no" in caplog.text)
+            wait_until(lambda: len(failed) > 2)
+            assert "the old one stays: PORT: no" in caplog.text
             read[0] = lambda: Settings(artefact_dir=artefacts / "old")
             wait_until(lambda: answering(models) == "old")
         assert caplog.text.count("PORT: no") == 1

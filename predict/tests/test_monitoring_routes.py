@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from predict.hosting.models import Models
+from predict.http import monitoring
 from predict.http.app import create_app
 from predict.settings import Settings
 from predict.tests.processes import Process, ask, connect
@@ -89,6 +90,15 @@ def test_drift_is_told_of_each_model(client: FlaskClient) -> None:
     assert client.get("/drift").json["model"] == "old"
     assert client.get("/models/spam/drift").json["model"] == "new"
     check_problem(client.get("/models/spma/drift"), 404)
+
+
+def test_a_process_that_still_has_another_artefact_is_not_added_up(artefacts: Path) -> None:
+    models, before = (Models({"default": artefacts / name}) for name in ("new", "old"))
+    for each, text in ((models, "svn"), (before, "bash")):
+        create_app(each, Settings(log_requests=False)).test_client().get(f"/predict?text={text}")
+    seen = [monitoring._watched(each) for each in (before, models)]
+    labels = monitoring._combined(models, "default", seen).snapshot["windows"]["labels"]
+    assert labels == {"SVN": 1, "BASH": 0, "QT": 0}
 
 
 def answered(client: FlaskClient, name: str, texts: list[str], path: str = "/predict") -> None:

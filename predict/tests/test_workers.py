@@ -7,10 +7,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from predict.hosting.messages import DONE, PREPARE, followed, receive, rolled_back, send
+from predict.http.workers import Workers, _Worker
+from predict.settings import Settings
 from predict.tests.processes import Process, ask, connect, read_answer
 from predict.tests.test_hosting import artefacts as artefacts
 from predict.tests.test_hosting import point
@@ -189,6 +194,29 @@ def test_what_cannot_start_says_why_in_one_line(
     assert process.exit_code() == 1
     assert process.errors.startswith(message)
     assert process.errors.count("\n") == 1
+
+
+def test_what_one_process_cannot_load_no_process_changes_to() -> None:
+    told: list[list[str]] = [[], []]
+    parent = Workers(Settings(workers=2), None, None, followed, Settings)  # type: ignore[arg-type]
+
+    def work(connection: Connection, number: int) -> None:
+        while (message := receive(connection)) is not None:
+            told[number].append(message["kind"])
+            failed = number == 1 and message["kind"] == PREPARE
+            reply = {"error": "ArtefactError", "message": "no room"} if failed else {"value": None}
+            send(connection, {"type": DONE, "id": message["id"], "reply": reply})
+
+    ends = [Pipe() for _ in told]
+    parent._workers = [_Worker(0, 0, ours, ready=True) for ours, _ in ends]
+    with ThreadPoolExecutor(2) as pool:
+        for number, (_, theirs) in enumerate(ends):
+            pool.submit(work, theirs, number)
+        problem = parent._change(rolled_back("default"))
+        for ours, _ in ends:
+            ours.close()
+    assert problem == {"error": "ArtefactError", "message": "no room"}
+    assert told == [[PREPARE, "abort"]] * 2
 
 
 def test_the_parent_loads_neither_a_model_nor_what_answers(start: Start) -> None:
