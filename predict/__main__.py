@@ -72,21 +72,19 @@ def serve(conf: Path) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     # Asking once needs neither Flask nor waitress.
     from predict.http.app import create_app
-    from predict.http.request_log import LOG_TIME
+    from predict.http.log_stream import logging_without_waiting
     from predict.http.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
-    )
-    predictor = Predictor.load(settings.artefact_dir)
-    try:
-        quick = predictor.seconds_per_instance < QUICK_MODEL_S
-        server = Server(create_app(predictor, settings), settings, quick)
-    except ServerError as error:
-        raise click.ClickException(printable(str(error))) from None
-    _announce(settings, server.port, predictor)
-    server.run()
+    with logging_without_waiting():
+        predictor = Predictor.load(settings.artefact_dir)
+        try:
+            quick = predictor.seconds_per_instance < QUICK_MODEL_S
+            server = Server(create_app(predictor, settings), settings, quick)
+        except ServerError as error:
+            raise click.ClickException(printable(str(error))) from None
+        _announce(settings, server.port, predictor)
+        server.run()
 
 
 def _the_text(index: int) -> str:
