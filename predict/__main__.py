@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -72,19 +73,22 @@ def serve(conf: Path) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     # Asking once needs neither Flask nor waitress.
     from predict.http.app import create_app
+    from predict.http.load import Load
     from predict.http.log_stream import logging_without_waiting
     from predict.http.server import QUICK_MODEL_S, Server, ServerError
 
     settings = load_settings(conf)
     with logging_without_waiting():
-        predictor = Predictor.load(settings.artefact_dir)
+        predictor, load = Predictor.load(settings.artefact_dir), Load()
         try:
             quick = predictor.seconds_per_instance < QUICK_MODEL_S
-            server = Server(create_app(predictor, settings), settings, quick)
+            server = Server(create_app(predictor, settings, load), settings, quick, load)
         except ServerError as error:
             raise click.ClickException(printable(str(error))) from None
         _announce(settings, server.port, predictor)
-        server.run()
+        finished = server.run()
+    if not finished:
+        os._exit(0)
 
 
 def _the_text(index: int) -> str:

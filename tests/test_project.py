@@ -320,7 +320,13 @@ def test_the_modules_of_a_package_import_one_another_without_a_circle(package: s
             "flask",
             {f"predict/http/{name}.py" for name in ("app", "problems", "request_log", "requests")},
         ),
-        ("waitress", {"predict/http/channel.py"}),
+        (
+            "waitress",
+            {
+                f"predict/http/connections/{name}.py"
+                for name in ("channel", "loop", "parsing", "tasks")
+            },
+        ),
         ("yaml", {"train/config/written.py"}),
     ],
 )

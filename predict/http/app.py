@@ -8,7 +8,8 @@ from flask import Flask, Response, request
 from pydantic_core import to_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from predict.http.problems import answer_errors_with_problems
+from predict.http.load import Load
+from predict.http.problems import answer_errors_with_problems, problem
 from predict.http.request_log import RequestLog, log_body
 from predict.http.requests import PredictRequest, read_example_request, read_predict_request
 from predict.http.shortcut import Shortcut, raise_failure
@@ -17,18 +18,21 @@ from predict.scoring.predictor import Places, Predictor
 from predict.settings import Settings
 
 
-def create_app(predictor: Predictor, settings: Settings | None = None) -> Flask:
+def create_app(
+    predictor: Predictor, settings: Settings | None = None, load: Load | None = None
+) -> Flask:
     """Make the application that serves one model.
 
     Args:
         predictor: A loaded model; it has already answered its golden examples.
         settings: Limits and logging; the defaults if None.
+        load: What the server counts; an idle one if None.
     """
     settings = settings or Settings()
     app = Flask("predict", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     answer = _Answer(predictor, settings.max_instances)
-    _add_routes(app, predictor, answer)
+    _add_routes(app, predictor, answer, load or Load())
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
@@ -77,7 +81,7 @@ def _the_text(index: int) -> str:
     return "text"
 
 
-def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
+def _add_routes(app: Flask, predictor: Predictor, answer: _Answer, load: Load) -> None:
     name = predictor.metadata.name
 
     @app.route("/predict", methods=["GET", "POST"])
@@ -95,6 +99,8 @@ def _add_routes(app: Flask, predictor: Predictor, answer: _Answer) -> None:
 
     @app.get("/ready")
     def ready() -> Response:
+        if why := load.why_not_ready():
+            return problem(503, why)
         # A predictor exists only once it has answered its golden examples as after training.
         return _json({"status": "ready", "model": name})
 

@@ -29,7 +29,7 @@ MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__i
 HOMES = {
     "onnxruntime": {"scoring.session"},
     "flask": {"http.app", "http.problems", "http.request_log", "http.requests"},
-    "waitress": {"http.channel"},
+    "waitress": {f"http.connections.{name}" for name in ("channel", "loop", "parsing", "tasks")},
     "werkzeug": {"http.app", "http.problems", "http.requests"},
     "click": {"__main__"},
 }

@@ -7,6 +7,7 @@ import pytest
 
 from predict.settings import Settings, SettingsError, load_settings
 from predict.tests.conftest import ROOT
+from predict.wording import listed
 
 KEYS = [name.upper() for name in Settings.model_fields]
 
@@ -62,7 +63,7 @@ def test_lines_of_key_and_value_are_read(
     [
         ("PROT=1", r"predict\.conf: PROT: unknown key\. Did you mean PORT\?$"),
         ("port=1", r"predict\.conf: port: unknown key\. Did you mean PORT\?$"),
-        ("WEATHER=1", rf"WEATHER: unknown key\. Known: {', '.join(KEYS)}\.$"),
+        ("WEATHER=1", rf"WEATHER: unknown key\. Known: {listed(KEYS)}\.$"),
         ("PORT=many", r"predict\.conf: PORT: Input should be a valid integer.*, got 'many'\.$"),
         ("PORT=", r"PORT: Input should be a valid integer.*, got ''\.$"),
         ("PORT=65536", r"PORT: Input should be less than or equal to 65535, got '65536'\.$"),
