@@ -19,7 +19,7 @@ import click
 from benchmarks.load import bodies_for, http_post
 from predict.hosting.models import Models
 from predict.http.app import create_app
-from predict.http.channel import EventLoop
+from predict.http.connections.loop import EventLoop
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings
 

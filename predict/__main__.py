@@ -1,7 +1,6 @@
 """The command line of the inference side: ask once, or serve. Our errors become one line each."""
 
 import json
-import logging
 import os
 import signal
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 from predict.contract.artefact import ArtefactError
 from predict.scoring.errors import ModelError
 from predict.scoring.inputs import InstanceError
-from predict.settings import DEFAULT_FILE, LOG_TIME, SettingsError, load_settings
+from predict.settings import DEFAULT_FILE, SettingsError, load_settings
 from predict.wording import printable, replace_unknown_characters
 
 if TYPE_CHECKING:
@@ -81,9 +80,6 @@ def serve(conf: Path) -> None:
     from predict.monitoring.prediction_log import PredictionLogError
 
     settings = load_settings(conf)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt=LOG_TIME
-    )
     try:
         serving.serve(settings, lambda: load_settings(conf))
     except (PredictionLogError, ServerError) as error:

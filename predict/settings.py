@@ -91,6 +91,12 @@ class Settings(BaseModel):
     log_requests: bool = True
     # Texts may be private, so they are logged only on request.
     log_texts: bool = False
+    # How long a request may wait for its turn; one that would wait longer is refused with 503.
+    max_wait_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.04
+    # How long a request may be answered, before its connection is closed.
+    request_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    # How long a stopping server still takes new connections.
+    drain_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.25
     # Where predictions are logged as JSON Lines; None: nowhere. Inputs may be private, so they are asked for apart.
     log_predictions: Path | None = None
     log_predictions_inputs: bool = False

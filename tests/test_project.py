@@ -316,7 +316,13 @@ def test_the_modules_of_a_package_import_one_another_without_a_circle(package: s
         ("keras", {f"train/models/text/{name}.py" for name in ("network", "training")}),
         ("gensim", {"train/features/embeddings.py"}),
         ("onnxruntime", {"predict/scoring/session.py", "train/onnx_export/by_skl2onnx.py"}),
-        ("waitress", {"predict/http/channel.py"}),
+        (
+            "waitress",
+            {
+                f"predict/http/connections/{name}.py"
+                for name in ("channel", "loop", "parsing", "tasks")
+            },
+        ),
         ("prometheus_client", {"predict/monitoring/metrics.py"}),
         ("yaml", {"train/config/written.py"}),
     ],

@@ -16,8 +16,9 @@ from predict.http.answering import Answering
 from predict.http.environment import ROUTE
 from predict.http.failure import raise_failure
 from predict.http.front import Front
+from predict.http.load import Load
 from predict.http.monitoring import ROUTES, add_monitoring_routes
-from predict.http.problems import answer_errors_with_problems
+from predict.http.problems import answer_errors_with_problems, problem
 from predict.http.request_log import RequestLog, log_body
 from predict.http.requests import Request, read_example_request, read_predict_request
 from predict.http.responses import json_response
@@ -29,18 +30,24 @@ from predict.settings import Settings
 Layer = Callable[[WSGIApplication], WSGIApplication]
 
 
-def create_app(models: Models, settings: Settings | None = None, crew: Crew | None = None) -> Flask:
+def create_app(
+    models: Models,
+    settings: Settings | None = None,
+    crew: Crew | None = None,
+    load: Load | None = None,
+) -> Flask:
     """Make the application that serves models.
 
     Args:
         models: Loaded models. Each request asks which one is current.
         settings: Limits, keys and logging; the defaults if None.
         crew: All processes that serve these models; None if this is the only one.
+        load: What the server counts; an idle one if None.
 
     Raises:
         SettingsError: A file of keys cannot be read; the packages of OpenTelemetry are not there.
     """
-    settings, crew = settings or Settings(), crew or Alone(models)
+    settings, crew, load = settings or Settings(), crew or Alone(models), load or Load()
     app = Flask("predict", static_folder=None)
     app.request_class = Request
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -48,9 +55,9 @@ def create_app(models: Models, settings: Settings | None = None, crew: Crew | No
     answer = Answering(models, settings)
     app.before_request(_begin)
     crew.on("states", lambda _: models.states())
-    _add_routes(app, models, settings, answer, crew)
+    _add_routes(app, models, settings, answer, crew, load)
     add_admin_routes(app, models, settings, crew)
-    metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES])
+    metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES], load.numbers)
     models.note = metrics.reloaded
     add_monitoring_routes(app, models, metrics, crew)
     answer_errors_with_problems(app)
@@ -81,7 +88,7 @@ def _layers(settings: Settings, answer: Answering, metrics: Metrics) -> Iterator
 
 
 def _add_routes(
-    app: Flask, models: Models, settings: Settings, answer: Answering, crew: Crew
+    app: Flask, models: Models, settings: Settings, answer: Answering, crew: Crew, load: Load
 ) -> None:
     def predict(model: str | None = None) -> Response:
         started = perf_counter()
@@ -111,6 +118,8 @@ def _add_routes(
         return json_response({"status": "alive"})
 
     def ready() -> Response:
+        if why := load.why_not_ready():
+            return problem(503, why)
         # A model is there only once it has answered its golden examples as after training.
         return json_response({"status": "ready", "model": models.current().name})
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 
@@ -36,6 +36,16 @@ class Keys:
         """Whether an ordinary request needs a key."""
         return bool(self._clients)
 
+    def may_upload(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Return whether a request, of which only the headers are there, may have a body as large as an artefact.
+
+        Args:
+            path: Of the request.
+            headers: As waitress names them: `AUTHORIZATION`.
+        """
+        given = headers.get("AUTHORIZATION", ""), headers.get("X_API_KEY", "")
+        return path.startswith(_ADMIN_PATH) and _is_one_of(self._admins, *given)
+
     def refusal(self, environ: WSGIEnvironment) -> HTTPException | None:
         """Return why a request is refused; None if it may be answered."""
         path = environ["PATH_INFO"]
@@ -44,8 +54,8 @@ class Keys:
                 return Forbidden(
                     "Nobody may change models here: no ADMIN_TOKEN is set in the server's settings."
                 )
-            return None if _is_one_of(self._admins, environ) else _unauthorized("the admin token")
-        if not self._clients or path in _OPEN_PATHS or _is_one_of(self._clients, environ):
+            return None if _has_one(self._admins, environ) else _unauthorized("the admin token")
+        if not self._clients or path in _OPEN_PATHS or _has_one(self._clients, environ):
             return None
         return _unauthorized("a key")
 
@@ -57,11 +67,14 @@ def _unauthorized(what: str) -> Unauthorized:
     )
 
 
-def _is_one_of(known: Sequence[bytes], environ: WSGIEnvironment) -> bool:
-    given = environ.get("HTTP_X_API_KEY", "")
-    authorization = environ.get("HTTP_AUTHORIZATION", "")
-    if authorization[: len(_BEARER)].lower() == _BEARER:
-        given = authorization[len(_BEARER) :].strip()
+def _has_one(known: Sequence[bytes], environ: WSGIEnvironment) -> bool:
+    authorization, key = environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", "")
+    return _is_one_of(known, authorization, key)
+
+
+def _is_one_of(known: Sequence[bytes], authorization: str, key: str) -> bool:
+    bears = authorization[: len(_BEARER)].lower() == _BEARER
+    given = authorization[len(_BEARER) :].strip() if bears else key
     digest = hashlib.sha256(given.encode("latin-1")).digest()
     # Each is compared: the time must not tell which one was close. Digests hide the length as well.
     return any([hmac.compare_digest(digest, other) for other in known])

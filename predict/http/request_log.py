@@ -20,12 +20,13 @@ log = logging.getLogger("predict")
 class RequestLog:
     """A WSGI application around another one that logs the time, the request, the status and the duration.
 
-    It writes the line itself: the logging module takes 30 µs for one, ten times as long, which is a fifth of an
+    It writes the line itself: the logging module takes 30 µs for one, twenty times as long, which is a fifth of an
     answer.
     """
 
     def __init__(self, application: WSGIApplication, stream: TextIO) -> None:
         self._application, self._write = application, stream.write
+        self._second, self._time = 0, ""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does, and log it when the status is known."""
@@ -34,15 +35,20 @@ class RequestLog:
         def start_and_log(status: str, *more: Any) -> Any:
             elapsed_ms = (time.perf_counter() - started) * 1000
             # The path as Python writes it: a line break in it must not look like another line.
-            asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']!r}"
-            # The client gets its answer even when nobody reads the log any more.
-            with contextlib.suppress(OSError, ValueError):
-                self._write(
-                    f"{time.strftime(LOG_TIME)} INFO {asked} {status[:3]} {elapsed_ms:.1f} ms\n"
-                )
+            self._put(
+                f" INFO {environ['REQUEST_METHOD']} {environ['PATH_INFO']!r} {status[:3]} {elapsed_ms:.1f} ms\n"
+            )
             return start_response(status, *more)
 
         return self._application(environ, start_and_log)
+
+    def _put(self, line: str) -> None:
+        if (second := int(time.time())) != self._second:
+            # In this order: another thread that reads between the two would get the old time, never none.
+            self._time, self._second = time.strftime(LOG_TIME, time.localtime(second)), second
+        # The client gets its answer even when nobody reads the log any more.
+        with contextlib.suppress(OSError, ValueError):
+            self._write(self._time + line)
 
 
 def log_body() -> None:

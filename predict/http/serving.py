@@ -10,11 +10,12 @@ import socket
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from predict.hosting.messages import FAILED, followed, send
 from predict.hosting.watching import following
 from predict.http.listening import listen
+from predict.http.log_stream import logging_unless_full, logging_without_waiting
 from predict.http.workers import Workers
 from predict.settings import Settings, SettingsError
 
@@ -49,55 +50,88 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
     from predict.hosting.crew import Alone
     from predict.hosting.models import Models
 
-    models = Models(settings.places, settings.shadows, watch=_watch_of(settings))
-    crew = Alone(models)
-    # Nobody is let in before there is an answer.
-    listening = listen(settings.host, settings.port)
-    server = _server(models, settings, crew, listening)
-    _announce(settings, listening, models.directories())
+    with logging_without_waiting():
+        models = Models(settings.places, settings.shadows, watch=_watch_of(settings))
+        crew = Alone(models)
+        # Nobody is let in before there is an answer.
+        listening = listen(settings.host, settings.port)
+        server = _server(models, settings, crew, listening)
+        _announce(settings, listening, models.directories())
 
-    def follow(new: Settings, retry: bool) -> None:
-        crew.change(followed(new, retry))
+        def follow(new: Settings, retry: bool) -> None:
+            crew.change(followed(new, retry))
 
-    with following(follow, read, settings.watch_s) as watcher:
-        signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
-        server.run()
+        with following(follow, read, settings.watch_s) as watcher:
+            signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
+            finished = server.run()
+    if not finished:
+        os._exit(0)
 
 
 def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
     listening = listen(settings.host, settings.port)
+    named = settings  # what the settings name by now
+
+    def follow(new: Settings, retry: bool) -> Mapping[str, Any]:
+        nonlocal named
+        named = new
+        return followed(new, retry)
 
     def work(parent: Connection, instead: Mapping[str, Path], number: int) -> None:
-        from predict.contract.artefact import ArtefactError
-        from predict.hosting.crew import Member
-        from predict.hosting.models import HostingError, Models
-        from predict.monitoring.prediction_log import PredictionLogError
+        with logging_without_waiting():
+            finished = _work(settings, named, listening, parent, instead, number)
+        if not finished:
+            os._exit(0)
 
-        try:
-            watch = _watch_of(settings, number)
-            models = Models(settings.places, settings.shadows, instead, watch)
-            # Without a parent nobody can change or stop this process in order.
-            crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
-            server = _server(models, settings, crew, listening)
-        except (ArtefactError, HostingError, PredictionLogError, SettingsError) as error:
-            send(parent, {"type": FAILED, "content": str(error)})
-            raise SystemExit(1) from None
-        crew.start()
-        server.run()
+    with logging_unless_full():
+        workers = Workers(settings, listening, work, follow, read)
+        workers.run(lambda directories: _announce(settings, listening, directories))
 
-    parent = Workers(settings, listening, work, followed, read)
-    parent.run(lambda directories: _announce(settings, listening, directories))
+
+def _work(
+    settings: Settings,
+    named: Settings,
+    listening: socket.socket,
+    parent: Connection,
+    instead: Mapping[str, Path],
+    number: int,
+) -> bool:
+    """Serve as one of several processes; return whether it ended in order."""
+    from predict.contract.artefact import ArtefactError
+    from predict.hosting.crew import Member
+    from predict.hosting.models import HostingError, Models
+    from predict.monitoring.prediction_log import PredictionLogError
+
+    try:
+        watch = _watch_of(settings, number)
+        models = Models(named.places, named.shadows, instead, watch)
+        # Without a parent nobody can change or stop this process in order.
+        crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        server = _server(models, settings, crew, listening, shared=True)
+    except (ArtefactError, HostingError, PredictionLogError, SettingsError) as error:
+        send(parent, {"type": FAILED, "content": str(error)})
+        raise SystemExit(1) from None
+    crew.start()
+    return server.run()
 
 
 def _server(
-    models: "Models", settings: Settings, crew: "Crew", listening: socket.socket
+    models: "Models",
+    settings: Settings,
+    crew: "Crew",
+    listening: socket.socket,
+    shared: bool = False,
 ) -> "Server":
     from predict.http.app import create_app
+    from predict.http.keys import Keys
+    from predict.http.load import Load
     from predict.http.server import QUICK_MODEL_S, Server
 
     slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
-    app = create_app(models, settings, crew)
-    return Server(app, settings, listening, quick_model=slowest < QUICK_MODEL_S)
+    load = Load()
+    app = create_app(models, settings, crew, load)
+    may_upload = Keys(settings).may_upload
+    return Server(app, settings, listening, slowest < QUICK_MODEL_S, load, shared, may_upload)
 
 
 def _watch_of(settings: Settings, number: int = 0) -> "Watch":

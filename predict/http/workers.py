@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from predict.hosting.messages import ASK, DO, DONE, FAILED, PREPARE, READY, TOLD, receive, send
 from predict.hosting.watching import Watcher
-from predict.http.listening import ServerError
+from predict.http.listening import ServerError, begin_no_connections
 from predict.settings import Settings
 from predict.wording import counted
 
@@ -69,7 +69,8 @@ class Workers:
             follow: Settings, and whether to try again what was refused -> the change for all of them.
             read: Reads the settings again.
         """
-        self._count, self._stop_s = settings.workers, settings.drain_timeout_s + _MORE_TO_STOP_S
+        self._count, self._grace_s = settings.workers, settings.drain_grace_s
+        self._stop_s = self._grace_s + settings.drain_timeout_s + _MORE_TO_STOP_S
         self._listening, self._work = listening, work
         self._workers: list[_Worker] = []
         self._live: dict[str, str] = {}
@@ -261,19 +262,28 @@ class Workers:
         return replies
 
     def _stop(self) -> None:
-        """Take no more connections, and let each process finish what is in flight."""
+        """Let each process finish what is in flight, and let no client begin a connection after a while."""
         self._stopping = True
-        self._listening.close()
         self._look_for_the_dead()
         for worker in self._workers:
             if not worker.gone:
                 os.kill(worker.pid, signal.SIGTERM)
-        deadline = time.monotonic() + self._stop_s
-        while any(not worker.gone for worker in self._workers) and time.monotonic() < deadline:
-            self._hear(timeout_s=0.2)
+        began = time.monotonic()
+        self._hear_while_alive(began + self._grace_s)
+        begin_no_connections(self._listening)
+        self._listening.close()
+        self._hear_while_alive(began + self._stop_s)
         late = [worker for worker in self._workers if not worker.gone]
         if late:
             log.warning("%s did not stop in time", counted(len(late), "process"))
         for worker in late:
             os.kill(worker.pid, signal.SIGKILL)
             os.waitpid(worker.pid, 0)
+
+    def _hear_while_alive(self, until: float) -> None:
+        """Go on until then, or until all have ended."""
+        while not all(worker.gone for worker in self._workers):
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return
+            self._hear(min(left_s, 0.2))

@@ -96,11 +96,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """
     started: list[Process] = []
 
-    def start_one(*arguments: object, **environ: object) -> Process:
+    def start_one(*arguments: object, read_errors: bool = True, **environ: object) -> Process:
         process = Process(
             [str(interpreter()), *map(str, arguments)],
             {key: str(value) for key, value in environ.items()},
             tmp_path,
+            read_errors,
         )
         started.append(process)
         return process

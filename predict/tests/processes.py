@@ -20,8 +20,17 @@ _connections: list[http.client.HTTPConnection] = []
 class Process:
     """A started command, whose output goes to files."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], directory: Path) -> None:
-        """Start it in `directory`, with our package to be found and nothing inherited."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        directory: Path,
+        read_errors: bool = True,
+    ) -> None:
+        """Start it in `directory`, with our package to be found and nothing inherited.
+
+        If its errors are not read, they go to a pipe, of which only the first line is.
+        """
         number = next(_numbers)
         self._output = directory / f"{number}.out"
         self._errors = directory / f"{number}.err"
@@ -33,9 +42,11 @@ class Process:
                 env={**own, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=errors,
+                stderr=errors if read_errors else subprocess.PIPE,
                 start_new_session=True,  # a Ctrl-C of who runs the tests is not meant for it
             )
+        if (pipe := self._popen.stderr) is not None:
+            self._errors.write_bytes(pipe.readline())
 
     @property
     def pid(self) -> int:
@@ -81,6 +92,8 @@ class Process:
         if self.running:
             self._popen.kill()
         self._popen.wait(_PATIENCE_S)
+        if self._popen.stderr is not None:
+            self._popen.stderr.close()
 
 
 def connect(port: int, timeout_s: float = _PATIENCE_S) -> http.client.HTTPConnection:

@@ -28,7 +28,7 @@ MODULES = [f"predict.{name_of(file)}" for file in sources() if file.stem != "__i
 # Libraries, and the modules that may import them. An import contract keeps Flask and werkzeug in predict.http.
 HOMES = {
     "onnxruntime": {"scoring.session"},
-    "waitress": {"http.channel"},
+    "waitress": {f"http.connections.{name}" for name in ("channel", "loop", "parsing", "tasks")},
     "prometheus_client": {"monitoring.metrics"},
     "click": {"__main__"},
 }

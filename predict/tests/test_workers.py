@@ -213,8 +213,8 @@ def test_what_one_process_cannot_load_no_process_changes_to() -> None:
         for number, (_, theirs) in enumerate(ends):
             pool.submit(work, theirs, number)
         problem = parent._change(rolled_back("default"))
-        for ours, _ in ends:
-            ours.close()
+        for end in (parent._wakes, parent._wake, *(ours for ours, _ in ends)):
+            end.close()
     assert problem == {"error": "ArtefactError", "message": "no room"}
     assert told == [[PREPARE, "abort"]] * 2
 
