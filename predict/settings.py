@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -89,6 +89,7 @@ class Settings(BaseModel):
     # How long a stopping server waits for requests in flight.
     drain_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25.0
     log_requests: bool = True
+    log_format: Literal["text", "json"] = "text"
     # Texts may be private, so they are logged only on request.
     log_texts: bool = False
     # How long a request may wait for its turn; one that would wait longer is refused with 503.

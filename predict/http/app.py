@@ -80,7 +80,7 @@ def _layers(settings: Settings, answer: Answering, metrics: Metrics) -> Iterator
         yield lambda flask: Shortcut(flask, answer, settings.max_body_bytes)
     yield lambda inner: Front(inner, settings, metrics)
     if settings.log_requests:
-        yield lambda inner: RequestLog(inner, sys.stderr)
+        yield lambda inner: RequestLog(inner, sys.stderr, settings.log_format == "json")
     if settings.open_telemetry:
         yield traced
     if hops := settings.trusted_proxies:

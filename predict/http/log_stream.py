@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 import re
@@ -48,6 +49,33 @@ class LineFormatter(logging.Formatter):
         """Format a traceback so that no line of it, whatever the exception says, looks like a record."""
         lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
         return "\n".join("  " + escaped(line) for line in lines)
+
+
+class JsonFormatter(logging.Formatter):
+    """One record is one JSON object; a traceback is in `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        line = {
+            "time": iso_time(record.created),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(
+            line
+        )  # in ASCII: some readers of lines take other characters for their ends
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as ISO 8601 in UTC.
+
+    >>> iso_time(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03}Z"
 
 
 class LogStream(io.TextIOBase):
@@ -154,27 +182,31 @@ class _UnlessFull(logging.StreamHandler[TextIO]):
 
 
 @contextlib.contextmanager
-def logging_unless_full() -> Iterator[None]:
+def logging_unless_full(as_json: bool = False) -> Iterator[None]:
     """Log without a thread, for a process that others are forked from; a line that nobody has room for is dropped."""
-    with _logging_by(_UnlessFull()):
+    with _logging_by(_UnlessFull(), as_json):
         yield
 
 
 @contextlib.contextmanager
-def logging_without_waiting() -> Iterator[LogStream]:
+def logging_without_waiting(as_json: bool = False) -> Iterator[LogStream]:
     """Let all that is logged or written to the error stream go through a `LogStream`, until the block ends."""
     # That of the process itself: this one may have been forked from one that logs in its own way.
     stream = LogStream(sys.__stderr__ or sys.stderr)
     try:
-        with _logging_by(logging.StreamHandler(stream)), contextlib.redirect_stderr(stream):
+        with (
+            _logging_by(logging.StreamHandler(stream), as_json),
+            contextlib.redirect_stderr(stream),
+        ):
             yield stream
     finally:
         stream.end(_LAST_LINES_S)
 
 
 @contextlib.contextmanager
-def _logging_by(handler: logging.Handler) -> Iterator[None]:
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s", LOG_TIME))
+def _logging_by(handler: logging.Handler, as_json: bool) -> Iterator[None]:
+    plain = LineFormatter("%(asctime)s %(levelname)s %(message)s", LOG_TIME)
+    handler.setFormatter(JsonFormatter() if as_json else plain)
     root = logging.getLogger()
     before, root.handlers[:] = list(root.handlers), [handler]
     root.setLevel(logging.INFO)

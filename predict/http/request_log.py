@@ -1,6 +1,7 @@
 """The request log: one line a request, and the bodies only where somebody asked for them."""
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import request
 
+from predict.http.environment import ANSWERED, REQUEST_ID
+from predict.http.log_stream import iso_time
 from predict.settings import LOG_TIME
 
 # The parameters of addresses that are logged where bodies are.
@@ -24,8 +27,9 @@ class RequestLog:
     answer.
     """
 
-    def __init__(self, application: WSGIApplication, stream: TextIO) -> None:
+    def __init__(self, application: WSGIApplication, stream: TextIO, as_json: bool = False) -> None:
         self._application, self._write = application, stream.write
+        self._log = self._log_json if as_json else self._log_text
         self._second, self._time = 0, ""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -34,21 +38,39 @@ class RequestLog:
 
         def start_and_log(status: str, *more: Any) -> Any:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            # The path as Python writes it: a line break in it must not look like another line.
-            self._put(
-                f" INFO {environ['REQUEST_METHOD']} {environ['PATH_INFO']!r} {status[:3]} {elapsed_ms:.1f} ms\n"
-            )
+            # The client gets its answer even when nobody reads the log any more.
+            with contextlib.suppress(OSError, ValueError):
+                self._log(environ, status[:3], elapsed_ms)
             return start_response(status, *more)
 
         return self._application(environ, start_and_log)
 
-    def _put(self, line: str) -> None:
+    def _log_text(self, environ: WSGIEnvironment, status: str, elapsed_ms: float) -> None:
         if (second := int(time.time())) != self._second:
             # In this order: another thread that reads between the two would get the old time, never none.
             self._time, self._second = time.strftime(LOG_TIME, time.localtime(second)), second
-        # The client gets its answer even when nobody reads the log any more.
-        with contextlib.suppress(OSError, ValueError):
-            self._write(self._time + line)
+        # The path as Python writes it: a line break in it must not look like another line.
+        asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']!r}"
+        self._write(
+            f"{self._time} INFO {asked} {status} {elapsed_ms:.1f} ms {environ[REQUEST_ID]}\n"
+        )
+
+    def _log_json(self, environ: WSGIEnvironment, status: str, elapsed_ms: float) -> None:
+        model, instances, _ = environ.get(ANSWERED, (None, None, None))
+        line = {
+            "time": iso_time(time.time()),
+            "level": "INFO",
+            "request_id": environ[REQUEST_ID],
+            "traceparent": environ.get("HTTP_TRACEPARENT"),
+            "method": environ["REQUEST_METHOD"],
+            "path": environ["PATH_INFO"],
+            "status": int(status),
+            "ms": round(elapsed_ms, 3),
+            "model": model,
+            "instances": instances,
+        }
+        known = {key: value for key, value in line.items() if value is not None}
+        self._write(json.dumps(known) + "\n")
 
 
 def log_body() -> None:

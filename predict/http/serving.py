@@ -50,7 +50,7 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
     from predict.hosting.crew import Alone
     from predict.hosting.models import Models
 
-    with logging_without_waiting():
+    with logging_without_waiting(settings.log_format == "json"):
         models = Models(settings.places, settings.shadows, watch=_watch_of(settings))
         crew = Alone(models)
         # Nobody is let in before there is an answer.
@@ -78,12 +78,12 @@ def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
         return followed(new, retry)
 
     def work(parent: Connection, instead: Mapping[str, Path], number: int) -> None:
-        with logging_without_waiting():
+        with logging_without_waiting(settings.log_format == "json"):
             finished = _work(settings, named, listening, parent, instead, number)
         if not finished:
             os._exit(0)
 
-    with logging_unless_full():
+    with logging_unless_full(settings.log_format == "json"):
         workers = Workers(settings, listening, work, follow, read)
         workers.run(lambda directories: _announce(settings, listening, directories))
 

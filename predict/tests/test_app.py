@@ -359,7 +359,7 @@ def test_a_request_is_one_line_in_the_log_and_its_text_is_not(
     with caplog.at_level(logging.DEBUG):
         count = ask_everything(create_app(Models.of(predictor)).test_client())
     lines = capsys.readouterr().err.splitlines()
-    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO (GET|POST) '/predict' (200|415|422) \d+\.\d ms"
+    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO (GET|POST) '/predict' (200|415|422) \d+\.\d ms [0-9a-f]{24}"
     assert len(lines) == count
     assert all(re.fullmatch(pattern, line) for line in lines), lines
     assert SECRET not in caplog.text

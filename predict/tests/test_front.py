@@ -77,6 +77,39 @@ def post_with(client: FlaskClient, headers: Mapping[str, str], data: bytes = RAW
     return client.post("/predict", data=data, content_type=JSON, headers=dict(headers))
 
 
+# ---------------------------------------------------------------------- logs
+
+
+def test_a_line_of_the_log_has_the_id_of_its_request(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    post_with(serve(log_requests=True), {"X-Request-ID": "order-7"})
+    assert re.search(r"INFO POST '/predict' 200 [\d.]+ ms order-7$", capfd.readouterr().err.strip())
+
+
+def test_a_log_of_objects_has_one_a_request(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = serve(log_requests=True, log_format="json")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    post_with(client, {"X-Request-ID": "order-7", "traceparent": trace})
+    client.get("/a%0ab%22")
+    asked, missed = map(json.loads, capfd.readouterr().err.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", asked.pop("time"))
+    assert asked.pop("ms") > 0
+    assert asked == {
+        "level": "INFO",
+        "request_id": "order-7",
+        "traceparent": trace,
+        "method": "POST",
+        "path": "/predict",
+        "status": 200,
+        "model": "default",
+        "instances": 1,
+    }
+    assert (missed["path"], missed["status"]) == ('/a\nb"', 404)
+
+
 # ---------------------------------------------------------------------- keys
 
 KEYED = {"api_keys": "first-key, zweiter-schlüssel", "admin_token": "the-admin"}

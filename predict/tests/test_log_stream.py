@@ -1,6 +1,7 @@
 """Log lines: nobody waits for them, and none looks like another."""
 
 import io
+import json
 import logging
 import os
 import sys
@@ -110,3 +111,15 @@ def test_logging_and_the_error_stream_go_through_it(capfd: pytest.CaptureFixture
     errors = capfd.readouterr().err
     assert "WARNING one\\ntwo\n" in errors
     assert errors.endswith("three\n")
+
+
+def test_a_record_is_one_object_with_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    with logging_without_waiting(as_json=True):
+        try:
+            raise ValueError(f"bad\n{ESCAPE}")
+        except ValueError:
+            logging.getLogger("predict").exception("it failed: %s", "a\nb")
+    [line] = capfd.readouterr().err.splitlines()
+    record = json.loads(line)
+    assert (record["level"], record["message"]) == ("ERROR", "it failed: a\nb")
+    assert record["exception"].startswith("Traceback")
