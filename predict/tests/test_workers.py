@@ -17,6 +17,7 @@ from predict.hosting.messages import DONE, PREPARE, followed, receive, rolled_ba
 from predict.http.workers import Workers, _Worker
 from predict.settings import Settings
 from predict.tests.processes import Process, ask, connect, read_answer
+from predict.tests.test_admin import packed
 from predict.tests.test_hosting import artefacts as artefacts
 from predict.tests.test_hosting import point
 from predict.tests.waiting import wait_until
@@ -90,6 +91,23 @@ def test_a_change_is_made_by_all_processes_together_and_taken_back(served: Proce
     assert "was changed after training" in str(problem)
     assert change(port, "default/rollback")[0] == 200
     assert models_of(port) == {"old"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_upload_may_be_larger_than_a_request_for_an_administrator_alone(
+    serve: Start, artefacts: Path, workers: int
+) -> None:
+    port = serve(workers, MAX_BODY_BYTES=1_000).port()
+    archive = packed(artefacts, "new")
+    assert len(archive) > 2_000
+    answers = []
+    for token in ("no", "t"):
+        connection = connect(port)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/gzip"}
+        connection.request("POST", "/admin/models/default", archive, headers)
+        answers.append(read_answer(connection.getresponse()))
+    assert [status for status, _ in answers] == [413, 200]
+    assert models_of(port) == {"new"}
 
 
 def test_no_answer_is_lost_or_mixed_while_models_change_under_load(served: Process) -> None:
