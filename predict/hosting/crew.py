@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from predict.contract.artefact import ArtefactError
 from predict.hosting.messages import ASK, DO, DONE, PREPARE, READY, TOLD, receive, send
-from predict.hosting.models import Commit, HostingError, Models, UnknownModelError
+from predict.hosting.models import Change, HostingError, Models, UnknownModelError
 
 log = logging.getLogger("predict")
 
@@ -48,8 +48,8 @@ class Crew(Protocol):
         """
 
 
-def prepare(models: Models, change: Mapping[str, Any]) -> Commit:
-    """Take the first step of a change; return the function that takes the second."""
+def prepare(models: Models, change: Mapping[str, Any]) -> Change:
+    """Take the first step of a change."""
     kind = change["do"]
     if kind == "swap":
         return models.swap(change["model"], Path(change["path"]))
@@ -105,7 +105,7 @@ class Member:
             "commit": self._commit,
             "abort": self._abort,
         }
-        self._prepared: Commit | None = None
+        self._prepared: Change | None = None
         self._sending = threading.Lock()
         self._numbers = itertools.count()
         self._asked: dict[int, SimpleQueue[Any]] = {}
@@ -161,8 +161,9 @@ class Member:
             log.exception("a question of the other processes failed: %s", kind)
             return {"error": HostingError.__name__, "message": f"{kind} failed: {error!r}"}
 
-    def _prepare(self, change: Mapping[str, Any]) -> None:
+    def _prepare(self, change: Mapping[str, Any]) -> dict[str, str]:
         self._prepared = prepare(self._models, change)
+        return dict(self._prepared.directories)
 
     def _commit(self, _: None) -> dict[str, str]:
         if self._prepared is not None:
@@ -171,6 +172,8 @@ class Member:
         return self._models.directories()
 
     def _abort(self, _: None) -> None:
+        if self._prepared is not None:
+            self._prepared.forget()
         self._prepared = None
 
     def _send(self, message: Mapping[str, Any]) -> None:

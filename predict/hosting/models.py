@@ -23,8 +23,6 @@ from predict.wording import did_you_mean, listed
 
 log = logging.getLogger("predict")
 
-# What makes a change that has been prepared; see `Models`.
-Commit = Callable[[], None]
 # Is told of a change: the name of the model, and `loaded` or `refused`.
 Note = Callable[[str, str], object]
 Watch = Callable[[Predictor], ModelMonitor]
@@ -36,6 +34,26 @@ class HostingError(Exception):
 
 class UnknownModelError(HostingError):
     """No model has this name."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that is prepared; called, it is made.
+
+    Attributes:
+        directories: What it lets answer, or score in a shadow, by a name for each. Processes that prepare the same
+            change compare them.
+        make: Makes it.
+        forget: Is called instead where it is not to be made.
+    """
+
+    directories: Mapping[str, str]
+    make: Callable[[], object]
+    forget: Callable[[], object] = lambda: None
+
+    def __call__(self) -> None:
+        """Make it."""
+        self.make()
 
 
 @dataclass(frozen=True)
@@ -180,7 +198,7 @@ class Models:
             raise UnknownModelError(f"{name}: its artefact was refused; GET /models tells why.")
         return hosted.live
 
-    def swap(self, name: str, path: Path) -> Commit:
+    def swap(self, name: str, path: Path) -> Change:
         """Load another artefact beside the one that answers.
 
         Args:
@@ -188,7 +206,7 @@ class Models:
             path: An artefact directory, or a link to one.
 
         Returns:
-            A function that lets it answer.
+            The change that lets it answer.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -197,8 +215,8 @@ class Models:
         with self._changing:
             return self._prepare(self._of(name), name, path)
 
-    def roll_back(self, name: str) -> Commit:
-        """Load the artefact that answered before the last change; return a function that lets it answer again.
+    def roll_back(self, name: str) -> Change:
+        """Load the artefact that answered before the last change; return the change that lets it answer again.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -213,8 +231,8 @@ class Models:
                 )
             return self._prepare(hosted, name, hosted.previous)
 
-    def shadow(self, name: str, path: Path | None) -> Commit:
-        """Load an artefact that is to score beside a model; return a function that lets it. None ends the shadow.
+    def shadow(self, name: str, path: Path | None) -> Change:
+        """Load an artefact that is to score beside a model; return the change that lets it. None ends the shadow.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -228,7 +246,7 @@ class Models:
         places: Mapping[str, Path],
         shadows: Mapping[str, Path] | None = None,
         retry: bool = False,
-    ) -> Commit:
+    ) -> Change:
         """Load what has changed at the places that the configuration names, such as a link that points elsewhere.
 
         What cannot be loaded is logged and left; a change that a person made stays until its place changes.
@@ -239,30 +257,39 @@ class Models:
             retry: Whether to try again what was refused.
 
         Returns:
-            A function that lets all of it answer.
+            The change that lets all of it answer.
         """
         with self._changing:
             kept = {name: self._hosted.get(name) or _Hosted() for name in places}
-            commits = list[Commit]()
+            changes, looked_at = list[Change](), list[_Place]()
             for name, hosted in kept.items():
                 place, shadow = places[name], (shadows or {}).get(name)
                 if hosted.place.moved_to(place) or (retry and hosted.refusal is not None):
+                    looked_at.append(hosted.place)
                     with suppress(ArtefactError):  # it is logged, and `states` tells it
-                        commits.append(self._prepare(hosted, name, place))
+                        changes.append(self._prepare(hosted, name, place))
                 if hosted.shadow_place.moved_to(shadow):
+                    looked_at.append(hosted.shadow_place)
                     with suppress(ArtefactError):
-                        commits.append(self._prepare_shadow(hosted, name, shadow))
+                        changes.append(self._prepare_shadow(hosted, name, shadow))
 
-        def commit() -> None:
-            for each in commits:
-                each()
+        def make() -> None:
+            for change in changes:
+                change()
             if kept:
                 for name in self._hosted.keys() - kept.keys():
                     log.info("model %s: not served any more", name)
                 # A new dictionary: whoever is reading the old one goes on reading it.
                 self._hosted, self._default = kept, _default_of(kept)
 
-        return commit
+        def forget() -> None:
+            for place in looked_at:
+                place.there = None  # so that the next look finds it new
+
+        directories = {
+            key: value for change in changes for key, value in change.directories.items()
+        }
+        return Change(directories, make, forget)
 
     def directories(self) -> dict[str, str]:
         """Return the directory of every model that answers, by name."""
@@ -304,10 +331,10 @@ class Models:
             )
         return hosted
 
-    def _prepare(self, hosted: _Hosted, name: str, path: Path) -> Commit:
+    def _prepare(self, hosted: _Hosted, name: str, path: Path) -> Change:
         loaded = self._load_or_refuse(hosted, name, path)
 
-        def commit() -> None:
+        def make() -> None:
             if hosted.live is not None:
                 hosted.previous = hosted.live.directory
             shadow = None if hosted.live is None else hosted.live.shadow
@@ -315,14 +342,13 @@ class Models:
             log.info("model %s: %s answers from now on (%s)", name, loaded.name, path)
             self.note(name, "loaded")
 
-        return commit
+        return Change({name: str(loaded.directory)}, make)
 
-    def _prepare_shadow(self, hosted: _Hosted, name: str, path: Path | None) -> Commit:
-        shadow = (
-            None if path is None else Shadow(self._load_or_refuse(hosted, name, path).predictor)
-        )
+    def _prepare_shadow(self, hosted: _Hosted, name: str, path: Path | None) -> Change:
+        loaded = None if path is None else self._load_or_refuse(hosted, name, path)
+        shadow = None if loaded is None else Shadow(loaded.predictor)
 
-        def commit() -> None:
+        def make() -> None:
             if hosted.live is None:
                 return
             if hosted.live.shadow is not None:
@@ -332,7 +358,8 @@ class Models:
                 shadow.start()
                 log.info("model %s: %s scores in its shadow from now on", name, shadow.name)
 
-        return commit
+        directory = "" if loaded is None else str(loaded.directory)
+        return Change({f"the shadow of {name}": directory}, make)
 
     def _load_or_refuse(self, hosted: _Hosted, name: str, path: Path) -> Loaded:
         try:

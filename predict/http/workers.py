@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -78,7 +78,7 @@ class Workers:
         self._asked = 0
         self._problem: str | None = None
         self._watcher = Watcher(
-            lambda new, retry: self._change(follow(new, retry)), read, settings.watch_s
+            lambda new, retry: self._follow(follow(new, retry)), read, settings.watch_s
         )
         self._watch_s = settings.watch_s
         self._stopping = self._look_now = False
@@ -219,18 +219,18 @@ class Workers:
         with contextlib.suppress(OSError):  # it has ended meanwhile
             send(worker.connection, {"type": TOLD, "id": message["id"], "content": told})
 
+    def _follow(self, change: Mapping[str, Any]) -> None:
+        if (problem := self._change(change)) is not None:
+            log.warning("the configuration could not be followed: %s", problem["message"])
+
     def _change(self, change: Mapping[str, Any]) -> dict[str, str] | None:
         """Make a change in all processes, or in none; return what is wrong."""
         asked = [worker for worker in self._workers if worker.can_be_asked]
         replies = self._ask_all(PREPARE, change, _LOADING_S)
-        failed = [reply for reply in replies if "error" in reply]
-        if not failed and len(replies) < len(asked):
-            failed = [
-                {"error": "HostingError", "message": "A process of this server did not answer."}
-            ]
-        if failed:
+        problem = _problem_of(replies, len(asked))
+        if problem is not None:
             self._ask_all("abort", None)
-            return failed[0]
+            return problem
         for reply in self._ask_all("commit", None):
             self._live = reply.get("value", self._live)
         return None
@@ -287,3 +287,16 @@ class Workers:
             if left_s <= 0:
                 return
             self._hear(min(left_s, 0.2))
+
+
+def _problem_of(replies: Sequence[dict[str, Any]], asked: int) -> dict[str, str] | None:
+    """Return what keeps a change from being made that all processes have been asked to prepare."""
+    for reply in replies:
+        if "error" in reply:
+            return reply
+    message = None
+    if len(replies) < asked:
+        message = "A process of this server did not answer."
+    elif any(reply != replies[0] for reply in replies):
+        message = "The processes of this server did not load the same, so nothing is changed."
+    return None if message is None else {"error": "HostingError", "message": message}

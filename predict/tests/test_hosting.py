@@ -265,6 +265,18 @@ class TestFollowing:
         models.follow(places, retry=True)()
         assert answering(models) == "2026-01-02-03-04-05"
 
+    def test_what_is_not_to_be_made_after_all_is_prepared_again(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        point(artefacts / "latest", "new")
+        change = models.follow(places)
+        assert change.directories == {"default": str((artefacts / "new").resolve())}
+        change.forget()
+        assert answering(models) == "old"
+        models.follow(places)()
+        assert answering(models) == "new"
+        assert models.follow(places).directories == {}
+
     def test_what_was_chosen_by_hand_stays_until_its_place_changes(self, artefacts: Path) -> None:
         places = {"default": artefacts / "latest"}
         models = Models(places)
