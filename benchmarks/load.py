@@ -39,6 +39,16 @@ def bodies_for(artefact: str) -> list[bytes]:
     return [json.dumps({"instances": [instance]}).encode() for instance in examples]
 
 
+def batches_for(artefact: str, size: int) -> list[bytes]:
+    """Return the same, many in one request."""
+    asked = [json.loads(body) for body in bodies_for(artefact)]
+    if "text" in asked[0]:
+        many = [asked[number % len(asked)]["text"] for number in range(size)]
+        return [json.dumps({"texts": many}).encode()]
+    rows = [asked[number % len(asked)]["instances"][0] for number in range(size)]
+    return [json.dumps({"instances": rows}).encode()]
+
+
 def http_post(path: str, bodies: list[bytes]) -> list[bytes]:
     """Return JSON bodies as whole HTTP/1.1 requests."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.load import Load, bodies_for, http_post, run_load
+from benchmarks.load import Load, batches_for, bodies_for, http_post, run_load
 
 CLIENTS = (1, 8, 32)
 
@@ -130,6 +130,29 @@ def compare(
     return results
 
 
+def compare_processes(python: str, artefact: str, seconds: float, rounds: int) -> None:
+    """Print how much more two processes answer than one; the client takes its part of the same cores."""
+    command = [python, "-m", "predict", "serve"]
+    ports = [free_port(), free_port()]
+    with ExitStack() as running:
+        for workers, port in enumerate(ports, start=1):
+            settings = {"ARTEFACT_DIR": artefact, "WORKERS": str(workers), "PORT": str(port)}
+            running.enter_context(serving(command, port, settings))
+        time.sleep(2)  # the parent listens before its processes have loaded
+        for what, bodies in (
+            ("single requests", bodies_for(artefact)),
+            ("batches of 100", batches_for(artefact, 100)),
+        ):
+            requests = http_post("/predict", bodies)
+            pairs = [
+                [run_load(port, requests, 32, seconds).requests_per_s for port in ports]
+                for _ in range(rounds)
+            ]
+            ratio = statistics.median(two / one for one, two in pairs)
+            one, two = pairs[len(pairs) // 2]
+            print(f"{what:16} {one:8.0f}/s by one, {two:8.0f}/s by two: {ratio:.2f}")
+
+
 def print_ratios(results: Sequence[Comparison]) -> None:
     """Print a row for each number of clients."""
     with_peer = any(result.peer for result in results)
@@ -190,6 +213,9 @@ def main(python: str, artefact: str, seconds: float, rounds: int, peer_python: s
         print("\nservers pinned to one core, the load on the others")
         os.sched_setaffinity(0, free[1:])
         print_ratios(compare(python, artefact, seconds, rounds, free[:1], peer))
+        os.sched_setaffinity(0, free)
+        print("\ntwo processes beside one, 32 clients, any core")
+        compare_processes(python, artefact, seconds, rounds)
         print(flush=True)
         subprocess.run([python, "-m", "benchmarks.steps", artefact], check=True)
 

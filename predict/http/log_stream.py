@@ -208,9 +208,11 @@ def _logging_by(handler: logging.Handler, as_json: bool) -> Iterator[None]:
     plain = LineFormatter("%(asctime)s %(levelname)s %(message)s", LOG_TIME)
     handler.setFormatter(JsonFormatter() if as_json else plain)
     root = logging.getLogger()
-    before, root.handlers[:] = list(root.handlers), [handler]
+    before, level = list(root.handlers), root.level
+    root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     try:
         yield
     finally:
         root.handlers[:] = before
+        root.setLevel(level)

@@ -119,6 +119,7 @@ def test_a_record_is_one_object_with_its_traceback(capfd: pytest.CaptureFixture[
             raise ValueError(f"bad\n{ESCAPE}")
         except ValueError:
             logging.getLogger("predict").exception("it failed: %s", "a\nb")
+    assert logging.getLogger().level != logging.INFO  # as it was before
     [line] = capfd.readouterr().err.splitlines()
     record = json.loads(line)
     assert (record["level"], record["message"]) == ("ERROR", "it failed: a\nb")
