@@ -74,6 +74,7 @@ def serve(conf: Path) -> None:
     # exception could be lost in what is being imported.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can change
     # Asking once needs neither Flask nor waitress.
     from predict.http import serving
     from predict.http.listening import ServerError

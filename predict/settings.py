@@ -44,7 +44,7 @@ def _named_paths(value: object) -> object:
         name, equals, path = (piece.strip() for piece in part.partition("="))
         if not equals or not path or not _NAME.fullmatch(name):
             raise ValueError(
-                f"expected NAME=PATH, … with names of letters, digits, dots, dashes and underscores; got {part!r}"
+                "expected NAME=PATH, … with names of letters, digits, dots, dashes and underscores"
             )
         if name in named:
             raise ValueError(f"{name} is there twice")
@@ -54,7 +54,12 @@ def _named_paths(value: object) -> object:
 
 def _parts(value: object) -> object:
     """Split what is written with commas."""
-    return _split(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not (parts := _split(value)):
+        # Nothing but commas: a list of keys without any would let everybody in.
+        raise ValueError("expected at least one")
+    return parts
 
 
 def _split(value: str) -> list[str]:
@@ -151,11 +156,8 @@ class Settings(BaseModel):
             raise ValueError("ADMIN_TOKEN and ADMIN_TOKEN_FILE: give one of them")
         for name in self.shadows:
             if name not in self.places:
-                raise ValueError(
-                    f"SHADOWS: {name} is none of the models.{suggestion(name, list(self.places))}"[
-                        :-1
-                    ]
-                )
+                known = suggestion(name, list(self.places))
+                raise ValueError(f"SHADOWS: {name} is none of the models.{known}")
         return self
 
 
@@ -199,7 +201,7 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
 def _told(problem: ErrorDetails, origin: Mapping[str, str]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:  # it is about several keys
-        return f"{message}."
+        return message if message.endswith(("?", ".")) else f"{message}."
     name = str(problem["loc"][0])
     return f"{origin[name]}: {name.upper()}: {message}, got {problem['input']!r}."
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from predict.contract.artefact import ArtefactError
 from predict.hosting.messages import ASK, DO, DONE, PREPARE, READY, TOLD, receive, send
-from predict.hosting.models import Change, HostingError, Models, UnknownModelError
+from predict.hosting.models import Change, HostingError, Models, Standing, UnknownModelError
 
 log = logging.getLogger("predict")
 
@@ -113,7 +113,7 @@ class Member:
 
     def start(self) -> None:
         """Tell the parent that this process can answer, and listen to it from then on."""
-        self._send({"type": READY, "live": self._models.directories()})
+        self._send({"type": READY, "standing": self._models.standing()})
         self._thread.start()
 
     def on(self, kind: str, handler: Handler) -> None:
@@ -165,11 +165,11 @@ class Member:
         self._prepared = prepare(self._models, change)
         return dict(self._prepared.directories)
 
-    def _commit(self, _: None) -> dict[str, str]:
+    def _commit(self, _: None) -> Standing:
         if self._prepared is not None:
             self._prepared()
         self._prepared = None
-        return self._models.directories()
+        return self._models.standing()
 
     def _abort(self, _: None) -> None:
         if self._prepared is not None:

@@ -11,21 +11,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from predict.contract.artefact import METADATA, ArtefactError, load_artefact
+from predict.contract.artefact import ArtefactError, load_artefact
 from predict.hosting.shadow import Shadow, told
 from predict.monitoring.monitor import ModelMonitor
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
-from predict.wording import did_you_mean, listed
+from predict.wording import did_you_mean, listed, shorten
 
 log = logging.getLogger("predict")
 
 # Is told of a change: the name of the model, and `loaded` or `refused`.
 Note = Callable[[str, str], object]
 Watch = Callable[[Predictor], ModelMonitor]
+# By name: the directories of the model that answers, of the one before and of the shadow.
+Standing = Mapping[str, Sequence[str | None]]
 
 
 class HostingError(Exception):
@@ -34,6 +37,10 @@ class HostingError(Exception):
 
 class UnknownModelError(HostingError):
     """No model has this name."""
+
+
+class NoModelError(HostingError):
+    """A name is served, but nothing answers for it yet."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,9 @@ class _Place:
     """Where the configuration says that something is, and what was there when we last looked."""
 
     path: Path | None = None
-    there: tuple[object, ...] | None = None
+    there: object = None
+    # Whether that could not be loaded.
+    refused: bool = False
 
     def moved_to(self, path: Path | None) -> bool:
         """Look, and return whether something else is there now."""
@@ -133,7 +142,7 @@ class Models:
         self,
         places: Mapping[str, Path],
         shadows: Mapping[str, Path] | None = None,
-        instead: Mapping[str, Path] | None = None,
+        standing: Standing | None = None,
         watch: Watch = _watch,
     ) -> None:
         """Load a model for each name.
@@ -142,8 +151,8 @@ class Models:
             places: Name -> artefact directory, or a link to one. The default model is called `default`; where none
                 is, it is the first.
             shadows: The same for models that score beside those of the same names.
-            instead: What to load for some names instead of what is at their place: what other processes, which have
-                been told to change, answer with by now.
+            standing: What `standing` of another process returns that serves the same: it is served here too, instead
+                of what is at the places, and what that process has refused is not tried.
             watch: Makes the monitor of a model that is loaded.
 
         Raises:
@@ -151,17 +160,35 @@ class Models:
             UnknownModelError: A shadow has no model beside it.
         """
         self._changing = threading.Lock()
-        self.note: Note = lambda model, result: None
+        # Are told of every attempt to change a model.
+        self.listeners: list[Note] = []
         self._watch = watch
         self._hosted: dict[str, _Hosted] = {name: _Hosted() for name in places}
         self._default = _default_of(self._hosted)
-        for name, place in places.items():
-            self._hosted[name].place.moved_to(place)
-            self._hosted[name].live = self._load((instead or {}).get(name, place))
+        for name, hosted in self._hosted.items():
+            hosted.place.moved_to(places[name])
+            if standing is None:
+                hosted.live = self._load(places[name])
         for name, place in (shadows or {}).items():
             hosted = self._of(name)
             hosted.shadow_place.moved_to(place)
-            self._prepare_shadow(hosted, name, place)()
+            if standing is None:
+                self._prepare_shadow(hosted, name, place)()
+        if standing is not None:
+            self._take_over(standing)
+
+    def _take_over(self, standing: Standing) -> None:
+        for name, hosted in self._hosted.items():
+            live, previous, shadow = standing.get(name, (None, None, None))
+            if live is None:
+                reason = "The other processes of this server have refused it; their log tells why."
+                hosted.refusal = Refusal(str(hosted.place.path), reason, time.time())
+                hosted.place.refused = True
+                continue
+            hosted.live = self._load(Path(live))
+            hosted.previous = None if previous is None else Path(previous)
+            if shadow is not None:
+                self._prepare_shadow(hosted, name, Path(shadow))()
 
     @classmethod
     def of(cls, predictor: Predictor) -> Self:
@@ -191,12 +218,18 @@ class Models:
         """Return what answers now for a name, None being the default model.
 
         Raises:
-            UnknownModelError: There is none.
+            UnknownModelError, NoModelError: There is none.
         """
         hosted = self._of(self._default if name is None else name)
         if hosted.live is None:
-            raise UnknownModelError(f"{name}: its artefact was refused; GET /models tells why.")
+            raise NoModelError(
+                f"{name or self._default}: its artefact was refused; GET /models tells why."
+            )
         return hosted.live
+
+    def require(self, name: str) -> None:
+        """Raise UnknownModelError unless the name is served, whether or not something answers for it yet."""
+        self._of(name)
 
     def swap(self, name: str, path: Path) -> Change:
         """Load another artefact beside the one that answers.
@@ -264,14 +297,20 @@ class Models:
             changes, looked_at = list[Change](), list[_Place]()
             for name, hosted in kept.items():
                 place, shadow = places[name], (shadows or {}).get(name)
-                if hosted.place.moved_to(place) or (retry and hosted.refusal is not None):
-                    looked_at.append(hosted.place)
-                    with suppress(ArtefactError):  # it is logged, and `states` tells it
-                        changes.append(self._prepare(hosted, name, place))
-                if hosted.shadow_place.moved_to(shadow):
-                    looked_at.append(hosted.shadow_place)
-                    with suppress(ArtefactError):
-                        changes.append(self._prepare_shadow(hosted, name, shadow))
+                for at, path, prepare in (
+                    (hosted.place, place, partial(self._prepare, hosted, name, place)),
+                    (
+                        hosted.shadow_place,
+                        shadow,
+                        partial(self._prepare_shadow, hosted, name, shadow),
+                    ),
+                ):
+                    if at.moved_to(path) or (retry and at.refused):
+                        looked_at.append(at)
+                        at.refused = True
+                        with suppress(ArtefactError):  # it is logged, and `states` tells it
+                            changes.append(prepare())
+                            at.refused = False
 
         def make() -> None:
             for change in changes:
@@ -279,6 +318,7 @@ class Models:
             if kept:
                 for name in self._hosted.keys() - kept.keys():
                     log.info("model %s: not served any more", name)
+                    _end_shadow(self._hosted[name])
                 # A new dictionary: whoever is reading the old one goes on reading it.
                 self._hosted, self._default = kept, _default_of(kept)
 
@@ -291,13 +331,9 @@ class Models:
         }
         return Change(directories, make, forget)
 
-    def directories(self) -> dict[str, str]:
-        """Return the directory of every model that answers, by name."""
-        return {
-            name: str(hosted.live.directory)
-            for name, hosted in self._hosted.items()
-            if hosted.live is not None and hosted.live.directory is not None
-        }
+    def standing(self) -> Standing:
+        """Return the directories of the model that answers, of the one before and of the shadow, by name."""
+        return {name: _directories_of(hosted) for name, hosted in self._hosted.items()}
 
     def states(self) -> list[dict[str, Any]]:
         """Return what is known of each model, in this process; `combined` makes of it what people want to know."""
@@ -309,6 +345,7 @@ class Models:
             metadata = hosted.live.predictor.metadata
             state |= {
                 "artefact": metadata.name,
+                "directory": "" if hosted.live.directory is None else hosted.live.directory.name,
                 "created_at": metadata.created_at,
                 "task": metadata.task,
                 "loaded_at": _utc(hosted.live.since),
@@ -327,7 +364,7 @@ class Models:
         if hosted is None:
             known = self.names
             raise UnknownModelError(
-                f"no model is called {name!r}.{did_you_mean(name, known)} Served: {listed(known)}."
+                f"no model is called {shorten(name)!r}.{did_you_mean(name, known)} Served: {listed(known)}."
             )
         return hosted
 
@@ -340,20 +377,19 @@ class Models:
             shadow = None if hosted.live is None else hosted.live.shadow
             hosted.live, hosted.refusal = replace(loaded, shadow=shadow), None
             log.info("model %s: %s answers from now on (%s)", name, loaded.name, path)
-            self.note(name, "loaded")
+            self._tell(name, "loaded")
 
         return Change({name: str(loaded.directory)}, make)
 
     def _prepare_shadow(self, hosted: _Hosted, name: str, path: Path | None) -> Change:
         loaded = None if path is None else self._load_or_refuse(hosted, name, path)
-        shadow = None if loaded is None else Shadow(loaded.predictor)
+        shadow = None if loaded is None else Shadow(loaded.predictor, loaded.directory)
 
         def make() -> None:
             if hosted.live is None:
                 return
-            if hosted.live.shadow is not None:
-                hosted.live.shadow.stop()
-            hosted.live = replace(hosted.live, shadow=shadow)
+            _end_shadow(hosted)
+            hosted.live, hosted.refusal = replace(hosted.live, shadow=shadow), None
             if shadow is not None:
                 shadow.start()
                 log.info("model %s: %s scores in its shadow from now on", name, shadow.name)
@@ -368,8 +404,12 @@ class Models:
             hosted.refusal = Refusal(str(path), str(error), time.time())
             answers = "nothing answers" if hosted.live is None else f"{hosted.live.name} answers on"
             log.warning("model %s: an artefact is refused, %s: %s", name, answers, error)
-            self.note(name, "refused")
+            self._tell(name, "refused")
             raise
+
+    def _tell(self, name: str, result: str) -> None:
+        for listener in self.listeners:
+            listener(name, result)
 
     def _load(self, path: Path) -> Loaded:
         artefact = load_artefact(path)
@@ -389,14 +429,30 @@ def combined(states: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]
     return combined
 
 
-def _what_is_at(place: Path) -> tuple[object, ...]:
-    """Return what changes when another artefact is at a place: a link that moves, or a directory that is replaced."""
+def _directories_of(hosted: _Hosted) -> list[str | None]:
+    live, shadow = hosted.live, None if hosted.live is None else hosted.live.shadow
+    found = (
+        None if live is None else live.directory,
+        hosted.previous,
+        None if shadow is None else shadow.directory,
+    )
+    return [None if path is None else str(path) for path in found]
+
+
+def _end_shadow(hosted: _Hosted) -> None:
+    if hosted.live is not None and hosted.live.shadow is not None:
+        hosted.live.shadow.stop()
+
+
+def _what_is_at(place: Path) -> object:
+    """Return what changes when another artefact is at a place: a link that moves, or any file that is written."""
     directory = os.path.realpath(place)
     try:
-        there = os.stat(os.path.join(directory, METADATA))
+        with os.scandir(directory) as files:
+            seen = [(file.name, file.inode(), file.stat().st_mtime_ns) for file in files]
     except OSError:
-        return (directory,)
-    return (directory, there.st_ino, there.st_mtime_ns)
+        seen = []
+    return directory, sorted(seen)
 
 
 def _default_of(hosted: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,10 +20,14 @@ _MOST_INSTANCES = 100
 
 
 class Shadow:
-    """A model beside another one. It never delays an answer: what it cannot keep up with is left out and counted."""
+    """A model beside another one. It never delays an answer: what it cannot keep up with is left out and counted.
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+    Attributes:
+        directory: Where it was read.
+    """
+
+    def __init__(self, predictor: Predictor, directory: Path | None = None) -> None:
+        self._predictor, self.directory = predictor, directory
         self._waiting: SimpleQueue[tuple[Sequence[Instance], Sequence[Prediction]] | None]
         self._waiting = SimpleQueue()
         self._compared = self._disagreed = self._left_out = self._not_taken = self._failed = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict
-from werkzeug.exceptions import Conflict
+from werkzeug.exceptions import Conflict, NotFound
 
 from predict.contract.artefact import FileName
 from predict.hosting.archive import unpack
@@ -20,6 +20,7 @@ from predict.hosting.models import Models
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.settings import Settings
+from predict.wording import suggestion
 
 _ARCHIVES = (
     "application/gzip",
@@ -52,14 +53,14 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
 
     @app.post("/admin/models/<model>")
     def swap(model: str) -> Response:
-        models.current(model)  # an unknown name comes before an unknown artefact
+        models.require(model)  # an unknown name comes before an unknown artefact
         if request.mimetype in _ARCHIVES:
             request.max_content_length = settings.max_upload_bytes
             with _unpacked(request.get_data(), _models_dir(settings)) as directory:
                 crew.change(swapped(model, directory))
         else:
             asked = SwapRequest.model_validate_json(read_json())
-            crew.change(swapped(model, _models_dir(settings) / asked.artefact))
+            crew.change(swapped(model, _directory(settings, asked.artefact)))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
@@ -70,9 +71,9 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
     @app.post("/admin/models/<model>/shadow")
     def shadow(model: str) -> Response:
         asked = ShadowRequest.model_validate_json(read_json())
-        models.current(model)
+        models.require(model)
         named = asked.artefact
-        path = None if named is None else _models_dir(settings) / named
+        path = None if named is None else _directory(settings, named)
         crew.change(shadowed(model, path))
         return _told(models, model)
 
@@ -98,9 +99,19 @@ def _models_dir(settings: Settings) -> Path:
     return settings.models_dir
 
 
+def _directory(settings: Settings, name: str) -> Path:
+    folder = _models_dir(settings)
+    if not (folder / name).is_dir():
+        there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        raise NotFound(f"artefact: MODELS_DIR has no directory {name}.{suggestion(name, there)}")
+    return folder / name
+
+
 def _told(models: Models, model: str) -> Response:
     loaded = models.current(model)
     told = {"name": model, "artefact": loaded.name}
+    if loaded.directory is not None:  # by which it can be named again
+        told["directory"] = loaded.directory.name
     if loaded.shadow is not None:
         told["shadow"] = loaded.shadow.name
     return json_response(told)

@@ -10,12 +10,13 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from predict.hosting.crew import Alone, Crew
-from predict.hosting.models import Models, combined
+from predict.hosting.models import Models, NoModelError, combined
 from predict.http.admin import add_admin_routes
 from predict.http.answering import Answering
 from predict.http.environment import ROUTE
 from predict.http.failure import raise_failure
 from predict.http.front import Front
+from predict.http.keys import ADMIN_PATH, Keys
 from predict.http.load import Load
 from predict.http.monitoring import ROUTES, add_monitoring_routes
 from predict.http.problems import answer_errors_with_problems, problem
@@ -53,32 +54,36 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     answer = Answering(models, settings)
-    app.before_request(_begin)
+    keys = Keys(settings)
+    app.before_request(lambda: _begin(keys))
     crew.on("states", lambda _: models.states())
     _add_routes(app, models, settings, answer, crew, load)
     add_admin_routes(app, models, settings, crew)
     metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES], load.numbers)
-    models.note = metrics.reloaded
-    add_monitoring_routes(app, models, metrics, crew)
+    models.listeners.append(metrics.reloaded)
+    add_monitoring_routes(app, models, settings, metrics, crew)
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
-    for layer in _layers(settings, answer, metrics):
+    for layer in _layers(settings, keys, answer, metrics):
         app.wsgi_app = layer(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 
 
-def _begin() -> None:
+def _begin(keys: Keys) -> None:
     if request.url_rule is not None:
-        request.environ[ROUTE] = request.url_rule.rule
+        request.environ[ROUTE] = rule = request.url_rule.rule
+        # By the route, whatever the address looked like to those who judged it before.
+        if rule.startswith(ADMIN_PATH) and (refusal := keys.refusal_of_admin(request.environ)):
+            raise refusal
     raise_failure(request.environ)
 
 
-def _layers(settings: Settings, answer: Answering, metrics: Metrics) -> Iterator[Layer]:
+def _layers(settings: Settings, keys: Keys, answer: Answering, metrics: Metrics) -> Iterator[Layer]:
     """Yield what is put around Flask, from the inside out."""
     if not settings.log_texts:  # a body is logged inside Flask
         yield lambda flask: Shortcut(flask, answer, settings.max_body_bytes)
-    yield lambda inner: Front(inner, settings, metrics)
+    yield lambda inner: Front(inner, settings, keys, metrics)
     if settings.log_requests:
         yield lambda inner: RequestLog(inner, sys.stderr, settings.log_format == "json")
     if settings.open_telemetry:
@@ -120,8 +125,11 @@ def _add_routes(
     def ready() -> Response:
         if why := load.why_not_ready():
             return problem(503, why)
-        # A model is there only once it has answered its golden examples as after training.
-        return json_response({"status": "ready", "model": models.current().name})
+        try:
+            # A model is there only once it has answered its golden examples as after training.
+            return json_response({"status": "ready", "model": models.current().name})
+        except NoModelError as error:
+            return problem(503, str(error))
 
     for_each_model: dict[str, Callable[..., Response]] = {
         "/predict": predict,

@@ -34,24 +34,26 @@ _SAFE = [
     ("Referrer-Policy", "no-referrer"),
 ]
 _GZIP = 16 + zlib.MAX_WBITS
+# Of one gzip file. Each costs as much as all that follow it.
+_MOST_PARTS = 16
 
 
 class Front:
     """A WSGI application around another one."""
 
-    def __init__(self, application: WSGIApplication, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, application: WSGIApplication, settings: Settings, keys: Keys, metrics: Metrics
+    ) -> None:
         """Put it before an application.
 
         Args:
             application: What answers; it raises the failures that are left in the environment.
-            settings: Keys, origins and limits.
+            settings: Origins and limits.
+            keys: Those who may ask.
             metrics: Where requests are counted.
-
-        Raises:
-            SettingsError: The keys cannot be read.
         """
         self._application, self._record = application, metrics.record
-        self._keys = Keys(settings)
+        self._keys = keys
         self._origins = frozenset(settings.cors_origins)
         self._max_body_bytes = settings.max_body_bytes
 
@@ -132,10 +134,12 @@ def _gunzip(packed: bytes, most: int) -> bytes:
         zlib.error, EOFError: It is no gzip file, or not a whole one.
     """
     unpacked = b""
-    while packed and len(unpacked) <= most:
+    for _ in range(_MOST_PARTS):
+        if not packed or len(unpacked) > most:
+            return unpacked
         part = zlib.decompressobj(_GZIP)
         unpacked += part.decompress(packed, most + 1 - len(unpacked))
         if not part.eof and len(unpacked) <= most:
             raise EOFError("it ends too early")
         packed = part.unused_data
-    return unpacked
+    raise EOFError(f"it has more than {_MOST_PARTS} parts")

@@ -14,7 +14,7 @@ from predict.settings import Settings, SettingsError
 
 # What a load balancer asks, which has no key.
 _OPEN_PATHS = ("/health", "/ready")
-_ADMIN_PATH = "/admin/"
+ADMIN_PATH = "/admin/"
 _BEARER = "bearer "
 
 
@@ -44,17 +44,22 @@ class Keys:
             headers: As waitress names them: `AUTHORIZATION`.
         """
         given = headers.get("AUTHORIZATION", ""), headers.get("X_API_KEY", "")
-        return path.startswith(_ADMIN_PATH) and _is_one_of(self._admins, *given)
+        return path.startswith(ADMIN_PATH) and _is_one_of(self._admins, *given)
+
+    def refusal_of_admin(self, environ: WSGIEnvironment) -> HTTPException | None:
+        """Return why a request may not change models; None if it may."""
+        if not self._admins:
+            return Forbidden(
+                "Nobody may change models here: no ADMIN_TOKEN is set in the server's settings."
+            )
+        return None if _has_one(self._admins, environ) else _unauthorized("the admin token")
 
     def refusal(self, environ: WSGIEnvironment) -> HTTPException | None:
         """Return why a request is refused; None if it may be answered."""
-        path = environ["PATH_INFO"]
-        if path.startswith(_ADMIN_PATH):
-            if not self._admins:
-                return Forbidden(
-                    "Nobody may change models here: no ADMIN_TOKEN is set in the server's settings."
-                )
-            return None if _has_one(self._admins, environ) else _unauthorized("the admin token")
+        # As the router reads it, which adds a slash and takes some away.
+        path = "/" + environ["PATH_INFO"].lstrip("/")
+        if path.startswith(ADMIN_PATH):
+            return self.refusal_of_admin(environ)
         if not self._clients or path in _OPEN_PATHS or _has_one(self._clients, environ):
             return None
         return _unauthorized("a key")

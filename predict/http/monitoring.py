@@ -1,9 +1,11 @@
 """The routes by which an operator sees inside, and by which clients tell what was true."""
 
+import os
 from typing import Any
 
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import NotFound
 
 from predict.hosting.crew import Crew
 from predict.hosting.models import Models
@@ -14,6 +16,8 @@ from predict.monitoring.feedback import FeedbackError, FeedbackGivenError, Unkno
 from predict.monitoring.metrics import Metrics, Watched, render
 from predict.monitoring.monitor import report
 from predict.monitoring.snapshots import merged
+from predict.settings import Settings
+from predict.wording import shorten
 
 ROUTES = ("/metrics", "/drift", "/models/<model>/drift", "/feedback")
 
@@ -27,13 +31,18 @@ class FeedbackRequest(BaseModel):
     request_id: str = Field(min_length=1, max_length=128)
     # What was true of each instance of that request, in order; null where nobody knows.
     truths: list[Any] = Field(min_length=1)
+    # Which model's answer it was; None for the newest answer to a request of this id.
+    model: str | None = None
 
 
-def add_monitoring_routes(app: Flask, models: Models, metrics: Metrics, crew: Crew) -> None:
+def add_monitoring_routes(
+    app: Flask, models: Models, settings: Settings, metrics: Metrics, crew: Crew
+) -> None:
     """Add them to an application."""
     crew.on("metrics", lambda _: metrics.snapshot())
     crew.on("watched", lambda _: _watched(models))
-    crew.on("feedback", lambda given: _give(models, given["request_id"], given["truths"]))
+    crew.on("answered", lambda asked: _answered(models, *asked))
+    crew.on("feedback", lambda given: _give(models, **given))
 
     @app.get("/metrics")
     def metrics_of_all() -> Response:
@@ -45,16 +54,28 @@ def add_monitoring_routes(app: Flask, models: Models, metrics: Metrics, crew: Cr
     @app.get("/drift")
     @app.get("/models/<model>/drift")
     def drift(model: str | None = None) -> Response:
-        models.current(model)  # an unknown name is told
+        if not settings.show_model:  # it has the model's columns, bins and labels
+            raise NotFound("The drift of models is switched off here (SHOW_MODEL).")
         watched = _combined(models, model or models.default, crew.ask("watched"))
         return json_response(report(watched.metadata, watched.snapshot))
 
     @app.post("/feedback")
     def feedback() -> Response:
         given = FeedbackRequest.model_validate_json(read_json())
-        replies = crew.ask("feedback", given.model_dump())
-        # One process has answered the request, and the rest do not know it.
-        reply = next((reply for reply in replies if "unknown" not in reply), replies[0])
+        if given.model is not None:
+            models.require(given.model)
+        asked = [given.request_id, given.model]
+        answers = [answer for some in crew.ask("answered", asked) for answer in some]
+        if not answers:
+            message = f"no answer is remembered for {shorten(given.request_id)!r}"
+            return problem(404, f"request_id: {message}: it is too old, or was given elsewhere.")
+        # The newest of several answers to one id is meant, and one process alone counts what was true of it.
+        newest = max(answers, key=lambda answer: answer["at"])
+        to_tell = {"process": newest["process"], "model": newest["model"], "truths": given.truths}
+        replies = crew.ask("feedback", {"request_id": given.request_id, **to_tell})
+        reply = next(
+            (reply for reply in replies if reply), {"unknown": "request_id: just forgotten"}
+        )
         if "known" in reply:
             return json_response({"request_id": given.request_id, **reply})
         if "problems" in reply:
@@ -81,15 +102,26 @@ def _combined(models: Models, name: str, seen: list[dict[str, Any]]) -> Watched:
     return Watched(name, loaded.predictor.metadata, merged(same or [loaded.monitor.snapshot()]))
 
 
-def _give(models: Models, request_id: str, truths: list[Any]) -> dict[str, Any]:
-    reply: dict[str, Any] = {}
-    for name in models.loaded_names:
-        try:
-            return {"known": models.current(name).monitor.give(request_id, truths)}
-        except UnknownRequestError as error:
-            reply = {"unknown": f"request_id: {error}"}
-        except FeedbackGivenError as error:
-            return {"given": f"request_id: {error}"}
-        except FeedbackError as error:
-            return {"problems": error.problems}
-    return reply
+def _answered(models: Models, request_id: str, model: str | None) -> list[dict[str, Any]]:
+    """Return when this process answered a request, for each model that did."""
+    answers = []
+    for name in models.loaded_names if model is None else [model]:
+        at = models.current(name).monitor.answered_at(request_id)
+        if at is not None:
+            answers.append({"process": os.getpid(), "model": name, "at": at})
+    return answers
+
+
+def _give(
+    models: Models, request_id: str, process: int, model: str, truths: list[Any]
+) -> dict[str, Any] | None:
+    if process != os.getpid():
+        return None
+    try:
+        return {"known": models.current(model).monitor.give(request_id, truths)}
+    except UnknownRequestError as error:
+        return {"unknown": f"request_id: {error}"}
+    except FeedbackGivenError as error:
+        return {"given": f"request_id: {error}"}
+    except FeedbackError as error:
+        return {"problems": error.problems}

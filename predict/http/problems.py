@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails, to_json
 from werkzeug.exceptions import HTTPException
 
 from predict.contract.artefact import ArtefactError
-from predict.hosting.models import HostingError, UnknownModelError
+from predict.hosting.models import HostingError, NoModelError, UnknownModelError
 from predict.http.requests import PredictRequest
 from predict.scoring.errors import ModelError, TimeLimitError
 from predict.scoring.inputs import InstanceError
@@ -45,6 +45,7 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(InstanceError, _instance_problem)
     app.register_error_handler(ValidationError, _request_problem)
     app.register_error_handler(UnknownModelError, lambda error: problem(404, str(error)))
+    app.register_error_handler(NoModelError, lambda error: problem(503, str(error)))
     app.register_error_handler(HostingError, lambda error: problem(409, str(error)))
     app.register_error_handler(ArtefactError, lambda error: problem(422, str(error)))
     app.register_error_handler(ModelError, _model_problem)
@@ -87,6 +88,8 @@ def _request_problem(error: ValidationError) -> Response:
 
 
 def _message_of(item: ErrorDetails, model: str) -> str:
+    if item["type"] == "string_pattern_mismatch":
+        return "expected a plain name: letters, digits, dots, dashes and underscores"
     if item["type"] != "extra_forbidden":
         return item["msg"].removeprefix("Value error, ")
     if model != PredictRequest.__name__:

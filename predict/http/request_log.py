@@ -11,6 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import request
 
 from predict.http.environment import ANSWERED, REQUEST_ID
+from predict.http.keys import ADMIN_PATH
 from predict.http.log_stream import iso_time
 from predict.settings import LOG_TIME
 
@@ -75,6 +76,8 @@ class RequestLog:
 
 def log_body() -> None:
     """Log the body of Flask's current request, and what its address asks; a key may be in the rest of it."""
+    if request.path.startswith(ADMIN_PATH):  # it may be an artefact
+        return
     asked = {name: request.args.getlist(name) for name in _ASKED if name in request.args}
     # As Python writes it: a line break in a path or in a text must not look like another line.
     log.info("%s %r %r %r", request.method, request.path, asked, request.get_data(as_text=True))

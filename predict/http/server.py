@@ -68,6 +68,15 @@ class Server:
         self._loop = EventLoop(app, listening, settings, quick_model, load, may_upload)
         self.port = self._loop.port
 
+    @property
+    def quick_model(self) -> bool:
+        """Whether the main loop answers small requests itself; it may change."""
+        return self._loop.inline
+
+    @quick_model.setter
+    def quick_model(self, quick: bool) -> None:
+        self._loop.inline = quick
+
     def run(self) -> bool:
         """Serve until a signal asks to stop; then finish what is in flight.
 

@@ -7,16 +7,17 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from predict.hosting.messages import FAILED, followed, send
 from predict.hosting.watching import following
 from predict.http.listening import listen
 from predict.http.log_stream import logging_unless_full, logging_without_waiting
-from predict.http.workers import Workers
+from predict.http.workers import Standing, Workers
 from predict.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -50,13 +51,16 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
     from predict.hosting.crew import Alone
     from predict.hosting.models import Models
 
-    with logging_without_waiting(settings.log_format == "json"):
-        models = Models(settings.places, settings.shadows, watch=_watch_of(settings))
+    with (
+        logging_without_waiting(settings.log_format == "json"),
+        _watched(settings) as watch,
+    ):
+        models = Models(settings.places, settings.shadows, watch=watch)
         crew = Alone(models)
         # Nobody is let in before there is an answer.
         listening = listen(settings.host, settings.port)
         server = _server(models, settings, crew, listening)
-        _announce(settings, listening, models.directories())
+        _announce(settings, listening, models.standing())
 
         def follow(new: Settings, retry: bool) -> None:
             crew.change(followed(new, retry))
@@ -70,22 +74,18 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
 
 def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
     listening = listen(settings.host, settings.port)
-    named = settings  # what the settings name by now
 
-    def follow(new: Settings, retry: bool) -> Mapping[str, Any]:
-        nonlocal named
-        named = new
-        return followed(new, retry)
-
-    def work(parent: Connection, instead: Mapping[str, Path], number: int) -> None:
+    def work(named: Settings, parent: Connection, standing: Standing | None, number: int) -> None:
         with logging_without_waiting(settings.log_format == "json"):
-            finished = _work(settings, named, listening, parent, instead, number)
+            finished = _work(settings, named, listening, parent, standing, number)
         if not finished:
             os._exit(0)
 
+    def announce(standing: Standing) -> None:
+        _announce(settings, listening, standing)
+
     with logging_unless_full(settings.log_format == "json"):
-        workers = Workers(settings, listening, work, follow, read)
-        workers.run(lambda directories: _announce(settings, listening, directories))
+        Workers(settings, listening, work, followed, read).run(announce)
 
 
 def _work(
@@ -93,7 +93,7 @@ def _work(
     named: Settings,
     listening: socket.socket,
     parent: Connection,
-    instead: Mapping[str, Path],
+    standing: Standing | None,
     number: int,
 ) -> bool:
     """Serve as one of several processes; return whether it ended in order."""
@@ -103,16 +103,16 @@ def _work(
     from predict.monitoring.prediction_log import PredictionLogError
 
     try:
-        watch = _watch_of(settings, number)
-        models = Models(named.places, named.shadows, instead, watch)
-        # Without a parent nobody can change or stop this process in order.
-        crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        server = _server(models, settings, crew, listening, shared=True)
+        with _watched(settings, number) as watch:
+            models = Models(named.places, named.shadows, standing, watch)
+            # Without a parent nobody can change or stop this process in order.
+            crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            server = _server(models, settings, crew, listening, shared=True)
+            crew.start()
+            return server.run()
     except (ArtefactError, HostingError, PredictionLogError, SettingsError) as error:
         send(parent, {"type": FAILED, "content": str(error)})
         raise SystemExit(1) from None
-    crew.start()
-    return server.run()
 
 
 def _server(
@@ -125,17 +125,30 @@ def _server(
     from predict.http.app import create_app
     from predict.http.keys import Keys
     from predict.http.load import Load
-    from predict.http.server import QUICK_MODEL_S, Server
+    from predict.http.server import Server
 
-    slowest = max(models.current(name).predictor.seconds_per_instance for name in models.names)
     load = Load()
     app = create_app(models, settings, crew, load)
     may_upload = Keys(settings).may_upload
-    return Server(app, settings, listening, slowest < QUICK_MODEL_S, load, shared, may_upload)
+    server = Server(app, settings, listening, _is_quick(models), load, shared, may_upload)
+
+    def reconsider(model: str, result: str) -> None:
+        server.quick_model = _is_quick(models)
+
+    models.listeners.append(reconsider)
+    return server
 
 
-def _watch_of(settings: Settings, number: int = 0) -> "Watch":
-    """Return what makes the monitors of models; each of several processes has a log of predictions of its own."""
+def _is_quick(models: "Models") -> bool:
+    from predict.http.server import QUICK_MODEL_S
+
+    loaded = [models.current(name).predictor for name in models.loaded_names]
+    return all(predictor.seconds_per_instance < QUICK_MODEL_S for predictor in loaded)
+
+
+@contextmanager
+def _watched(settings: Settings, number: int = 0) -> "Iterator[Watch]":
+    """Give what makes the monitors of models; each of several processes has a log of predictions of its own."""
     from predict.monitoring.monitor import ModelMonitor
     from predict.monitoring.prediction_log import PredictionLog
 
@@ -150,12 +163,16 @@ def _watch_of(settings: Settings, number: int = 0) -> "Watch":
         to_count = predictor.metadata, predictor.unknown_shares
         return ModelMonitor(*to_count, log_of_predictions, settings.feedback_requests)
 
-    return watch
+    try:
+        yield watch
+    finally:
+        if log_of_predictions is not None:
+            log_of_predictions.close()
 
 
-def _announce(settings: Settings, listening: socket.socket, directories: Mapping[str, str]) -> None:
+def _announce(settings: Settings, listening: socket.socket, standing: Standing) -> None:
     places = settings.places
-    served = [f"{Path(directories[name]).name} ({place})" for name, place in places.items()]
+    served = [f"{Path(standing[name][0] or '').name} ({place})" for name, place in places.items()]
     if len(places) > 1:
         served = [f"{name}: {what}" for name, what in zip(places, served, strict=True)]
     by = f", by {settings.workers} processes" if settings.workers > 1 else ""

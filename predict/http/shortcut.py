@@ -51,12 +51,13 @@ class Shortcut:
             and not has_failed(environ)
         ):
             return self._flask(environ, start_response)
-        model, environ[ROUTE] = None, _PREDICT
+        model, route = None, _PREDICT
         if path != _PREDICT:
             model = path.removeprefix(_MODELS).removesuffix(_PREDICT)
             if path != f"{_MODELS}{model}{_PREDICT}":
                 return self._flask(environ, start_response)
-            environ[ROUTE] = PREDICT_BY_NAME
+            route = PREDICT_BY_NAME
+        environ[ROUTE] = route
         body = environ["wsgi.input"].read(int(length))
         started = perf_counter()
         try:

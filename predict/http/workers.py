@@ -5,12 +5,12 @@ import logging
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, NoReturn
 
 from predict.hosting.messages import ASK, DO, DONE, FAILED, PREPARE, READY, TOLD, receive, send
@@ -21,16 +21,21 @@ from predict.wording import counted
 
 log = logging.getLogger("predict")
 
-# How long the parent waits for what all processes are asked: loading a model takes longer than the rest.
+# How long the parent waits for what all processes are asked: loading a model takes longer than the rest. A process
+# that does not answer in time is ended.
 _LOADING_S, _ANSWERING_S = 120.0, 10.0
+# How long a message may wait for a process to take it.
+_SENDING_S = 2
 # A process that ends within so many seconds is started again after a while only, which doubles each time.
 _SHORT_LIFE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 1.0, 30.0
 # What a process gets beyond its own time to stop.
 _MORE_TO_STOP_S = 5.0
 
-# What a process does: it serves, on the connection with its parent, with the directories that all answer with, and as
-# one of those numbered from 1 on.
-Work = Callable[[Connection, Mapping[str, Path], int], None]
+# What `Models.standing` returns, as JSON has it.
+Standing = Mapping[str, Sequence[str | None]]
+# What a process does: it serves what the settings name, on the connection with its parent; as all do that serve
+# already, if any do; and as one of those numbered from 1 on.
+Work = Callable[[Settings, Connection, Standing | None, int], None]
 
 
 @dataclass
@@ -47,6 +52,12 @@ class _Worker:
     @property
     def can_be_asked(self) -> bool:
         return self.ready and not self.silent
+
+    def end(self) -> None:
+        """End it at once; another one is started."""
+        self.silent = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class Workers:
@@ -71,25 +82,25 @@ class Workers:
         """
         self._count, self._grace_s = settings.workers, settings.drain_grace_s
         self._stop_s = self._grace_s + settings.drain_timeout_s + _MORE_TO_STOP_S
-        self._listening, self._work = listening, work
+        self._listening, self._work, self._make_change = listening, work, follow
         self._workers: list[_Worker] = []
-        self._live: dict[str, str] = {}
+        # What the settings name that all follow, and what all answer with; None before the first can.
+        self._named: Settings = settings
+        self._standing: Standing | None = None
         self._deferred: list[tuple[_Worker, dict[str, Any]]] = []
         self._asked = 0
         self._problem: str | None = None
-        self._watcher = Watcher(
-            lambda new, retry: self._follow(follow(new, retry)), read, settings.watch_s
-        )
+        self._watcher = Watcher(self._follow, read, settings.watch_s)
         self._watch_s = settings.watch_s
         self._stopping = self._look_now = False
         self._pause_s, self._start_again_at = _FIRST_PAUSE_S, 0.0
         self._wakes, self._wake = socket.socketpair()
 
-    def run(self, announce: Callable[[Mapping[str, str]], object]) -> None:
+    def run(self, announce: Callable[[Standing], object]) -> None:
         """Start all, serve until a signal asks to stop, and stop all.
 
         Args:
-            announce: Is called with the directories that answer, by name, once all processes can.
+            announce: Is called with what answers, once all processes can.
 
         Raises:
             ServerError: One could not start.
@@ -103,7 +114,7 @@ class Workers:
                 self._stop()
                 raise ServerError(self._problem or "a process ended before it could answer")
         if not self._stopping:
-            announce(self._live)
+            announce(self._standing or {})
             self._supervise()
         self._stop()
 
@@ -141,6 +152,7 @@ class Workers:
         if pid == 0:
             self._become_a_worker(ours, theirs, number)
         theirs.close()
+        _limit_sending(ours)
         self._workers.append(_Worker(number, pid, ours))
 
     def _become_a_worker(self, ours: Connection, theirs: Connection, number: int) -> NoReturn:
@@ -148,23 +160,21 @@ class Workers:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent sees to it
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for stop in (signal.SIGTERM, signal.SIGINT):
             # Nothing is in flight yet. An exception could be lost in what is being imported.
-            signal.signal(number, lambda *_: os._exit(0))
+            signal.signal(stop, lambda *_: os._exit(0))
         # Or it would not see that the parent has ended.
         for connection in (ours, *(worker.connection for worker in self._workers)):
             connection.close()
         self._wakes.close()
         self._wake.close()
-        self._work(theirs, {name: Path(path) for name, path in self._live.items()}, number)
+        self._work(self._named, theirs, self._standing, number)
         raise SystemExit(0)
 
     def _hear(self, timeout_s: float) -> None:
         """Wait for something to happen, and see to it."""
-        while self._deferred:
-            self._answer(*self._deferred.pop(0))
         by_connection = {worker.connection: worker for worker in self._workers if not worker.silent}
-        for ready in wait([self._wakes, *by_connection], timeout_s):
+        for ready in wait([self._wakes, *by_connection], 0 if self._deferred else timeout_s):
             if ready is self._wakes:
                 with contextlib.suppress(BlockingIOError):
                     self._wakes.recv(4096)
@@ -172,18 +182,32 @@ class Workers:
             worker = by_connection[ready]  # type: ignore[index]
             message = self._receive(worker)
             if message is not None and message["type"] == ASK:
-                self._answer(worker, message)
+                self._deferred.append((worker, message))
+        # Only now: whoever is asked meanwhile may have something to say as well, which is then read there.
+        while self._deferred and not self._stopping:
+            self._answer(*self._deferred.pop(0))
         self._look_for_the_dead()
 
     def _receive(self, worker: _Worker) -> dict[str, Any] | None:
+        """Read the message of a process that has one."""
         message = receive(worker.connection)
         if message is None:
             worker.silent = True
         elif message["type"] == FAILED:
-            self._problem = self._problem or message["content"]
+            self._problem = message["content"]
+            if self._standing is not None:
+                log.warning("a process could not start: %s", self._problem)
         elif message["type"] == READY:
-            worker.ready, self._live = True, self._live or message["live"]
+            self._welcome(worker, message["standing"])
         return message
+
+    def _welcome(self, worker: _Worker, standing: Standing) -> None:
+        if self._standing is not None and standing != self._standing:
+            # A change was made while it was loading. The next one is started with it.
+            log.warning("process %d is started again: the models have changed", worker.pid)
+            worker.end()
+            return
+        worker.ready, self._standing = True, standing
 
     def _look_for_the_dead(self) -> None:
         for worker in self._workers:
@@ -216,41 +240,45 @@ class Workers:
             if kind == "change"
             else [reply["value"] for reply in self._ask_all(kind, content) if "value" in reply]
         )
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            send(worker.connection, {"type": TOLD, "id": message["id"], "content": told})
+        self._send(worker, {"type": TOLD, "id": message["id"], "content": told})
 
-    def _follow(self, change: Mapping[str, Any]) -> None:
-        if (problem := self._change(change)) is not None:
+    def _follow(self, settings: Settings, retry: bool) -> None:
+        problem = self._change(self._make_change(settings, retry))
+        if problem is None:
+            self._named = settings
+        elif not self._stopping:
             log.warning("the configuration could not be followed: %s", problem["message"])
 
     def _change(self, change: Mapping[str, Any]) -> dict[str, str] | None:
         """Make a change in all processes, or in none; return what is wrong."""
-        asked = [worker for worker in self._workers if worker.can_be_asked]
-        replies = self._ask_all(PREPARE, change, _LOADING_S)
-        problem = _problem_of(replies, len(asked))
+        asked = sum(worker.can_be_asked for worker in self._workers)
+        problem = _problem_of(self._ask_all(PREPARE, change, _LOADING_S), asked)
         if problem is not None:
             self._ask_all("abort", None)
             return problem
         for reply in self._ask_all("commit", None):
-            self._live = reply.get("value", self._live)
+            self._standing = reply.get("value", self._standing)
         return None
 
     def _ask_all(
         self, kind: str, content: Any, patience_s: float = _ANSWERING_S
     ) -> list[dict[str, Any]]:
-        """Return what those say that answer in time."""
+        """Return what those say that answer in time, and end those that do not."""
         self._asked += 1
-        pending: dict[Connection, _Worker] = {}
-        for worker in self._workers:
-            if worker.can_be_asked:
-                with contextlib.suppress(OSError):
-                    do = {"type": DO, "id": self._asked, "kind": kind, "content": content}
-                    send(worker.connection, do)
-                    pending[worker.connection] = worker
+        do = {"type": DO, "id": self._asked, "kind": kind, "content": content}
+        pending = {
+            worker.connection: worker
+            for worker in self._workers
+            if worker.can_be_asked and self._send(worker, do)
+        }
         replies, deadline = list[dict[str, Any]](), time.monotonic() + patience_s
-        while pending and (left_s := deadline - time.monotonic()) > 0:
-            for connection in wait(list(pending), left_s):
-                worker = pending[connection]  # type: ignore[index]
+        while pending and not self._stopping and (left_s := deadline - time.monotonic()) > 0:
+            for ready in wait([self._wakes, *pending], left_s):
+                if ready is self._wakes:
+                    with contextlib.suppress(BlockingIOError):
+                        self._wakes.recv(4096)
+                    continue
+                worker = pending[ready]  # type: ignore[index]
                 message = self._receive(worker)
                 if message is None:
                     del pending[worker.connection]
@@ -259,7 +287,19 @@ class Workers:
                     del pending[worker.connection]
                 elif message["type"] == ASK:
                     self._deferred.append((worker, message))
+        for worker in () if self._stopping else pending.values():
+            log.warning("process %d does not answer, and is ended", worker.pid)
+            worker.end()
         return replies
+
+    def _send(self, worker: _Worker, message: Mapping[str, Any]) -> bool:
+        """Send a message, and return whether the process has taken it; one that does not is ended."""
+        try:
+            send(worker.connection, message)
+        except OSError:
+            worker.end()
+            return False
+        return True
 
     def _stop(self) -> None:
         """Let each process finish what is in flight, and let no client begin a connection after a while."""
@@ -286,6 +326,7 @@ class Workers:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 return
+            self._deferred.clear()  # nothing is asked any more
             self._hear(min(left_s, 0.2))
 
 
@@ -300,3 +341,10 @@ def _problem_of(replies: Sequence[dict[str, Any]], asked: int) -> dict[str, str]
     elif any(reply != replies[0] for reply in replies):
         message = "The processes of this server did not load the same, so nothing is changed."
     return None if message is None else {"error": "HostingError", "message": message}
+
+
+def _limit_sending(connection: Connection) -> None:
+    """Let a message to a process that takes none fail, after a while."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        timeout = struct.pack("ll", _SENDING_S, 0)
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)

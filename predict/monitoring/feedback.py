@@ -119,6 +119,15 @@ class Feedback:
             with self._lock:
                 self._sort_in()
 
+    def answered_at(self, request_id: str) -> float | None:
+        """Return when a request was answered, by the clock; None if no answer is remembered for its id."""
+        with self._lock:
+            self._sort_in()
+            found = self._new.get(request_id) or self._old.get(request_id)
+            if found is None or self._clock() - found[0] > self._expires_s:
+                return None
+            return found[0]
+
     def give(self, request_id: str, truths: Sequence[object]) -> int:
         """Take the truth of the answers to a request, and return how many were known.
 

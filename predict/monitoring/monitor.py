@@ -54,6 +54,10 @@ class ModelMonitor:
         if self._log is not None:
             self._log.predicted(request_id, self._metadata, instances, predictions)
 
+    def answered_at(self, request_id: str) -> float | None:
+        """Return when a request was answered, in seconds that never go back; None if that is not remembered."""
+        return self._feedback.answered_at(request_id)
+
     def give(self, request_id: str, truths: Sequence[object]) -> int:
         """Take the truth of the answers to a request, and return how many were known; see `Feedback.give`.
 

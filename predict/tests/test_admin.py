@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from predict.hosting.models import Models
 from predict.http.app import create_app
@@ -37,9 +37,17 @@ def change(client: FlaskClient, path: str, body: object = None) -> TestResponse:
 
 
 def test_an_artefact_is_named_and_the_one_before_comes_back(client: FlaskClient) -> None:
-    assert change(client, "spam", {"artefact": "new"}).json == {"name": "spam", "artefact": "new"}
+    assert change(client, "spam", {"artefact": "new"}).json == {
+        "name": "spam",
+        "artefact": "new",
+        "directory": "new",
+    }
     assert answering(client) == {"default": "old", "spam": "new"}
-    assert change(client, "spam/rollback").json == {"name": "spam", "artefact": "old"}
+    assert change(client, "spam/rollback").json == {
+        "name": "spam",
+        "artefact": "old",
+        "directory": "old",
+    }
     assert answering(client) == {"default": "old", "spam": "old"}
 
 
@@ -47,10 +55,10 @@ def test_an_artefact_is_named_and_the_one_before_comes_back(client: FlaskClient)
     ("path", "body", "status", "detail"),
     [
         ("spam", {"artefact": "damaged"}, 422, "model.onnx was changed after training"),
-        ("spam", {"artefact": "nothing"}, 422, "does not exist"),
-        ("spam", {"artefact": "../artefacts/new"}, 422, "artefact: String should match"),
-        ("spam", {"artefact": "/etc"}, 422, "artefact: String should match"),
-        ("spam", {"artefact": ".."}, 422, "artefact: String should match"),
+        ("spam", {"artefact": "nwe"}, 404, "MODELS_DIR has no directory nwe. Did you mean new?"),
+        ("spam", {"artefact": "../artefacts/new"}, 422, "artefact: expected a plain name"),
+        ("spam", {"artefact": "/etc"}, 422, "artefact: expected a plain name"),
+        ("spam", {"artefact": ".."}, 422, "artefact: expected a plain name"),
         ("spam", {"artefact": 5}, 422, "artefact: Input should be a valid string"),
         ("spam", {}, 422, "artefact: Field required"),
         ("spam", {"artefact": "new", "model": "x"}, 422, "model: unknown field"),
@@ -86,6 +94,25 @@ def test_the_key_of_a_client_changes_nothing(
     assert answering(client) == {"default": "old", "spam": "old"}
 
 
+def test_no_spelling_of_the_address_does_without_the_token(artefacts: Path) -> None:
+    client = serve(artefacts, models_dir=artefacts, admin_token="the-admin", api_keys="a-key")
+    application = client.application.wsgi_app
+    body = b'{"artefact": "new"}'
+    for spelled in ("admin/models/spam", "//admin/models/spam", "/admin/models/spam"):
+        environ = EnvironBuilder(
+            "/", method="POST", data=body, content_type=JSON, headers={"X-API-Key": "a-key"}
+        ).get_environ()
+        status, answer = ask_as(application, {**environ, "PATH_INFO": spelled})
+        assert status in ("401 UNAUTHORIZED", "404 NOT FOUND", "308 PERMANENT REDIRECT"), answer
+    assert answering(client) == {"default": "old", "spam": "old"}
+
+
+def ask_as(application: Any, environ: dict[str, Any]) -> tuple[str, bytes]:
+    statuses: list[str] = []
+    answer = b"".join(application(environ, lambda status, *_: statuses.append(status)))
+    return statuses[-1], answer
+
+
 @pytest.mark.parametrize("path", ["spam", "spam/rollback", "spam/other"])
 def test_nobody_changes_anything_where_no_token_is_set(artefacts: Path, path: str) -> None:
     client = serve(artefacts, models_dir=artefacts)
@@ -115,9 +142,10 @@ def upload(
 
 
 def test_an_artefact_is_uploaded_and_stays_for_later(artefacts: Path, client: FlaskClient) -> None:
-    assert upload(client, packed(artefacts, "new")).json == {"name": "spam", "artefact": "new"}
+    told = upload(client, packed(artefacts, "new")).json
     assert answering(client) == {"default": "old", "spam": "new"}
     [directory] = artefacts.glob("uploaded-*")
+    assert told == {"name": "spam", "artefact": "new", "directory": directory.name}
     change(client, "spam/rollback")
     assert change(client, "spam", {"artefact": directory.name}).json["artefact"] == "new"
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from predict.contract.artefact import MODEL, ArtefactError
-from predict.hosting.models import HostingError, Models, UnknownModelError, combined
+from predict.contract.artefact import MODEL, Artefact, ArtefactError
+from predict.hosting import models as hosting
+from predict.hosting.models import HostingError, Models, NoModelError, UnknownModelError, combined
 from predict.hosting.shadow import Shadow, told
 from predict.hosting.watching import following
 from predict.scoring.predictor import Predictor
@@ -250,20 +251,45 @@ class TestFollowing:
         models.follow(places)()
         assert answering(models) == "new"
 
-    def test_what_is_refused_is_tried_once_and_again_on_request(self, artefacts: Path) -> None:
+    def test_what_is_refused_is_tried_again_when_a_file_of_it_is_written(
+        self, artefacts: Path
+    ) -> None:
         places = {"default": artefacts / "latest"}
         models = Models(places)
-        point(artefacts / "latest", "damaged")
+        point(artefacts / "latest", "damaged")  # such as one that is still being copied
         models.follow(places)()
         [first] = models.states()
         models.follow(places)()
         assert models.states() == [first]
         assert answering(models) == "old"
         shutil.copy(artefacts / "new" / MODEL, artefacts / "damaged" / MODEL)
-        models.follow(places)()  # the metadata is the same, so nothing seems to have changed
+        models.follow(places)()
+        assert answering(models) == "2026-01-02-03-04-05"
+
+    def test_what_is_refused_is_tried_again_on_request_and_a_choice_by_hand_is_not(
+        self, artefacts: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        places = {"default": artefacts / "latest"}
+        models = Models(places)
+        whole = hosting.load_artefact
+
+        def fail(path: Path) -> Artefact:
+            raise ArtefactError("no memory")
+
+        point(artefacts / "latest", "new")
+        monkeypatch.setattr(hosting, "load_artefact", fail)
+        models.follow(places)()
+        monkeypatch.setattr(hosting, "load_artefact", whole)
+        models.follow(places)()
         assert answering(models) == "old"
         models.follow(places, retry=True)()
-        assert answering(models) == "2026-01-02-03-04-05"
+        assert answering(models) == "new"
+        models.swap("default", artefacts / "old")()
+        for refused in (models.swap, models.shadow):
+            with pytest.raises(ArtefactError):
+                refused("default", artefacts / "damaged")
+        models.follow(places, retry=True)()
+        assert answering(models) == "old"
 
     def test_what_is_not_to_be_made_after_all_is_prepared_again(self, artefacts: Path) -> None:
         places = {"default": artefacts / "latest"}
@@ -292,9 +318,40 @@ class TestFollowing:
         assert answering(models, "spam") == "new"
         models.follow({"spam": artefacts / "new", "bad": artefacts / "damaged"})()
         assert (models.names, models.default, answering(models)) == (["spam", "bad"], "spam", "new")
-        with pytest.raises(UnknownModelError, match=r"bad: its artefact was refused"):
+        with pytest.raises(NoModelError, match=r"^bad: its artefact was refused"):
             models.current("bad")
         assert "damaged" in models.states()[1]["refused"]["reason"]
+        models.follow({"bad": artefacts / "damaged"})()
+        with pytest.raises(NoModelError, match=r"^bad: its artefact was refused"):
+            models.current()
+        models.swap("bad", artefacts / "old")()
+        assert answering(models) == "old"
+
+    def test_the_shadow_of_a_name_that_goes_ends(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "old", "spam": artefacts / "old"}
+        models = Models(places, {"spam": artefacts / "new"})
+        models.follow({"default": artefacts / "old"})()
+        wait_until(lambda: "shadow" not in {thread.name for thread in threading.enumerate()})
+
+    def test_another_process_takes_over_all_that_stands(self, artefacts: Path) -> None:
+        places = {"default": artefacts / "old", "spam": artefacts / "old"}
+        models = Models(places)
+        models.swap("default", artefacts / "new")()
+        models.shadow("default", artefacts / "old")()
+        models.follow({**places, "bad": artefacts / "damaged"})()
+        standing = json.loads(json.dumps(models.standing()))
+        other = Models({**places, "bad": artefacts / "damaged"}, standing=standing)
+        assert json.loads(json.dumps(other.standing())) == standing
+        assert (answering(other), answering(other, "spam")) == ("new", "old")
+        assert shadow_of(other)["artefact"] == "old"
+        with pytest.raises(NoModelError):
+            other.current("bad")
+        other.follow({**places, "bad": artefacts / "damaged"})()
+        assert answering(other) == "new"  # what was chosen by hand stays here as well
+        other.roll_back("default")()
+        assert answering(other) == "old"
+        for each in (models, other):
+            each.shadow("default", None)()
 
     def test_the_watcher_looks_by_itself_and_survives_a_bad_configuration(
         self, artefacts: Path, caplog: pytest.LogCaptureFixture

@@ -121,6 +121,8 @@ def test_what_was_true_becomes_live_accuracy(client: FlaskClient) -> None:
     ("body", "status", "detail"),
     [
         ({"request_id": "z", "truths": ["svn"]}, 404, "request_id: "),
+        ({"request_id": "b", "truths": ["svn"], "model": "spam"}, 404, "request_id: "),
+        ({"request_id": "b", "truths": ["svn"], "model": "spma"}, 404, "no model is called"),
         ({"request_id": "a", "truths": ["svn"]}, 409, "was given before"),
         ({"request_id": "b", "truths": ["svn", "qt"]}, 422, "truths: expected 1"),
         ({"request_id": "b", "truths": ["svm"]}, 422, "truths.0: "),
@@ -142,6 +144,28 @@ def test_feedback_that_fits_no_answer_says_why_and_counts_nothing(
     response = client.post("/feedback", data=data, content_type="application/json")
     assert detail in check_problem(response, status)["detail"]
     assert client.get("/drift").json["feedback"]["since_loaded"]["answers"] == 1
+
+
+def test_of_several_answers_to_one_id_the_newest_is_meant_or_the_one_of_a_model(
+    client: FlaskClient,
+) -> None:
+    answered(client, "a", ["svn"])
+    answered(client, "a", ["svn"], "/models/spam/predict")
+    for given, status in (
+        ({"truths": ["SVN"]}, 200),
+        ({"truths": ["svn"], "model": "default"}, 200),
+        ({"truths": ["SVN"]}, 409),
+    ):
+        body = {"request_id": "a", **given}
+        assert client.post("/feedback", json=body).status_code == status
+    for path in ("/drift", "/models/spam/drift"):
+        assert client.get(path).json["feedback"]["since_loaded"]["answers"] == 1
+
+
+def test_drift_is_hidden_where_models_are(artefacts: Path) -> None:
+    settings = Settings(show_model=False, log_requests=False)
+    client = create_app(Models({"default": artefacts / "old"}), settings).test_client()
+    assert "SHOW_MODEL" in check_problem(client.get("/drift"), 404)["detail"]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/drift", "/feedback"])

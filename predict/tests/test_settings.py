@@ -78,9 +78,14 @@ def test_lines_of_key_and_value_are_read(
         ("[predict]\nPORT=1", r"predict\.conf, line 1: expected KEY=value, got '\[predict\]'\.$"),
         (
             "MODELS=spam",
-            r"MODELS: expected NAME=PATH, … with names of .*; got 'spam', got 'spam'\.$",
+            r"MODELS: expected NAME=PATH, … with names of .*, got 'spam'\.$",
         ),
         ("MODELS=a/b=x", r"MODELS: expected NAME=PATH, .* got 'a/b=x'"),
+        ("API_KEYS= , ,", r"API_KEYS: expected at least one"),
+        (
+            "MODELS=tags=x\nSHADOWS=tag=y",
+            r"^SHADOWS: tag is none of the models\. Did you mean tags\?$",
+        ),
         ("MODELS=a=x, a=y", r"MODELS: a is there twice"),
         ("API_KEYS=a\nAPI_KEYS_FILE=b", r"^API_KEYS and API_KEYS_FILE: give one of them\.$"),
         ("ADMIN_TOKEN=a\nADMIN_TOKEN_FILE=b", r"^ADMIN_TOKEN and ADMIN_TOKEN_FILE: give one"),

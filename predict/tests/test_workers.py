@@ -1,9 +1,12 @@
 """Several processes on one port, and one that changes its models: real processes, asked over real sockets."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +87,7 @@ def test_a_change_is_made_by_all_processes_together_and_taken_back(served: Proce
     assert models_of(port) == {"old"}
     assert change(port, "default", {"artefact": "new"}) == (
         200,
-        {"name": "default", "artefact": "new"},
+        {"name": "default", "artefact": "new", "directory": "new"},
     )
     assert models_of(port) == {"new"}
     status, problem = change(port, "default", {"artefact": "damaged"})
@@ -170,12 +173,76 @@ def test_a_process_that_dies_is_replaced_and_answers_as_the_others_do(serve: Sta
     process.wait_for(f"process {first} ended with -9")
     wait_until(lambda: len(children_of(process)) == 2 and first not in children_of(process))
     assert second in children_of(process)
+    process.wait_for(f"process {first} ended with -9")
     # The new one alone answers: it serves what all do, not what its configuration says.
     os.kill(second, signal.SIGSTOP)
     try:
         assert models_of(port) == {"new"}
     finally:
         os.kill(second, signal.SIGCONT)
+    # It knows as well what answered before.
+    assert change(port, "default/rollback")[0] == 200
+    assert models_of(port) == {"old"}
+
+
+def test_all_may_be_asked_at_once(serve: Start) -> None:
+    """Each question goes through the parent, which must not wait for a process that waits for it."""
+    process = serve()
+    port, done = process.port(), time.monotonic() + 2
+
+    def keep_asking() -> int:
+        count = 0
+        while time.monotonic() < done:
+            connection = connect(port)
+            connection.request("GET", "/models")
+            assert read_answer(connection.getresponse())[0] == 200
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(6)]
+        assert sum(future.result() for future in asking) > 20
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+
+
+def test_a_process_that_hangs_holds_nobody_and_the_parent_can_be_stopped(serve: Start) -> None:
+    process = serve(DRAIN_TIMEOUT_S=0.2)
+    process.port()
+    first, second = children_of(process)
+    os.kill(second, signal.SIGSTOP)
+    try:
+        process.send(signal.SIGHUP)  # the parent asks both
+        process.send(signal.SIGTERM)
+        assert process.exit_code(timeout_s=10) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(second, signal.SIGCONT)
+    assert not is_running(first)
+
+
+def test_each_process_logs_its_predictions_in_a_file_of_its_own(
+    serve: Start, tmp_path: Path
+) -> None:
+    process = serve(LOG_PREDICTIONS="p.jsonl")
+    port = process.port()
+    models_of(port)
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+    files = sorted(tmp_path.glob("p*.jsonl"))
+    assert [file.name for file in files] == ["p-1.jsonl", "p-2.jsonl"]
+    # What waited to be written when it stopped is there.
+    assert sum(len(file.read_text().splitlines()) for file in files) == 12
+
+
+@pytest.mark.parametrize("target", ["admin/models/default", "http:admin/models/default"])
+def test_a_target_that_is_no_path_is_no_request(served: Process, target: str) -> None:
+    with socket.create_connection(("127.0.0.1", served.port()), 10) as connection:
+        body = b'{"artefact": "new"}'
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert models_of(served.port()) == {"old"}
 
 
 def test_all_end_in_order(serve: Start) -> None:

@@ -139,8 +139,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.quiet_since = time.monotonic()
         room = self.loop.hold(self, len(data))
         result: bool = super().received(data)
-        arriving = self.request is not None and not self.request.is_upload
-        large = arriving and self.held_bytes > limits.SMALL_REQUEST_BYTES
+        arriving = self.request or (self.requests[-1] if self.requests else None)
+        if arriving is not None and arriving.is_upload:  # an administrator's, who may
+            self.loop.hold(self, -len(data))
+        large = self.held_bytes > limits.SMALL_REQUEST_BYTES and self.request is not None
         if large and not room:
             self.loop.load.count_refusal()
             self.refuse_arriving(

@@ -6,7 +6,8 @@ PROBES = frozenset({"/health", "/ready"})
 METRICS = "/metrics"
 # Answers that may wait for other processes, or for a model that is loaded: never on the main loop.
 WAITING_PATHS = (METRICS, "/admin/", "/drift", "/feedback", "/models")
-NOT_WAITING = "/predict"
+# But for these, which begin like some of them and wait for nobody.
+NOT_WAITING = ("/models/", "/predict")
 
 # A request of up to this size, headers and body, is answered by the main loop itself, if the model is quick.
 INLINE_REQUEST_BYTES = 2_000

@@ -40,6 +40,7 @@ class EventLoop:
     Attributes:
         port: Where it listens.
         stopping: Whether `stop` has been called.
+        inline: Whether `poll` answers small requests itself; it may change.
         load: What is counted.
     """
 
@@ -65,7 +66,7 @@ class EventLoop:
         self.load = load or Load()
         self.stopping = False
         self.thread = threading.get_ident()
-        self._inline, self._request_timeout_s = inline, settings.request_timeout_s
+        self.inline, self._request_timeout_s = inline, settings.request_timeout_s
         self._poller: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
         self._server: Any = Listener(self, app, listening, settings, may_upload)
         self.port: int = int(self._server.effective_port)
@@ -192,11 +193,15 @@ class EventLoop:
 
     def _is_for_main_loop(self, channel: Channel, request: Any) -> bool:
         size = request.header_bytes_received + request.body_bytes_received
-        # Output that is still to be sent to this client might make the answer wait for the main loop.
+        # Output that is still to be sent to this client might make the answer wait for the main loop; and a compressed
+        # body is as large as it likes.
         small = size <= limits.INLINE_REQUEST_BYTES and not channel.total_outbufs_len
-        waits = request.path.startswith(limits.WAITING_PATHS)
-        waits = waits and not request.path.endswith(limits.NOT_WAITING)
-        return small and not waits and self._inline and channel.queued_at >= self._away_until
+        small = small and "CONTENT_ENCODING" not in request.headers
+        begin, end = limits.NOT_WAITING
+        waits = request.path.startswith(limits.WAITING_PATHS) and not (
+            request.path.startswith(begin) and request.path.endswith(end)
+        )
+        return small and not waits and self.inline and channel.queued_at >= self._away_until
 
     def refuse(self, channel: Channel) -> None:
         """Answer a connection's next request with 503."""

@@ -112,6 +112,10 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Bad request target") from None
         if why := _ambiguity(self.version, header_plus):
             raise ParsingError(why)
+        if not self.path.startswith("/") and (self.command, self.path) != ("OPTIONS", "*"):
+            raise ParsingError("Request target: expected a path that begins with /")
+        # As the application sees it, so that nobody judges another spelling.
+        self.path = "/" + self.path.lstrip("/") if self.path.startswith("/") else self.path
         if not self.adj.believes_proxies:
             for name in _OF_PROXIES:
                 self.headers.pop(name, None)
