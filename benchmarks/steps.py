@@ -46,8 +46,8 @@ def main(artefact: Path) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     predictor = Predictor.load(artefact)
-    model = _Timed(predictor.predict)
-    setattr(predictor, "predict", model)  # noqa: B010  # mypy knows it as a method
+    model = _Timed(predictor.answer)
+    setattr(predictor, "answer", model)  # noqa: B010  # mypy knows it as a method
     settings, log, sys.stderr = Settings(log_requests=True), sys.stderr, io.StringIO()
     flask = create_app(Models.of(predictor), settings)
     sys.stderr = log
