@@ -78,12 +78,11 @@ def serve(conf: Path) -> None:
     # Asking once needs neither Flask nor waitress.
     from predict.http import serving
     from predict.http.listening import ServerError
-    from predict.monitoring.prediction_log import PredictionLogError
 
     settings = load_settings(conf)
     try:
         serving.serve(settings, lambda: load_settings(conf))
-    except (PredictionLogError, ServerError) as error:
+    except ServerError as error:
         raise click.ClickException(printable(str(error))) from None
 
 

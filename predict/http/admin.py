@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import Conflict, NotFound
 
 from predict.contract.artefact import FileName
-from predict.hosting.archive import unpack
 from predict.hosting.crew import Crew
 from predict.hosting.messages import rolled_back, shadowed, swapped
 from predict.hosting.models import Models
@@ -81,6 +80,8 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
 @contextmanager
 def _unpacked(archive: bytes, folder: Path) -> Iterator[Path]:
     """Unpack an artefact that was uploaded, and remove it again if the context fails."""
+    from predict.hosting.archive import unpack  # with formats that few servers ever read
+
     # Two in the same second, or in two processes, do not meet.
     name = f"uploaded-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}-{os.urandom(3).hex()}"
     directory = unpack(BytesIO(archive), folder / name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from predict.hosting.messages import FAILED, followed, send
 from predict.hosting.watching import following
-from predict.http.listening import listen
+from predict.http.listening import ServerError, listen
 from predict.http.log_stream import logging_unless_full, logging_without_waiting
 from predict.http.workers import Standing, Workers
 from predict.settings import Settings, SettingsError
@@ -100,7 +100,6 @@ def _work(
     from predict.contract.artefact import ArtefactError
     from predict.hosting.crew import Member
     from predict.hosting.models import HostingError, Models
-    from predict.monitoring.prediction_log import PredictionLogError
 
     try:
         with _watched(settings, number) as watch:
@@ -110,7 +109,7 @@ def _work(
             server = _server(models, settings, crew, listening, shared=True)
             crew.start()
             return server.run()
-    except (ArtefactError, HostingError, PredictionLogError, SettingsError) as error:
+    except (ArtefactError, HostingError, ServerError, SettingsError) as error:
         send(parent, {"type": FAILED, "content": str(error)})
         raise SystemExit(1) from None
 
@@ -150,14 +149,18 @@ def _is_quick(models: "Models") -> bool:
 def _watched(settings: Settings, number: int = 0) -> "Iterator[Watch]":
     """Give what makes the monitors of models; each of several processes has a log of predictions of its own."""
     from predict.monitoring.monitor import ModelMonitor
-    from predict.monitoring.prediction_log import PredictionLog
 
     log_of_predictions, file = None, settings.log_predictions
     if file is not None:
+        from predict.monitoring.prediction_log import PredictionLog, PredictionLogError
+
         if number:
             file = file.with_name(f"{file.stem}-{number}{file.suffix}")
         limits = settings.log_predictions_bytes, settings.log_predictions_files
-        log_of_predictions = PredictionLog(file, settings.log_predictions_inputs, *limits)
+        try:
+            log_of_predictions = PredictionLog(file, settings.log_predictions_inputs, *limits)
+        except PredictionLogError as error:
+            raise ServerError(str(error)) from None
 
     def watch(predictor: "Predictor") -> ModelMonitor:
         to_count = predictor.metadata, predictor.unknown_shares

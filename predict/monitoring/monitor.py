@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from predict.contract.artefact import Metadata
 from predict.contract.counting import Instance
 from predict.monitoring import drift, feedback
 from predict.monitoring.feedback import MOST_REQUESTS, Feedback
-from predict.monitoring.prediction_log import PredictionLog
 from predict.monitoring.windows import Clock, UnknownShares, Windows
+
+if TYPE_CHECKING:
+    from predict.monitoring.prediction_log import PredictionLog
 
 
 class ModelMonitor:
@@ -19,7 +21,7 @@ class ModelMonitor:
         self,
         metadata: Metadata,
         unknown_shares: UnknownShares | None = None,
-        log: PredictionLog | None = None,
+        log: "PredictionLog | None" = None,
         feedback_requests: int = MOST_REQUESTS,
         clock: Clock = time.monotonic,
     ) -> None:
