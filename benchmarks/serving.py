@@ -139,13 +139,13 @@ def compare_processes(python: str, artefact: str, seconds: float, rounds: int) -
             settings = {"ARTEFACT_DIR": artefact, "WORKERS": str(workers), "PORT": str(port)}
             running.enter_context(serving(command, port, settings))
         time.sleep(2)  # the parent listens before its processes have loaded
-        for what, bodies in (
-            ("single requests", bodies_for(artefact)),
-            ("batches of 100", batches_for(artefact, 100)),
+        for what, bodies, clients in (
+            ("single requests", bodies_for(artefact), 32),
+            ("batches of 20", batches_for(artefact, 20), 8),
         ):
             requests = http_post("/predict", bodies)
             pairs = [
-                [run_load(port, requests, 32, seconds).requests_per_s for port in ports]
+                [run_load(port, requests, clients, seconds).requests_per_s for port in ports]
                 for _ in range(rounds)
             ]
             ratio = statistics.median(two / one for one, two in pairs)
@@ -214,7 +214,7 @@ def main(python: str, artefact: str, seconds: float, rounds: int, peer_python: s
         os.sched_setaffinity(0, free[1:])
         print_ratios(compare(python, artefact, seconds, rounds, free[:1], peer))
         os.sched_setaffinity(0, free)
-        print("\ntwo processes beside one, 32 clients, any core")
+        print("\ntwo processes beside one, any core")
         compare_processes(python, artefact, seconds, rounds)
         print(flush=True)
         subprocess.run([python, "-m", "benchmarks.steps", artefact], check=True)

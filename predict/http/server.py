@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 from wsgiref.types import WSGIApplication
 
-from predict.http.connections.loop import EventLoop
+from predict.http.connections.loop import EventLoop, Share
 from predict.http.connections.parsing import MayUpload
 from predict.http.listening import begin_no_connections
 from predict.http.load import Load
@@ -47,7 +47,7 @@ class Server:
         listening: socket.socket,
         quick_model: bool = False,
         load: Load | None = None,
-        shared: bool = False,
+        share: Share | None = None,
         may_upload: MayUpload | None = None,
     ) -> None:
         """Take over a listening socket, without answering yet.
@@ -59,13 +59,13 @@ class Server:
             quick_model: Whether one answer takes less than `QUICK_MODEL_S`, so that handing a small request to
                 another thread, and the interpreter lock with it, would cost more than the answer.
             load: Where the server counts what it does, for `create_app` to read.
-            shared: Whether other processes take connections from the same socket, so that this one must not keep
-                clients from beginning any.
+            share: What other processes, if there are any, take of the connections. This one must not keep clients
+                from beginning any then.
             may_upload: Whether a request may have a body of up to `max_upload_bytes`; None for never.
         """
         self._grace_s, self._drain_timeout_s = settings.drain_grace_s, settings.drain_timeout_s
-        self._listening, self._shared = listening, shared
-        self._loop = EventLoop(app, listening, settings, quick_model, load, may_upload)
+        self._listening, self._shared = listening, share is not None
+        self._loop = EventLoop(app, listening, settings, quick_model, load, may_upload, share)
         self.port = self._loop.port
 
     @property

@@ -17,6 +17,7 @@ from predict.hosting.messages import FAILED, followed, send
 from predict.hosting.watching import following
 from predict.http.listening import ServerError, listen
 from predict.http.log_stream import logging_unless_full, logging_without_waiting
+from predict.http.sharing import Share, Shares
 from predict.http.workers import Standing, Workers
 from predict.settings import Settings, SettingsError
 
@@ -77,15 +78,16 @@ def _serve_by_several(settings: Settings, read: Callable[[], Settings]) -> None:
 
     def work(named: Settings, parent: Connection, standing: Standing | None, number: int) -> None:
         with logging_without_waiting(settings.log_format == "json"):
-            finished = _work(settings, named, listening, parent, standing, number)
+            finished = _work(settings, named, listening, parent, standing, number, shares)
         if not finished:
             os._exit(0)
 
     def announce(standing: Standing) -> None:
         _announce(settings, listening, standing)
 
+    shares = Shares(settings.workers)
     with logging_unless_full(settings.log_format == "json"):
-        Workers(settings, listening, work, followed, read).run(announce)
+        Workers(settings, listening, work, followed, read, shares.leave).run(announce)
 
 
 def _work(
@@ -95,6 +97,7 @@ def _work(
     parent: Connection,
     standing: Standing | None,
     number: int,
+    shares: Shares,
 ) -> bool:
     """Serve as one of several processes; return whether it ended in order."""
     from predict.contract.artefact import ArtefactError
@@ -106,7 +109,7 @@ def _work(
             models = Models(named.places, named.shadows, standing, watch)
             # Without a parent nobody can change or stop this process in order.
             crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
-            server = _server(models, settings, crew, listening, shared=True)
+            server = _server(models, settings, crew, listening, shares.of(number))
             crew.start()
             return server.run()
     except (ArtefactError, HostingError, ServerError, SettingsError) as error:
@@ -119,7 +122,7 @@ def _server(
     settings: Settings,
     crew: "Crew",
     listening: socket.socket,
-    shared: bool = False,
+    share: Share | None = None,
 ) -> "Server":
     from predict.http.app import create_app
     from predict.http.keys import Keys
@@ -129,7 +132,7 @@ def _server(
     load = Load()
     app = create_app(models, settings, crew, load)
     may_upload = Keys(settings).may_upload
-    server = Server(app, settings, listening, _is_quick(models), load, shared, may_upload)
+    server = Server(app, settings, listening, _is_quick(models), load, share, may_upload)
 
     def reconsider(model: str, result: str) -> None:
         server.quick_model = _is_quick(models)

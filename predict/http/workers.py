@@ -70,6 +70,7 @@ class Workers:
         work: Work,
         follow: Callable[[Settings, bool], Mapping[str, Any]],
         read: Callable[[], Settings],
+        ended: Callable[[int], object] = lambda number: None,
     ) -> None:
         """Prepare it; nothing is started yet.
 
@@ -79,10 +80,12 @@ class Workers:
             work: What each does.
             follow: Settings, and whether to try again what was refused -> the change for all of them.
             read: Reads the settings again.
+            ended: Is told the number of a process that has ended.
         """
         self._count, self._grace_s = settings.workers, settings.drain_grace_s
         self._stop_s = self._grace_s + settings.drain_timeout_s + _MORE_TO_STOP_S
         self._listening, self._work, self._make_change = listening, work, follow
+        self._ended = ended
         self._workers: list[_Worker] = []
         # What the settings name that all follow, and what all answer with; None before the first can.
         self._named: Settings = settings
@@ -215,6 +218,7 @@ class Workers:
                 pid, status = os.waitpid(worker.pid, os.WNOHANG)
                 if pid:
                     worker.silent = worker.gone = True
+                    self._ended(worker.number)
                     if not self._stopping and worker.ready:
                         code = os.waitstatus_to_exitcode(status)
                         log.warning("process %d ended with %d; another one is started", pid, code)

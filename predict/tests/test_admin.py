@@ -55,7 +55,7 @@ def test_an_artefact_is_named_and_the_one_before_comes_back(client: FlaskClient)
     ("path", "body", "status", "detail"),
     [
         ("spam", {"artefact": "damaged"}, 422, "model.onnx was changed after training"),
-        ("spam", {"artefact": "nwe"}, 404, "MODELS_DIR has no directory nwe. Did you mean new?"),
+        ("spam", {"artefact": "neww"}, 404, "MODELS_DIR has no directory neww. Did you mean new?"),
         ("spam", {"artefact": "../artefacts/new"}, 422, "artefact: expected a plain name"),
         ("spam", {"artefact": "/etc"}, 422, "artefact: expected a plain name"),
         ("spam", {"artefact": ".."}, 422, "artefact: expected a plain name"),

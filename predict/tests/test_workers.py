@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from predict.hosting.messages import DONE, PREPARE, followed, receive, rolled_back, send
+from predict.http.sharing import Shares
 from predict.http.workers import Workers, _Worker
 from predict.settings import Settings
 from predict.tests.processes import Process, ask, connect, read_answer
@@ -183,6 +184,41 @@ def test_a_process_that_dies_is_replaced_and_answers_as_the_others_do(serve: Sta
     # It knows as well what answered before.
     assert change(port, "default/rollback")[0] == 200
     assert models_of(port) == {"old"}
+
+
+def test_connections_are_shared_out(serve: Start) -> None:
+    process = serve()
+    port = process.port()
+    before = [sockets_of(pid) for pid in children_of(process)]
+    for _ in range(10):
+        assert ask(connect(port), {"text": "svn"})[0] == 200
+    more = [
+        sockets_of(pid) - first for pid, first in zip(children_of(process), before, strict=True)
+    ]
+    assert sum(more) >= 10
+    assert min(more) >= 3
+
+
+def sockets_of(pid: int) -> int:
+    links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(link.startswith("socket:") for link in links)
+
+
+def test_who_has_more_connections_leaves_the_next_to_the_rest_for_a_while() -> None:
+    shares = Shares(3)
+    first, second = shares.of(1), shares.of(2)
+    first.note(5)
+    assert first.pause_s() == 0  # nobody else takes any
+    second.note(2)
+    assert first.pause_s() > 0 == second.pause_s()
+    first.note(500)
+    assert first.pause_s() <= 0.02
+    second.note(450)
+    assert first.pause_s() == 0  # near enough
+    first.note(5)
+    second.note(0)
+    shares.leave(2)
+    assert first.pause_s() == 0
 
 
 def test_all_may_be_asked_at_once(serve: Start) -> None:

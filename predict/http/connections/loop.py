@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from waitress.adjustments import Adjustments
@@ -24,6 +24,18 @@ from predict.http.connections.parsing import Known, MayUpload
 from predict.http.load import Line, Load
 from predict.settings import Settings
 from predict.wording import counted
+
+
+class Share(Protocol):
+    """What the loop asks about the other processes that take connections from the same socket."""
+
+    def note(self, connections: int) -> None:
+        """Note how many connections this one has."""
+
+    def pause_s(self) -> float:
+        """Return how long it leaves the next connection to the others; 0 if it is to take it."""
+        ...
+
 
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -52,6 +64,7 @@ class EventLoop:
         inline: bool,
         load: Load | None = None,
         may_upload: MayUpload | None = None,
+        share: Share | None = None,
     ) -> None:
         """Take over a listening socket; connections are answered while `poll` is called.
 
@@ -62,6 +75,7 @@ class EventLoop:
             inline: Whether `poll` answers small requests itself instead of handing them to a worker thread.
             load: Where to count; a new one if None.
             may_upload: Whether a request may have a body of up to `max_upload_bytes`; None for never.
+            share: What other processes, if there are any, take of the connections.
         """
         self.load = load or Load()
         self.stopping = False
@@ -83,6 +97,8 @@ class EventLoop:
         self._away_until = self._absence_s = 0.0
         self._next_check, self._next_words, self._refused_said = 0.0, 0.0, 0
         self._accepting, self._held_bytes = True, 0
+        self._share, self._left_until = share, 0.0
+        self._note_connections()
         for fd in self._server._map:  # the listening socket and the trigger
             self._poller.register(fd, _READ)
 
@@ -97,6 +113,8 @@ class EventLoop:
             timeout_s = 0
         elif self._dispatcher.queue or self._shuts_out():
             timeout_s = min(timeout_s, limits.CHECK_SOON_S)
+        if self._left_until:
+            timeout_s = min(timeout_s, max(0.0, self._left_until - time.perf_counter()))
         events = self._wait(min(timeout_s, limits.CHECK_EVERY_S))
         started, used_s = time.perf_counter(), time.thread_time()
         handlers = self._server._map
@@ -106,6 +124,10 @@ class EventLoop:
                     self._attempt(self._handle, handler, flags)
                 else:
                     readwrite(handler, flags)
+        if self._left_until and started >= self._left_until:
+            self._left_until = 0.0
+            self._let_in_again()
+            self._server.take(1)  # nobody else has
         if len(events) == limits.EVENTS_A_TURN and self._accepting:
             self._server.handle_accept()  # there are more, and new ones must not wait for their round
         while self._calls:
@@ -134,7 +156,7 @@ class EventLoop:
 
     def has_waiting_connections(self) -> bool:
         """Return whether a connection waits on the listening socket and may be taken."""
-        if not self._accepting:  # nobody is let in
+        if not self._accepting and not self._left_until:  # nobody is let in
             return False
         poll = select.poll()
         poll.register(self._server.socket, select.POLLIN)
@@ -237,6 +259,7 @@ class EventLoop:
         """Watch a connection no more, because it closes."""
         if watched:
             self._poller.unregister(fd)
+        self._note_connections()
         self._let_in_again()
 
     def pending_answer_bytes(self) -> int:
@@ -355,10 +378,23 @@ class EventLoop:
         self._let_in(self._room() > 0)
         return self._accepting
 
+    def leaves_it_to_others(self) -> bool:
+        """Return whether the next connection is left to other processes for a while, because they have fewer."""
+        pause_s = 0.0 if self._share is None else self._share.pause_s()
+        if pause_s:
+            self._let_in(False)
+            self._left_until = time.perf_counter() + pause_s
+        return pause_s > 0
+
+    def _note_connections(self) -> None:
+        if self._share is not None:
+            self._share.note(len(self._connections))
+
     def let_in(self, connection: socket.socket, address: Any) -> None:
         """Take a new connection."""
         channel = Channel(self._server, connection, address, self._server.adj, self._server._map)
         channel.for_probes = len(self._connections) > limits.MOST_CONNECTIONS
+        self._note_connections()
         self.settle(channel)
         readwrite(channel, _READ)  # the request has often come with it
 
@@ -377,7 +413,8 @@ class EventLoop:
 
     def _shuts_out(self) -> bool:
         """Return whether new connections wait for room."""
-        return not self._accepting and self._server.socket.fileno() >= 0
+        left = bool(self._left_until)
+        return not self._accepting and not left and self._server.socket.fileno() >= 0
 
     def _let_in_again(self) -> None:
         """Let connections in again, if some have made room."""
@@ -435,22 +472,29 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types fo
         )
 
     def handle_accept(self) -> None:
-        """Take the connections that wait."""
+        """Take the connections that wait, but for those that others should."""
         for _ in range(limits.ACCEPTS_A_TURN):
-            if not self.loop.has_room():
+            if self.loop.leaves_it_to_others() or not self.take(1):
                 return
+
+    def take(self, most: int) -> bool:
+        """Take some of the connections that wait; return whether there may be more."""
+        for _ in range(most):
+            if not self.loop.has_room():
+                return False
             try:
                 connection, address = self.socket.accept()
             except BlockingIOError:
-                return
+                return False
             except ConnectionError:  # gone already
                 continue
             except OSError:
                 self.loop.lack_descriptors()
-                return
+                return False
             with contextlib.suppress(OSError):  # gone already
                 self.set_socket_options(connection)
             self.loop.let_in(connection, address)
+        return True
 
     def add_task(self, channel: Channel) -> None:
         """Let a request wait for its turn."""
