@@ -7,7 +7,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -38,7 +38,7 @@ Standing = Mapping[str, Sequence[str | None]]
 Work = Callable[[Settings, Connection, Standing | None, int], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     number: int
     pid: int
@@ -176,20 +176,27 @@ class Workers:
 
     def _hear(self, timeout_s: float) -> None:
         """Wait for something to happen, and see to it."""
-        by_connection = {worker.connection: worker for worker in self._workers if not worker.silent}
-        for ready in wait([self._wakes, *by_connection], 0 if self._deferred else timeout_s):
-            if ready is self._wakes:
-                with contextlib.suppress(BlockingIOError):
-                    self._wakes.recv(4096)
-                continue
-            worker = by_connection[ready]  # type: ignore[index]
-            message = self._receive(worker)
+        listened_to = [worker for worker in self._workers if not worker.silent]
+        for worker, message in self._messages(listened_to, 0 if self._deferred else timeout_s):
             if message is not None and message["type"] == ASK:
                 self._deferred.append((worker, message))
         # Only now: whoever is asked meanwhile may have something to say as well, which is then read there.
         while self._deferred and not self._stopping:
             self._answer(*self._deferred.pop(0))
         self._look_for_the_dead()
+
+    def _messages(
+        self, workers: Iterable[_Worker], timeout_s: float
+    ) -> Iterator[tuple[_Worker, dict[str, Any] | None]]:
+        """Wait for messages of processes, or a signal; yield one of each that has any, None if it has ended."""
+        by_connection = {worker.connection: worker for worker in workers}
+        for ready in wait([self._wakes, *by_connection], timeout_s):
+            if ready is self._wakes:
+                with contextlib.suppress(BlockingIOError):
+                    self._wakes.recv(4096)
+            else:
+                worker = by_connection[ready]  # type: ignore[index]
+                yield worker, self._receive(worker)
 
     def _receive(self, worker: _Worker) -> dict[str, Any] | None:
         """Read the message of a process that has one."""
@@ -270,28 +277,20 @@ class Workers:
         """Return what those say that answer in time, and end those that do not."""
         self._asked += 1
         do = {"type": DO, "id": self._asked, "kind": kind, "content": content}
-        pending = {
-            worker.connection: worker
-            for worker in self._workers
-            if worker.can_be_asked and self._send(worker, do)
-        }
+        pending = [
+            worker for worker in self._workers if worker.can_be_asked and self._send(worker, do)
+        ]
         replies, deadline = list[dict[str, Any]](), time.monotonic() + patience_s
         while pending and not self._stopping and (left_s := deadline - time.monotonic()) > 0:
-            for ready in wait([self._wakes, *pending], left_s):
-                if ready is self._wakes:
-                    with contextlib.suppress(BlockingIOError):
-                        self._wakes.recv(4096)
-                    continue
-                worker = pending[ready]  # type: ignore[index]
-                message = self._receive(worker)
+            for worker, message in self._messages(list(pending), left_s):
                 if message is None:
-                    del pending[worker.connection]
+                    pending.remove(worker)
                 elif message["type"] == DONE and message["id"] == self._asked:
                     replies.append(message["reply"])
-                    del pending[worker.connection]
+                    pending.remove(worker)
                 elif message["type"] == ASK:
                     self._deferred.append((worker, message))
-        for worker in () if self._stopping else pending.values():
+        for worker in () if self._stopping else pending:
             log.warning("process %d does not answer, and is ended", worker.pid)
             worker.end()
         return replies

@@ -127,7 +127,7 @@ class EventLoop:
         if self._left_until and started >= self._left_until:
             self._left_until = 0.0
             self._let_in_again()
-            self._server.take(1)  # nobody else has
+            self._server.take_one()  # nobody else has
         if len(events) == limits.EVENTS_A_TURN and self._accepting:
             self._server.handle_accept()  # there are more, and new ones must not wait for their round
         while self._calls:
@@ -474,26 +474,25 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types fo
     def handle_accept(self) -> None:
         """Take the connections that wait, but for those that others should."""
         for _ in range(limits.ACCEPTS_A_TURN):
-            if self.loop.leaves_it_to_others() or not self.take(1):
+            if self.loop.leaves_it_to_others() or not self.take_one():
                 return
 
-    def take(self, most: int) -> bool:
-        """Take some of the connections that wait; return whether there may be more."""
-        for _ in range(most):
-            if not self.loop.has_room():
-                return False
-            try:
-                connection, address = self.socket.accept()
-            except BlockingIOError:
-                return False
-            except ConnectionError:  # gone already
-                continue
-            except OSError:
-                self.loop.lack_descriptors()
-                return False
-            with contextlib.suppress(OSError):  # gone already
-                self.set_socket_options(connection)
-            self.loop.let_in(connection, address)
+    def take_one(self) -> bool:
+        """Take one of the connections that wait; return whether there may be more."""
+        if not self.loop.has_room():
+            return False
+        try:
+            connection, address = self.socket.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # gone already
+            return True
+        except OSError:
+            self.loop.lack_descriptors()
+            return False
+        with contextlib.suppress(OSError):  # gone already
+            self.set_socket_options(connection)
+        self.loop.let_in(connection, address)
         return True
 
     def add_task(self, channel: Channel) -> None:

@@ -4,6 +4,7 @@ from wsgiref.types import WSGIEnvironment
 
 from waitress.task import ErrorTask, WSGITask
 
+from predict.http.environment import WAITED_S
 from predict.http.problems import problem
 
 
@@ -31,7 +32,7 @@ class AnswerTask(WSGITask):  # type: ignore[misc]
             environ["REMOTE_PORT"] = str(channel.addr[1])
             environ["wsgi.input"] = self.request.get_body_stream()
             environ["waitress.client_disconnected"] = channel.check_client_disconnected
-        environ["predict.waited_s"] = channel.waited_s
+        environ[WAITED_S] = channel.waited_s
         return environ
 
     def build_response_header(self) -> bytes:
