@@ -28,6 +28,7 @@ class Load:
         answered: Requests that had their turn, since the start.
         waited_s: How long these waited for it, in seconds, all together.
         refused: Requests that were refused for want of capacity, since the start.
+        rejected: Requests that never reached the application, because they were malformed, too large or too slow.
         draining: Whether the server is stopping.
     """
 
@@ -37,6 +38,7 @@ class Load:
     answered: int = 0
     waited_s: float = 0.0
     refused: int = 0
+    rejected: int = 0
     draining: bool = False
     _overloaded_since: float = 0.0
     _last_refusal: float = float("-inf")
@@ -61,6 +63,7 @@ class Load:
             "queue_depth": self.waiting,
             "requests_in_flight": self.in_flight,
             "refused_total": self.refused,
+            "rejected_total": self.rejected,
         }
 
     def why_not_ready(self) -> str | None:

@@ -268,6 +268,7 @@ def test_what_is_not_http_or_too_large_is_answered_with_a_problem(
         response.begin()
         got, problem = read_answer(response)
         assert response.headers["Connection"] == "close"
+        assert response.headers["X-Request-ID"]
         assert client.recv(1) == b""  # what comes after it is not looked at
     assert got == problem["status"] == status
     assert problem["title"]
@@ -571,6 +572,34 @@ def test_requests_wait_for_a_worker_thread_no_longer_than_they_may(start: Start)
     assert time.monotonic() - started < 2
     assert get(port, "/health", timeout_s=1)[0] == 200
     assert at_work.getresponse().status == 200
+
+
+ASKED = {
+    "X-Request-ID": "order-7",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "Origin": "https://shop.example",
+}
+
+
+def test_what_the_application_never_sees_is_answered_with_the_same_headers(start: Start) -> None:
+    full = start_odd(start, constants={"MOST_CONNECTIONS": 0}, cors_origins=[ASKED["Origin"]])
+    given = "".join(f"{name}: {value}\r\n" for name, value in ASKED.items()).encode()
+    too_large = POST + b"Content-Length: 10000000\r\n"
+    for request, status in ((b"GET /0 HTTP/1.1\r\nHost: x\r\n", 503), (too_large, 413)):
+        got, headers, _ = talk(full.port(), request + given + b"\r\n")
+        assert got == status
+        assert headers["X-Request-ID"] == ASKED["X-Request-ID"]
+        assert headers["traceparent"] == ASKED["traceparent"]
+        assert headers["Access-Control-Allow-Origin"] == ASKED["Origin"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_rejected_request_is_logged_with_its_id_and_counted(serve: Start) -> None:
+    server = serve()
+    request = POST + b"X-Request-ID: order-7\r\nContent-Length: 10000000\r\n\r\n"
+    assert talk(server.port(), request)[0] == 413
+    server.wait_for("INFO 'POST' '/predict' rejected: 413 .* order-7\n")
+    assert b"capstone_rejected_total 1.0" in get(server.port(), "/metrics")[2]
 
 
 def test_a_model_that_turns_slow_leaves_the_main_loop(start: Start) -> None:

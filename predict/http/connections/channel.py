@@ -189,7 +189,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         request = self.requests[0]
         closes = self.closes_next() or request.connection_close or request.error is not None
         with contextlib.suppress(ClientDisconnected):
-            self.write_soon(too_busy(closes, with_body=request.command != "HEAD"))
+            with_body = request.command != "HEAD"
+            self.write_soon(too_busy(request.headers, self.server.headers, closes, with_body))
         request.close()
         with self.requests_lock:
             if closes:
@@ -204,7 +205,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Close a connection whose request a worker thread is still at work on."""
         if not self.total_outbufs_len:
             with contextlib.suppress(OSError):
-                self.send(too_busy(closes=True), do_close=False)
+                asked = self.requests[0].headers if self.requests else {}
+                self.send(too_busy(asked, self.server.headers, closes=True), do_close=False)
         self.handle_close()
 
     def _note_end(self) -> None:

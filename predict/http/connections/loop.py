@@ -21,6 +21,7 @@ from waitress.wasyncore import readwrite
 from predict.http.connections import limits, upkeep
 from predict.http.connections.channel import Channel
 from predict.http.connections.parsing import Known, MayUpload
+from predict.http.headers import AnswerHeaders
 from predict.http.load import Line, Load
 from predict.settings import Settings
 from predict.wording import counted
@@ -440,6 +441,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types fo
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self.loop = loop
         self.known_headers: dict[bytes, Known] = {}
+        self.headers, self.log_requests = AnswerHeaders(settings), settings.log_requests
         self.second, self.date = 0, ""
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(settings.threads)

@@ -1,11 +1,17 @@
 """What answers a request: the application, or a problem where there is no request or no time for it."""
 
+import logging
+from collections.abc import Mapping
 from wsgiref.types import WSGIEnvironment
 
 from waitress.task import ErrorTask, WSGITask
 
 from predict.http.environment import WAITED_S
+from predict.http.headers import AnswerHeaders
 from predict.http.problems import problem
+from predict.wording import shorten
+
+log = logging.getLogger("predict")
 
 
 class Refusal:
@@ -71,19 +77,42 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         body = answer.get_data()
         self.status = answer.status
         self.content_length = len(body)
-        self.response_headers.append(("Content-Type", answer.content_type or ""))
+        name, headers = _headers_of(self.request.headers, self.channel.server.headers)
+        self.response_headers += [("Content-Type", answer.content_type or ""), *headers]
         if code == 503:
             self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
         self.channel.refused = True
+        self.channel.loop.load.rejected += 1
+        if self.channel.server.log_requests:
+            # As Python writes it: a line break in a path must not look like another line.
+            asked = f"{shorten(self.request.command)!r} {shorten(self.request.path)!r}"
+            log.info("%s rejected: %d %r %s", asked, code, shorten(detail), name)
         self.write(body)
 
 
-def too_busy(closes: bool, with_body: bool = True) -> bytes:
-    """Return the whole answer to a request for which there is no time."""
-    body = _TOO_BUSY if with_body else b""
-    connection = b"Connection: close\r\n" if closes else b""
-    return _TOO_BUSY_HEADER % (len(_TOO_BUSY), connection) + body
+def too_busy(
+    asked: Mapping[str, str], known: AnswerHeaders, closes: bool, with_body: bool = True
+) -> bytes:
+    """Return the whole answer to a request for which there is no time.
+
+    Args:
+        asked: The headers of the request, by their names in capitals.
+        known: Says which headers every answer has.
+        closes: Whether the connection closes.
+        with_body: Whether the client expects one.
+    """
+    _, headers = _headers_of(asked, known)
+    if closes:
+        headers.append(("Connection", "close"))
+    names = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
+    return _TOO_BUSY_HEADER % (len(_TOO_BUSY), names) + (_TOO_BUSY if with_body else b"")
+
+
+def _headers_of(
+    asked: Mapping[str, str], known: AnswerHeaders
+) -> tuple[str, list[tuple[str, str]]]:
+    return known.of(asked.get("X_REQUEST_ID"), asked.get("TRACEPARENT"), asked.get("ORIGIN"))
 
 
 _TOO_BUSY_HEADER = (
