@@ -8,3 +8,5 @@ ROUTE = "predict.route"
 WAITED_S = "predict.waited_s"
 # The name of the model that answered, the number of instances, and the seconds of each step.
 ANSWERED = "predict.answered"
+# Headers of the answer, by name, that take the place of those that every answer has; pages set it.
+OWN_HEADERS = "predict.own_headers"

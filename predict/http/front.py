@@ -14,7 +14,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from predict.http.environment import ANSWERED, REQUEST_ID, ROUTE
+from predict.http.environment import ANSWERED, OWN_HEADERS, REQUEST_ID, ROUTE
 from predict.http.failure import leave_failure
 from predict.http.headers import AnswerHeaders
 from predict.http.keys import Keys
@@ -62,7 +62,9 @@ class Front:
             route = environ.get(ROUTE, OTHER)
             asked = environ["REQUEST_METHOD"], int(status[:3]), seconds, *environ.get(ANSWERED, ())
             self._record(route, *asked)
-            return start_response(status, more + headers, *rest)
+            own: dict[str, str] = environ.get(OWN_HEADERS, {})
+            ours = [header for header in headers if header[0] not in own]
+            return start_response(status, [*more, *ours, *own.items()], *rest)
 
         refusal = self._keys.refusal(environ)
         if refusal is None and "HTTP_CONTENT_ENCODING" in environ:
