@@ -1,9 +1,10 @@
-"""The wording of messages, for both sides: lists, suggestions, counts, shortened texts and readable numbers."""
+"""The wording of messages, for both sides: lists, suggestions, counts, shortened texts, readable numbers and times."""
 
 import difflib
 import io
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -115,3 +116,13 @@ def replace_unknown_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as ISO 8601 in UTC.
+
+    >>> iso_time(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03}Z"

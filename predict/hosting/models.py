@@ -20,7 +20,7 @@ from predict.hosting.shadow import Shadow, told
 from predict.monitoring.monitor import ModelMonitor
 from predict.scoring.predictor import Predictor
 from predict.settings import DEFAULT_MODEL
-from predict.wording import did_you_mean, listed, shorten
+from predict.wording import did_you_mean, iso_time, listed, shorten
 
 log = logging.getLogger("predict")
 
@@ -348,14 +348,14 @@ class Models:
                 "directory": "" if hosted.live.directory is None else hosted.live.directory.name,
                 "created_at": metadata.created_at,
                 "task": metadata.task,
-                "loaded_at": _utc(hosted.live.since),
+                "loaded_at": iso_time(hosted.live.since),
             }
             if hosted.live.shadow is not None:
                 state["shadow"] = hosted.live.shadow.counts()
         if hosted.previous is not None:
             state["previous"] = hosted.previous.name
         if (refusal := hosted.refusal) is not None:
-            at = _utc(refusal.at)
+            at = iso_time(refusal.at)
             state["refused"] = {"artefact": refusal.artefact, "reason": refusal.reason, "at": at}
         return state
 
@@ -457,7 +457,3 @@ def _what_is_at(place: Path) -> object:
 
 def _default_of(hosted: Mapping[str, object]) -> str:
     return DEFAULT_MODEL if DEFAULT_MODEL in hosted else next(iter(hosted), DEFAULT_MODEL)
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from predict.settings import LOG_TIME
+from predict.wording import iso_time
 
 # What waits to be written; beyond it, lines are dropped and counted.
 _MOST_LINES = 10_000
@@ -66,16 +67,6 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(
             line
         )  # in ASCII: some readers of lines take other characters for their ends
-
-
-def iso_time(seconds: float) -> str:
-    """Return a time, in seconds since 1970, as ISO 8601 in UTC.
-
-    >>> iso_time(0)
-    '1970-01-01T00:00:00.000Z'
-    """
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03}Z"
 
 
 class LogStream(io.TextIOBase):

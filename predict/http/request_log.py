@@ -12,8 +12,8 @@ from flask import request
 
 from predict.http.environment import ANSWERED, REQUEST_ID
 from predict.http.keys import ADMIN_PATH
-from predict.http.log_stream import iso_time
 from predict.settings import LOG_TIME
+from predict.wording import iso_time
 
 # The parameters of addresses that are logged where bodies are.
 _ASKED = ("text", "texts", "instances", "top_k", "number")

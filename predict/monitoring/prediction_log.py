@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -25,6 +24,7 @@ from predict.contract.prediction_lines import (
     TARGET,
     TRUTHS,
 )
+from predict.wording import iso_time
 
 # Lines that wait for the disk; beyond so many characters they are dropped.
 _MOST_WAITING = 16 << 20
@@ -78,7 +78,7 @@ class PredictionLog:
     ) -> None:
         """Write the answers to a request, a line each."""
         common = {
-            "time": _now(),
+            "time": iso_time(time.time()),
             REQUEST_ID: request_id,
             "model": metadata.name,
             TARGET: metadata.outputs[0].name,
@@ -89,7 +89,7 @@ class PredictionLog:
 
     def learned(self, request_id: str, truths: Sequence[object]) -> None:
         """Write the truth of the answers to a request."""
-        self._put({"time": _now(), REQUEST_ID: request_id, TRUTHS: list(truths)})
+        self._put({"time": iso_time(time.time()), REQUEST_ID: request_id, TRUTHS: list(truths)})
 
     def snapshot(self) -> dict[str, int]:
         """Return how many lines were written, and how many dropped, because the disk was slow or full."""
@@ -170,7 +170,3 @@ def _answer_of(prediction: Mapping[str, Any]) -> dict[str, Any]:
     if "value" in prediction:
         return {PREDICTED: prediction["value"]}
     return {PREDICTED: [given["label"] for given in prediction["labels"]]}
-
-
-def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
