@@ -125,9 +125,11 @@ def test_words_of_several_fields_are_where_they_are_in_their_field(
 # --------------------------------------------------------------------- texts whose margin is a sum
 
 
-def linear_words(fields: Sequence[str] = ("title",)) -> tuple[Words, TextTable]:
+def linear_words(
+    fields: Sequence[str] = ("title",), table: TextTable | None = None
+) -> tuple[Words, TextTable]:
     """Return the words of a model with one linear head, whose weights are small whole numbers."""
-    table = table_of(FEATURES)
+    table = table or table_of(FEATURES)
     width = table.vectors.shape[1]
     kernel = np.arange(width * 2).reshape(width, 2).astype(np.float32) - 2
     head = TextHead({"kernel": kernel, "bias": np.array([0.5, -1.5], np.float32)}, False)
@@ -162,6 +164,15 @@ def test_the_contribution_of_a_word_is_what_its_ids_add_by_hand() -> None:
     assert added[1] == pytest.approx(of_zzz)
     assert added[0] + added[2] == pytest.approx(of_svn)
     assert margin == pytest.approx(-1.5 + of_zzz + of_svn, rel=1e-5)
+
+
+def test_what_characters_add_is_shared_by_the_words_according_to_their_length() -> None:
+    table = table_of(FEATURES)
+    table.vectors[: FEATURES.num_token_ids] = 0
+    words, _ = linear_words(table=table)
+    _, (_, _, [svn, commit]) = words.sum_of({"title": "svn/commit"}, 1) or ((), (0, 0, [0, 0]))
+    assert commit == pytest.approx(2 * svn)
+    assert svn
 
 
 @pytest.mark.parametrize("text", TEXTS)
