@@ -1,0 +1,1 @@
+"""Claims about the platforms' routes, asked by the platforms' own clients."""
