@@ -1,14 +1,16 @@
 """The way from a validated request to the JSON of its answer."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 from pydantic_core import to_json
 from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 
-from predict.hosting.models import Models
+from predict.hosting.models import Loaded, Models
 from predict.http.environment import ANSWERED, REQUEST_ID, WAITED_S
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import Instance
@@ -19,6 +21,17 @@ from predict.settings import Settings
 # Predictions that are written at once: the interpreter is held meanwhile, and a small request may wait for it.
 _MOST_WRITTEN_AT_ONCE = 500
 _RETRY_AFTER_S = 1
+
+# Returns the checked instances that are asked for of a model, and how a message names each of them.
+InstancesOf = Callable[[Predictor], tuple[Sequence[Instance], Places]]
+
+
+class Answered(NamedTuple):
+    """Predictions, one an instance, the model that made them, and the name by which it is served."""
+
+    model: str
+    loaded: Loaded
+    predictions: Sequence[Prediction]
 
 
 class Answering:
@@ -49,21 +62,48 @@ class Answering:
             RequestEntityTooLarge: There are too many instances.
             ServiceUnavailable: Too many rows of other requests are being scored.
         """
+        instances_of = partial(self._instances_of, asked)
+        _, loaded, predictions = self.score(model, instances_of, asked.top_k, environ, parse_s)
+        if len(predictions) <= _MOST_WRITTEN_AT_ONCE:
+            return to_json({"predictions": predictions, "model": loaded.name})
+        return b'{"predictions":%b,"model":%b}' % (written(predictions), to_json(loaded.name))
+
+    def score(
+        self,
+        model: str | None,
+        instances_of: InstancesOf,
+        top_k: int | None,
+        environ: WSGIEnvironment,
+        parse_s: float | None = None,
+    ) -> Answered:
+        """Return predictions, observed and counted, for whoever writes them in another way.
+
+        Args and errors are those of `__call__`, but for:
+            instances_of: Says what is to be answered, once it is known by which model.
+            top_k: How many labels to list; None for all.
+        """
         loaded = self._models.current(model)
         predictor = loaded.predictor
-        instances, places = self._instances_of(asked, predictor)
+        instances, places = instances_of(predictor)
         if len(instances) == 1:
-            answers = predictor.answer(instances, asked.top_k, places)
+            answers = predictor.answer(instances, top_k, places)
         else:
             with self._rows.taken(len(instances)):
-                answers = predictor.answer(instances, asked.top_k, places)
+                answers = predictor.answer(instances, top_k, places)
         predictions = answers.predictions
         loaded.monitor.observe(environ[REQUEST_ID], instances, predictions)
         if loaded.shadow is not None:
             loaded.shadow.offer(instances, predictions)
         steps = (environ.get(WAITED_S), parse_s, answers.encode_s, answers.score_s)
-        environ[ANSWERED] = (model or self._models.default, len(instances), steps)
-        return _written(predictions, loaded.name)
+        name = model or self._models.default
+        environ[ANSWERED] = (name, len(instances), steps)
+        return Answered(name, loaded, predictions)
+
+    def check_count(self, count: int, place: str) -> None:
+        """Raise RequestEntityTooLarge if there are more instances than one request may have."""
+        most = self._max_instances
+        if count > most:
+            raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
 
     def _instances_of(
         self, asked: PredictRequest, predictor: Predictor
@@ -74,19 +114,14 @@ class Answering:
             places = _the_text
             return predictor.check_texts([asked.text], places), places
         if asked.texts is not None:
-            self._check_count(len(asked.texts), "texts")
+            self.check_count(len(asked.texts), "texts")
             places = "texts.{}".format
             return predictor.check_texts(asked.texts, places), places
         assert asked.instances is not None  # PredictRequest has seen to it
-        self._check_count(len(asked.instances), "instances")
+        self.check_count(len(asked.instances), "instances")
         places = "instances.{}".format
         predictor.check(asked.instances, places)
         return asked.instances, places
-
-    def _check_count(self, count: int, place: str) -> None:
-        most = self._max_instances
-        if count > most:
-            raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
 
 
 class _Rows:
@@ -112,12 +147,13 @@ class _Rows:
                 self._taken -= count
 
 
-def _written(predictions: Sequence[Prediction], name: str) -> bytes:
+def written(predictions: Sequence[object]) -> bytes:
+    """Return a list as JSON, of which not too much is written at once."""
     if len(predictions) <= _MOST_WRITTEN_AT_ONCE:
-        return to_json({"predictions": predictions, "model": name})
+        return to_json(predictions)
     starts = range(0, len(predictions), _MOST_WRITTEN_AT_ONCE)
     slices = [to_json(predictions[start : start + _MOST_WRITTEN_AT_ONCE])[1:-1] for start in starts]
-    return b'{"predictions":[%b],"model":%b}' % (b",".join(slices), to_json(name))
+    return b"[%b]" % b",".join(slices)
 
 
 def _the_text(index: int) -> str:

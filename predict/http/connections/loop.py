@@ -23,6 +23,7 @@ from predict.http.connections.channel import Channel
 from predict.http.connections.parsing import Known, MayUpload
 from predict.http.headers import AnswerHeaders
 from predict.http.load import Line, Load
+from predict.http.probes import Probes
 from predict.settings import Settings
 from predict.wording import counted
 
@@ -91,6 +92,8 @@ class EventLoop:
         self._urgent: deque[Channel] = deque()
         self._refused: deque[Channel] = deque()
         self._waiting: deque[Channel] = deque()
+        # They are few, and are answered whatever waits.
+        self._probes = Probes(settings)
         self._line = Line(settings.max_wait_s, few=limits.FEW)
         self._threads_line = Line(settings.max_wait_s, settings.threads, patience=limits.PATIENCE)
         # What other threads want done by this one.
@@ -199,7 +202,7 @@ class EventLoop:
             return
         request = channel.requests[0]
         channel.queued_at = time.perf_counter()
-        if request.error or request.path in limits.PROBES:
+        if request.error or request.path in self._probes:
             full = len(self._urgent) >= limits.MOST_URGENT
             (self._refused if full else self._urgent).append(channel)
         elif channel.for_probes:
