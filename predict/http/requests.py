@@ -99,7 +99,7 @@ def parse_json(body: bytes) -> Any:
         content = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(f"body: not JSON: {error}.") from None
-    keys = _count_keys(content)
+    keys = _count_keys([content])
     if body.count(b":") != keys and len(_ENDS_OF_KEYS.findall(body)) != keys:
         _refuse_repeated_keys(body)
     return content
@@ -184,16 +184,14 @@ def _read_fields(fields: MultiDict[str, str]) -> dict[str, str]:
     return fields.to_dict()
 
 
-def _count_keys(content: Any) -> int:
+def _count_keys(content: dict[str, Any] | list[Any]) -> int:
+    keys, values = 0, content
     if isinstance(content, dict):
-        return len(content) + sum(map(_count_keys, filter(_has_parts, content.values())))
-    if isinstance(content, list):
-        return sum(map(_count_keys, filter(_has_parts, content)))
-    return 0
-
-
-def _has_parts(value: Any) -> bool:
-    return isinstance(value, dict | list)
+        keys, values = len(content), [*content.values()]
+    for value in values:
+        if isinstance(value, dict | list):
+            keys += _count_keys(value)
+    return keys
 
 
 def _refuse_repeated_keys(body: bytes) -> None:

@@ -1,7 +1,6 @@
 """Servers for the tests that ask as users do. Nothing here needs more than pytest and the standard library."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     Keyword arguments are settings: `serve("text", API_KEYS="a")`.
     """
     started: dict[tuple[object, ...], Process] = {}
-    python = ROOT / os.environ.get("PREDICT_PYTHON", sys.executable)
+    python = ROOT / os.environ.get("PREDICT_PYTHON", ".env/predict/bin/python")
 
     def serve_one(artefact: str, **settings: object) -> int:
         key = artefact, *sorted(settings.items())

@@ -26,6 +26,7 @@ class Asked(NamedTuple):
         rows: The instances as the client wrote them; see `instances_of`.
         places: Index -> the name of that instance in a message.
         top_k: How many labels to list; None for all.
+        model: The name of the model, if the body has one too; it has to be that of the address.
         form: What `write` needs to know of the request.
         typed: Turns the rows into such as `instances_of` takes, where their types depend on the model's columns.
     """
@@ -33,6 +34,7 @@ class Asked(NamedTuple):
     rows: Sequence[Any]
     places: Places = "instances.{}".format
     top_k: int | None = None
+    model: str | None = None
     form: Any = None
     typed: Callable[[Predictor, Sequence[Any]], Sequence[Any]] | None = None
 
@@ -73,15 +75,20 @@ def instances_of(rows: Sequence[Any], predictor: Predictor, places: Places) -> l
         InstanceError: A row is none of these.
     """
     text_field = predictor.text_field
-    names = [column.name for column in predictor.metadata.inputs]
+    names: list[str] = []
     instances: list[Instance] = []
     problems: list[tuple[str, str]] = []
     for index, row in enumerate(rows):
+        if text_field is not None and isinstance(row, str):
+            instances.append({text_field: row})
+            continue
         if isinstance(row, dict):
             if text_field is not None and len(row) == 1 and TEXT in row:
                 row = {text_field: row[TEXT]}
             instances.append(row)
-        elif isinstance(row, list) and len(row) == len(names):
+            continue
+        names = names or [column.name for column in predictor.metadata.inputs]
+        if isinstance(row, list) and len(row) == len(names):
             instances.append(dict(zip(names, row, strict=True)))
         elif not isinstance(row, list) and len(names) == 1:
             instances.append({names[0]: row})

@@ -43,19 +43,20 @@ def read_csv(text: str, header: str | None) -> Asked:
             raise UnprocessableEntity(f"line {line}: expected a row, got an empty line.")
         rows.append(cells)
         lines.append(line)
+    if not rows:
+        raise UnprocessableEntity("body: expected at least one row, got none.")
     names = None
-    if header != _ABSENT and rows:
+    if header != _ABSENT:
         names = rows.pop(0)
         lines.pop(0)
-    if not rows:
-        what = "row below the names of the columns" if names else "row"
-        raise UnprocessableEntity(f"body: expected at least one {what}, got none.")
 
     def place(index: int) -> str:
         return f"line {lines[index]}"
 
     def typed(predictor: Predictor, rows: Sequence[list[str]]) -> list[dict[str, Any]]:
         columns = _columns_of(names, predictor)
+        if not rows:
+            raise UnprocessableEntity("line 2: expected a row below the names of the columns.")
         problems = [
             (place(index), f"expected {counted(len(columns), 'cell')}, got {len(cells)}")
             for index, cells in enumerate(rows)

@@ -7,6 +7,7 @@ Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.m
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 from wsgiref.types import WSGIEnvironment
 
 from pydantic_core import to_json
@@ -27,12 +28,13 @@ from predict.http.platforms.tensors import (
     to_bytes,
 )
 from predict.scoring.outputs import Prediction
+from predict.scoring.predictor import Predictor
 from predict.scoring.values import kind_of
 from predict.wording import listed, shorten
 
 # Where the JSON of a body ends and the bytes of its tensors begin.
 HEADER = "Inference-Header-Content-Length"
-_IN_ENVIRON = "HTTP_INFERENCEHEADER_CONTENT_LENGTH"
+_IN_ENVIRON = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 _OCTETS = "application/octet-stream"
 _SIZE, _ALL_BINARY, _ONE_BINARY = "binary_data_size", "binary_data_output", "binary_data"
 _DATATYPES = {"number": FLOAT, "text": BYTES, "category": BYTES, "date": BYTES}
@@ -41,6 +43,10 @@ SERVER = {
     "version": str(FORMAT_VERSION),
     "extensions": ["binary_tensor_data"],
 }
+
+
+# Naming all labels takes longer than all the rest of a small answer.
+_KNOWN: "WeakKeyDictionary[Predictor, dict[str, _Out]]" = WeakKeyDictionary()
 
 
 class _Form(NamedTuple):
@@ -62,7 +68,7 @@ class _Out(NamedTuple):
 def read(body: bytes, environ: WSGIEnvironment) -> Asked:
     """Read the tensors of a request."""
     content, binary = _split(body, environ.get(_IN_ENVIRON))
-    request = read_object(content, ("id", "parameters", "inputs", "outputs"))
+    request = read_object(content, ("id", "parameters", "inputs", "outputs", "model_name"))
     parameters = request.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise UnprocessableEntity(f"parameters: expected an object, got {kind_of(parameters)}.")
@@ -80,14 +86,15 @@ def read(body: bytes, environ: WSGIEnvironment) -> Asked:
     if binary:
         raise UnprocessableEntity(f"body: {len(binary)} bytes belong to no tensor.")
     form = _form_of(request, parameters, environ)
-    return Asked(rows_of(tensors), "rows.{}".format, form=form)
+    model = _text_or_none(request, "model_name")  # KServe's client sends it
+    return Asked(rows_of(tensors), "rows.{}".format, model=model, form=form)
 
 
 def write(answered: Answered, asked: Asked) -> Content:
     """Write the output tensors."""
     form: _Form = asked.form
     output, predictions = output_of(answered), answered.predictions
-    known = outputs_of(output)
+    known = _known_outputs(answered.loaded.predictor)
     chosen = list(known) if form.outputs is None else form.outputs
     for name in chosen:
         if name not in known:
@@ -170,6 +177,13 @@ def outputs_of(output: Output) -> dict[str, _Out]:
     return outs
 
 
+def _known_outputs(predictor: Predictor) -> dict[str, _Out]:
+    known = _KNOWN.get(predictor)
+    if known is None:
+        known = _KNOWN[predictor] = outputs_of(predictor.metadata.outputs[0])
+    return known
+
+
 def _values(name: str, predictions: Sequence[Prediction], output: Output) -> list[Any]:
     """Return the values of an output tensor in row-major order."""
     if name == "probabilities":
@@ -212,13 +226,18 @@ def _take(given: Mapping[str, Any], place: str, binary: bytes) -> tuple[bytes | 
     return binary[:size], binary[size:]
 
 
+def _text_or_none(request: Mapping[str, Any], key: str) -> str | None:
+    value = request.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UnprocessableEntity(f"{key}: expected a string, got {kind_of(value)}.")
+    return value
+
+
 def _form_of(
     request: Mapping[str, Any], parameters: Mapping[str, Any], environ: WSGIEnvironment
 ) -> _Form:
-    name = request.get("id")
-    if name is not None and not isinstance(name, str):
-        raise UnprocessableEntity(f"id: expected a string, got {kind_of(name)}.")
-    # Clients of KServe need one. Ours is that of the header X-Request-ID.
+    # KServe's client needs one. Ours is that of the header X-Request-ID.
+    name = _text_or_none(request, "id")
     name = environ[REQUEST_ID] if name is None else name
     wanted, all_binary = request.get("outputs"), parameters.get(_ALL_BINARY) is True
     if not wanted:

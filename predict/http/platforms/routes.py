@@ -91,6 +91,11 @@ def _answer(
 ) -> Content:
     answer.check_count(len(asked.rows), "body")
 
+    if asked.model is not None and asked.model != model:
+        raise UnprocessableEntity(
+            f"model_name: expected {model}, as in the address, got {shorten(asked.model)}."
+        )
+
     def instances_of(predictor: Predictor) -> tuple[Sequence[Instance], Places]:
         _check_version(predictor.metadata.name, version)
         return asked.instances(predictor)

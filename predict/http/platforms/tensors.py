@@ -20,9 +20,10 @@ _WHOLE = {
     **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
 _DTYPES = {FLAG: "?", **_FLOATS, **_WHOLE}
+_DATATYPES = (BYTES, *_DTYPES)
 # What MLServer's codecs say of a tensor's content, and what they say beside that of what we read.
 _BASE64 = "base64"
-_CONTENT_TYPES = ("str", "np", "pd", "datetime", _BASE64)
+_CONTENT_TYPES = (None, "str", "np", "pd", "datetime", _BASE64)
 _LENGTH = struct.Struct("<I")
 
 
@@ -53,14 +54,14 @@ def read_tensor(
         raise UnprocessableEntity(f"{place}.name: expected a string, got {kind_of(name)}.")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise UnprocessableEntity(f"{place}.shape: expected a list of whole numbers.")
-    if datatype not in (BYTES, *_DTYPES):
-        known = listed([BYTES, *_DTYPES], len(_DTYPES) + 1)
+    if datatype not in _DATATYPES:
+        known = listed(_DATATYPES, len(_DATATYPES))
         got = repr(shorten(datatype)) if isinstance(datatype, str) else kind_of(datatype)
         raise UnprocessableEntity(f"{place}.datatype: expected one of {known}, got {got}.")
     content_type = _parameters(given, place).get("content_type", content_type)
-    if content_type not in (None, *_CONTENT_TYPES):
+    if content_type not in _CONTENT_TYPES:
         raise UnprocessableEntity(
-            f"{place}.parameters.content_type: expected one of {listed(_CONTENT_TYPES)}, "
+            f"{place}.parameters.content_type: expected one of {listed(_CONTENT_TYPES[1:])}, "
             f"got {shorten(str(content_type))!r}."
         )
     if binary is None:
@@ -90,31 +91,31 @@ def rows_of(tensors: Sequence[Tensor]) -> list[Any]:
     """
     if not tensors:
         raise UnprocessableEntity("inputs: expected at least one tensor, got none.")
-    names = [tensor.name for tensor in tensors]
+    length = tensors[0].shape[0] if tensors[0].shape else 0
+    seen: set[str] = set()
     for number, tensor in enumerate(tensors):
-        place, shape = f"inputs.{number}", list(tensor.shape)
-        if names.index(tensor.name) != number:
+        place, shape = f"inputs.{number}", tensor.shape
+        if tensor.name in seen:
             raise UnprocessableEntity(f"{place}.name: {shorten(tensor.name)!r} is there twice.")
-        alone = len(tensors) == 1 and len(shape) == 2 and shape[1] > 0
-        if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1) or alone):
+        seen.add(tensor.name)
+        is_table = len(shape) == 2 and (shape[1] == 1 or (len(tensors) == 1 and shape[1] > 0))
+        if len(shape) != 1 and not is_table:
             raise UnprocessableEntity(
-                f"{place}.shape: expected [n] or [n, 1] for one column, or [n, columns] of one tensor, got {shape}."
+                f"{place}.shape: expected [n] or [n, 1] for one column, or [n, columns] of one tensor alone, "
+                f"got {list(shape)}."
             )
-        if shape[0] != tensors[0].shape[0]:
+        if shape[0] != length:
             raise UnprocessableEntity(
-                f"{place}.shape: expected {tensors[0].shape[0]} rows, as the first tensor has, got {shape[0]}."
+                f"{place}.shape: expected {counted(length, 'row')}, as the first tensor has, got {shape[0]}."
             )
-    first = tensors[0]
-    if not first.shape[0]:
+    if not length:
         raise UnprocessableEntity("inputs.0.shape: expected at least one row, got none.")
-    width = first.shape[1] if len(first.shape) == 2 else 1
-    if width > 1:
-        values = first.values
+    values = tensors[0].values
+    if (width := len(values) // length) > 1:
         return [values[start : start + width] for start in range(0, len(values), width)]
-    return [
-        dict(zip(names, row, strict=True))
-        for row in zip(*(tensor.values for tensor in tensors), strict=True)
-    ]
+    names = [tensor.name for tensor in tensors]
+    columns = [tensor.values for tensor in tensors]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def to_bytes(values: Sequence[Any], datatype: str) -> bytes:
