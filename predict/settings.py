@@ -227,7 +227,7 @@ def _mounted(problems: list[str]) -> Path | None:
     """Return the artefact directory that a platform has mounted, if ours is not there; note if there are two."""
     if Settings.model_fields["artefact_dir"].default.exists():
         return None
-    folders = [folder for folder in MOUNTED if folder.is_dir()]
+    folders = [folder for folder in MOUNTED if os.path.isdir(folder)]
     found = [artefact for folder in folders if (artefact := _artefact_in(folder)) is not None]
     if len(found) > 1:
         shown = " and ".join(map(str, found))
@@ -239,9 +239,9 @@ def _mounted(problems: list[str]) -> Path | None:
 def _artefact_in(folder: Path) -> Path | None:
     """Return the artefact that a folder is, or that its link `latest` leads to, or the only one in it."""
     for place in (folder, folder / "latest"):
-        if (place / "metadata.json").is_file():
+        if os.path.isfile(place / "metadata.json"):
             return place
-    inside = [path.parent for path in folder.glob("*/metadata.json")]
+    inside = [path.parent for path in sorted(folder.glob("*/metadata.json"))]
     return inside[0] if len(inside) == 1 else None
 
 

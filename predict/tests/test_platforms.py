@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import signal
+import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,6 +27,7 @@ from predict.http.platforms.tensors import read_tensor, to_bytes
 from predict.http.probes import Probes
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings, SettingsError
+from predict.tests.processes import Process, connect
 from predict.tests.tiny_tables import HOUSES, PASSENGER, TABLES, write_tiny_table
 
 JSON = "application/json"
@@ -966,3 +969,55 @@ def test_requests_are_counted_by_the_rule_of_their_route(predictor: Predictor) -
         r'status="200"[^\n]*route="/v1/models/<model>:predict"', counted
     )
     assert 'route="/v1/models/<model>/versions/<version>:predict"' in counted
+
+
+# ------------------------------------------------------------ a whole process
+
+
+def test_a_container_on_vertex_ai_listens_and_answers_where_its_environment_says(
+    start: Callable[..., Process], tiny_artefact: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = start(
+        *("-m", "predict", "serve"),
+        ARTEFACT_DIR=tiny_artefact,
+        AIP_HTTP_PORT=port,
+        AIP_HEALTH_ROUTE="/v1/endpoints/1/deployedModels/2",
+        AIP_PREDICT_ROUTE="/v1/endpoints/1/deployedModels/2:predict",
+        DRAIN_GRACE_S=2,
+    )
+    assert server.port() == port
+    route = "/v1/endpoints/1/deployedModels/2"
+    assert ask(port, "GET", route)[0] == 200
+    status, answer = ask(port, "POST", f"{route}:predict", json.dumps({"instances": [A]}))
+    assert (status, [*answer]) == (200, ["predictions"])
+    server.send(signal.SIGTERM)
+    while (answer := ask(port, "GET", route))[0] == 200:
+        pass
+    assert answer == (503, {"error": "The server is stopping."})
+    assert ask(port, "GET", "/v2/health/ready")[0] == 503
+    assert server.exit_code() == 0
+
+
+def test_what_is_refused_before_it_is_read_has_the_error_of_its_platform_too(
+    start: Callable[..., Process], tiny_artefact: Path
+) -> None:
+    port = start("-m", "predict", "serve", ARTEFACT_DIR=tiny_artefact, PORT=0).port()
+    for path, key in (
+        (V1, "error"),
+        (V2, "error"),
+        (INVOCATIONS, "message"),
+        ("/predict", "detail"),
+    ):
+        status, answer = ask(port, "POST", path, " " * 2_000_000)
+        assert status == 413
+        assert answer[key] == "body: expected at most 1000000 bytes."
+
+
+def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+    connection = connect(port)
+    connection.request(method, path, body, {"Content-Type": JSON})
+    answer = connection.getresponse()
+    text = answer.read()
+    return answer.status, json.loads(text) if text.strip() else None

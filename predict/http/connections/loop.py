@@ -23,6 +23,7 @@ from predict.http.connections.channel import Channel
 from predict.http.connections.parsing import Known, MayUpload
 from predict.http.headers import AnswerHeaders
 from predict.http.load import Line, Load
+from predict.http.platforms.errors import PlatformErrors
 from predict.http.probes import Probes
 from predict.settings import Settings
 from predict.wording import counted
@@ -444,6 +445,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types fo
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self.loop = loop
         self.known_headers: dict[bytes, Known] = {}
+        self.platform_errors = PlatformErrors(settings)
         self.headers, self.log_requests = AnswerHeaders(settings), settings.log_requests
         self.second, self.date = 0, ""
         dispatcher = ThreadedTaskDispatcher()

@@ -36,17 +36,15 @@ def _with_code(detail: str, status: int) -> dict[str, Any]:
     return {"error_code": _MLFLOW_CODES.get(status, "INTERNAL_ERROR"), "message": detail}
 
 
-_BY_PREFIX: tuple[tuple[str, _Shape, dict[int, int]], ...] = (
-    ("/v1/", _error, _ONE_STATUS_AND_TYPE),
-    ("/v2/", _error, _ONE_STATUS_AND_TYPE),
-)
-_BY_PATH: dict[str, tuple[_Shape, dict[int, int]]] = {
-    "/v2": (_error, _ONE_STATUS_AND_TYPE),
+_Told = tuple[_Shape, dict[int, int]]
+_PLAIN: _Told = (_error, _ONE_STATUS_AND_TYPE)
+_BY_PATH: dict[str, _Told] = {
+    "/v2": _PLAIN,
     "/invocations": (_with_code, _ONE_STATUS),
     "/ping": (_with_code, _ONE_STATUS),
     "/version": (_with_code, _ONE_STATUS),
     "/score": (_message, _ONE_STATUS),
-    "/classify": (_error, _ONE_STATUS_AND_TYPE),
+    "/classify": _PLAIN,
 }
 
 
@@ -61,22 +59,17 @@ class PlatformErrors:
             our_rules: Routes of our own, whose errors stay problems although Vertex AI has chosen them.
         """
         self._on = settings.platforms
-        chosen = {settings.aip_health_route, settings.aip_predict_route} - {None} - our_rules
-        of_vertex = {path: (_error, _ONE_STATUS_AND_TYPE) for path in chosen if path is not None}
-        self._by_path = of_vertex | _BY_PATH
+        chosen = {settings.aip_health_route, settings.aip_predict_route} - our_rules
+        self._by_path = {path: _PLAIN for path in chosen if path is not None} | _BY_PATH
 
     def of(self, method: str, path: str, status: int, detail: str) -> tuple[int, Any] | None:
         """Return the status and content of a platform's error; None if the path is none of a platform."""
-        if not self._on:
+        told = self._by_path.get(path)
+        # A page is read with GET; Hugging Face's clients post.
+        if path.startswith(("/v1/", "/v2/")) or (path == "/" and method == "POST"):
+            told = _PLAIN
+        if told is None or not self._on:
             return None
-        shape = self._by_path.get(path)
-        if path == "/" and method == "POST":  # Hugging Face; a page is read with GET
-            shape = _error, _ONE_STATUS_AND_TYPE
-        for prefix, *other in _BY_PREFIX if shape is None else ():
-            if path.startswith(prefix):
-                shape = tuple(other)  # type: ignore[assignment]
-        if shape is None:
-            return None
-        content, statuses = shape
+        shape, statuses = told
         status = statuses.get(status, status)
-        return status, content(detail, status)
+        return status, shape(detail, status)
