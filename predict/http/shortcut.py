@@ -108,6 +108,6 @@ class Shortcut:
         for before, after, named in self._by_model:
             if path.startswith(before) and path.endswith(after):
                 model = path[len(before) : -len(after)]
-                if model and "/" not in model:
+                if "/" not in model:
                     return named, model
         return None, None
