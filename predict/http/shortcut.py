@@ -106,8 +106,9 @@ class Shortcut:
         if quick is not None:
             return quick, None
         for before, after, named in self._by_model:
-            if path.startswith(before) and path.endswith(after):
-                model = path[len(before) : -len(after)]
+            end = len(path) - len(after)
+            if path.startswith(before) and path.endswith(after) and end >= len(before):
+                model = path[len(before) : end]
                 if "/" not in model:
                     return named, model
         return None, None
