@@ -20,9 +20,11 @@ OPTIONS ?=
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
-# Two environments: one that trains and, once somebody develops, has the tools on top; and one with only what serves.
-TRAIN   := .env/train
-PREDICT := .env/predict
+# One environment trains and, once somebody develops, has the tools on top; one has only what serves; and one has the
+# clients of platforms and a browser's driver, which ask the server as its users do.
+TRAIN       := .env/train
+PREDICT     := .env/predict
+CONFORMANCE := .env/conformance
 
 # A blank separates two settings. A quote stays a quote, and reaches the configuration.
 quoted   = '$(subst ','\'',$(1))'
@@ -115,6 +117,11 @@ test-images: ## Build both images, train in one, serve from the other, ask it ov
 test: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run the whole test suite
 	@PREDICT_PYTHON=$(PREDICT)/bin/python $(TRAIN)/bin/python -m pytest
 
+# Warnings of the platforms' clients are theirs.
+.PHONY: test-conformance
+test-conformance: $(CONFORMANCE)/ready $(PREDICT)/ready ## Ask the server with the platforms' own clients and in a browser
+	@PREDICT_PYTHON=$(PREDICT)/bin/python $(CONFORMANCE)/bin/python -m pytest -W default -rs tests/conformance
+
 .PHONY: lint
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
@@ -137,10 +144,10 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements; do \
+	@for part in requirements-dev train/requirements predict/requirements tests/conformance/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
-	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \
+	        $$(case $$part in train/*|predict/*) echo --constraint requirements-dev.txt;; esac) $$part.in --output-file $$part.txt; \
 	done
 
 .PHONY: jupyter
@@ -173,6 +180,11 @@ $(TRAIN)/ready-to-develop: requirements-dev.txt environment.yml $(TRAIN)/ready
 
 $(PREDICT)/ready: PURPOSE = serving (Flask, onnxruntime): about half a minute, 0.2 GB
 $(PREDICT)/ready: predict/requirements.txt predict/environment.yml
+	$(make-environment)
+
+# The pins that kserve asks for are not those of the other environments.
+$(CONFORMANCE)/ready: PURPOSE = asking as platforms do (kserve, mlflow, tritonclient, playwright): about a minute, 1.4 GB
+$(CONFORMANCE)/ready: tests/conformance/requirements.txt tests/conformance/environment.yml
 	$(make-environment)
 
 # Both recipes read the pins from the prerequisites: conda the .yml, pip the .txt. What they print goes to a log.

@@ -27,6 +27,12 @@ DEFAULT_MODEL = "default"
 
 # Only what make, a shell and docker --env-file read in the same way.
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*) *=(.*)")
+# A path that a router takes as it is written.
+_ROUTE = re.compile(r"/[A-Za-z0-9._~:@!$&'()*+,;=/-]*")
+# Where platforms mount a model: the images that we build; SageMaker; KServe; Hugging Face.
+MOUNTED = tuple(map(Path, ("/artefact", "/opt/ml/model", "/mnt/models", "/repository")))
+# What Vertex AI calls a key of ours.
+_OTHER_NAMES = {"AIP_HTTP_PORT": "port"}
 # A model's name is part of an address.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -66,6 +72,13 @@ def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _route(value: object) -> object:
+    if isinstance(value, str) and not _ROUTE.fullmatch(value):
+        raise ValueError("expected a path that begins with a slash, of plain characters")
+    return value
+
+
+Route = Annotated[str, BeforeValidator(_route)]
 NamedPaths = Annotated[dict[str, Path], BeforeValidator(_named_paths)]
 # Never shown, neither in a log nor in an error.
 Secrets = Annotated[list[SecretStr], BeforeValidator(_parts)]
@@ -135,6 +148,13 @@ class Settings(BaseModel):
     # How many proxies are in front, whose X-Forwarded-… headers are believed.
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
 
+    # Whether the routes are there that platforms ask; see `predict.http.platforms`.
+    platforms: bool = True
+    # Vertex AI sets these in the environment.
+    aip_health_route: Route | None = None
+    aip_predict_route: Route | None = None
+    aip_deployed_model_id: str | None = None
+
     @property
     def places(self) -> dict[str, Path]:
         """The directory of every model, by name: those of `models`, and `artefact_dir` as the default model.
@@ -192,6 +212,11 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
     for key, name in keys.items():
         if environ.get(key):
             values[name], origin[name] = environ[key], "environment"
+    for key, name in _OTHER_NAMES.items():
+        if environ.get(key) and name not in values:
+            values[name], origin[name] = environ[key], f"environment ({key})"
+    if not {"artefact_dir", "models"} & values.keys() and (place := _mounted(problems)):
+        values["artefact_dir"], origin["artefact_dir"] = str(place), "the place of a mounted model"
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -199,6 +224,28 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _mounted(problems: list[str]) -> Path | None:
+    """Return the artefact directory that a platform has mounted, if ours is not there; note if there are two."""
+    if Settings.model_fields["artefact_dir"].default.exists():
+        return None
+    folders = [folder for folder in MOUNTED if os.path.isdir(folder)]
+    found = [artefact for folder in folders if (artefact := _artefact_in(folder)) is not None]
+    if len(found) > 1:
+        shown = " and ".join(map(str, found))
+        problems.append(f"{shown} are artefacts: say which one is to be served with ARTEFACT_DIR.")
+    # An empty one is named in the message that nothing is there.
+    return next(iter([*found, *folders]), None)
+
+
+def _artefact_in(folder: Path) -> Path | None:
+    """Return the artefact that a folder is, or that its link `latest` leads to, or the only one in it."""
+    for place in (folder, folder / "latest"):
+        if os.path.isfile(place / "metadata.json"):
+            return place
+    inside = [path.parent for path in sorted(folder.glob("*/metadata.json"))]
+    return inside[0] if len(inside) == 1 else None
 
 
 def _told(problem: ErrorDetails, origin: Mapping[str, str]) -> str:

@@ -69,7 +69,7 @@ def checkout(tmp_path: Path) -> Checkout:
     names = ["Makefile", "requirements-dev.txt", "environment.yml"]
     names += [
         f"{side}/{file}"
-        for side in ("train", "predict")
+        for side in ("train", "predict", "tests/conformance")
         for file in ("requirements.txt", "environment.yml")
     ]
     for name in names:
@@ -174,6 +174,15 @@ def test_a_set_up_that_fails_shows_the_end_of_its_log_and_is_done_again(
     assert checkout.stamps() == {READY, DEVELOP}
 
 
+def test_the_clients_of_platforms_have_an_environment_of_their_own(checkout: Checkout) -> None:
+    planned = checkout.make("test-conformance", "--dry-run").stdout
+    assert "--requirement tests/conformance/requirements.txt" in planned
+    assert "--requirement predict/requirements.txt" in planned
+    assert TRAIN_PINS not in planned
+    assert checkout.make(".env/conformance/ready").returncode == 0
+    assert checkout.stamps() == {".env/conformance/ready"}
+
+
 def test_conda_makes_the_environment_and_adds_to_it(checkout: Checkout) -> None:
     assert checkout.make(DEVELOP, conda=True).returncode == 0
     assert checkout.calls() == [
@@ -227,6 +236,7 @@ def test_to_add_the_tools_changes_no_pin_of_what_trains_or_serves(name: str) -> 
         ("requirements-dev.in", "requirements-dev.txt"),
         ("train/requirements.in", "train/requirements.txt"),
         ("predict/requirements.in", "predict/requirements.txt"),
+        ("tests/conformance/requirements.in", "tests/conformance/requirements.txt"),
     ],
 )
 def test_every_library_that_is_asked_for_is_pinned(asked: str, locked: str) -> None:
@@ -241,6 +251,7 @@ def test_every_library_that_is_asked_for_is_pinned(asked: str, locked: str) -> N
         ("environment.yml", "requirements-dev.txt"),
         ("train/environment.yml", "requirements.txt"),
         ("predict/environment.yml", "requirements.txt"),
+        ("tests/conformance/environment.yml", "requirements.txt"),
     ],
 )
 def test_conda_installs_the_pins_that_pip_would(name: str, requirements: str) -> None:
@@ -250,8 +261,9 @@ def test_conda_installs_the_pins_that_pip_would(name: str, requirements: str) ->
 
 def test_every_environment_that_a_file_names_is_one_that_make_makes() -> None:
     names = [ROOT / "Makefile", ROOT / ".pre-commit-config.yaml", ROOT / "environment.yml"]
-    names += [*ROOT.glob("*/environment.yml"), ROOT / "train/artefacts/tracking.py"]
+    names += [*ROOT.glob("*/environment.yml"), ROOT / "tests/conformance/environment.yml"]
+    names += [ROOT / "train/artefacts/tracking.py"]
     names += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
     for name in names:
         for environment in re.findall(r"\.env/(\w+)", name.read_text()):
-            assert environment in ("train", "predict"), name
+            assert environment in ("train", "predict", "conformance"), name

@@ -1,8 +1,10 @@
 """The way from a validated request to the JSON of its answer."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 from pydantic_core import to_json
@@ -12,7 +14,7 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from predict.hosting.models import Models
+from predict.hosting.models import Loaded, Models
 from predict.http.environment import ANSWERED, ON_MAIN_LOOP, REQUEST_ID, WAITED_S
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import Instance
@@ -23,6 +25,18 @@ from predict.settings import Settings
 # Predictions that are written at once: the interpreter is held meanwhile, and a small request may wait for it.
 _MOST_WRITTEN_AT_ONCE = 500
 _RETRY_AFTER_S = 1
+
+# Returns the checked instances that are asked for of a model, and how a message names each of them.
+InstancesOf = Callable[[Predictor], tuple[Sequence[Instance], Places]]
+
+
+class Answered(NamedTuple):
+    """Predictions, one an instance, the model that made them, and the name by which it is served."""
+
+    model: str
+    loaded: Loaded
+    instances: Sequence[Instance]
+    predictions: Sequence[Prediction]
 
 
 class Answering:
@@ -57,26 +71,80 @@ class Answering:
             UnprocessableEntity: An explanation is asked for, and there are none here.
             ServiceUnavailable: Too many rows of other requests are being scored.
         """
+        instances_of = partial(self._instances_of, asked, environ)
+        answered = self.score(model, instances_of, asked.top_k, environ, parse_s)
+        predictions, name = answered.predictions, answered.loaded.name
+        if asked.explain:
+            predictions = self._explained(answered)
+        if len(predictions) <= _MOST_WRITTEN_AT_ONCE:
+            return to_json({"predictions": predictions, "model": name})
+        return b'{"predictions":%b,"model":%b}' % (written(predictions), to_json(name))
+
+    def score(
+        self,
+        model: str | None,
+        instances_of: InstancesOf,
+        top_k: int | None,
+        environ: WSGIEnvironment,
+        parse_s: float | None = None,
+    ) -> Answered:
+        """Return predictions, observed and counted, for whoever writes them in another way.
+
+        Args and errors are those of `__call__`, but for:
+            instances_of: Says what is to be answered, once it is known by which model.
+            top_k: How many labels to list; None for all.
+        """
         loaded = self._models.current(model)
         predictor = loaded.predictor
-        instances, places = self._instances_of(asked, predictor)
-        if asked.explain:
-            self._check_explained(environ)
-            predictor.explainer.check(instances, places)
+        instances, places = instances_of(predictor)
         if len(instances) == 1:
-            answers = predictor.answer(instances, asked.top_k, places)
+            answers = predictor.answer(instances, top_k, places)
         else:
             with self._rows.taken(len(instances)):
-                answers = predictor.answer(instances, asked.top_k, places)
+                answers = predictor.answer(instances, top_k, places)
         predictions = answers.predictions
         loaded.monitor.observe(environ[REQUEST_ID], instances, predictions)
         if loaded.shadow is not None:
             loaded.shadow.offer(instances, predictions)
-        if asked.explain:
-            predictions = self._explained(predictor, instances, predictions)
         steps = (environ.get(WAITED_S), parse_s, answers.encode_s, answers.score_s)
-        environ[ANSWERED] = (model or self._models.default, len(instances), steps)
-        return _written(predictions, loaded.name)
+        name = model or self._models.default
+        environ[ANSWERED] = (name, len(instances), steps)
+        return Answered(name, loaded, instances, predictions)
+
+    def check_count(self, count: int, place: str, explain: bool | None = False) -> None:
+        """Raise RequestEntityTooLarge if there are more instances than one request may have, or have explained."""
+        most, purpose = self._max_instances, ""
+        if explain and self._max_explained:
+            most, purpose = min(most, self._max_explained), " to explain"
+        if count > most:
+            raise RequestEntityTooLarge(f"{place}: expected at most {most}{purpose}, got {count}.")
+
+    def _instances_of(
+        self, asked: PredictRequest, environ: WSGIEnvironment, predictor: Predictor
+    ) -> tuple[Sequence[Instance], Places]:
+        """Return the checked instances, and how a message names each of them."""
+        instances, places = self._read_instances(asked, predictor)
+        if asked.explain:
+            self._check_explained(environ)
+            predictor.explainer.check(instances, places)
+        return instances, places
+
+    def _read_instances(
+        self, asked: PredictRequest, predictor: Predictor
+    ) -> tuple[Sequence[Instance], Places]:
+        places: Places
+        if asked.text is not None:
+            places = _the_text
+            return predictor.check_texts([asked.text], places), places
+        if asked.texts is not None:
+            self.check_count(len(asked.texts), "texts", asked.explain)
+            places = "texts.{}".format
+            return predictor.check_texts(asked.texts, places), places
+        assert asked.instances is not None  # PredictRequest has seen to it
+        self.check_count(len(asked.instances), "instances", asked.explain)
+        places = "instances.{}".format
+        predictor.check(asked.instances, places)
+        return asked.instances, places
 
     def _check_explained(self, environ: WSGIEnvironment) -> None:
         if not self._max_explained:
@@ -88,47 +156,18 @@ class Answering:
                 "explain: expected the word as it is, without escapes, in the address, in a form or in JSON in UTF-8."
             )
 
-    def _explained(
-        self,
-        predictor: Predictor,
-        instances: Sequence[Instance],
-        predictions: Sequence[Prediction],
-    ) -> list[Prediction]:
-        explanations = predictor.explainer.explain(instances, predictions, self._explain_s)
+    def _explained(self, answered: Answered) -> list[Prediction]:
+        """Return predictions with their explanations; what was observed stays what it was."""
+        explainer, predictions = answered.loaded.predictor.explainer, answered.predictions
+        explanations = explainer.explain(answered.instances, predictions, self._explain_s)
         if not self._show_references:
             for explanation in explanations:
                 for contribution in explanation["contributions"]:
                     contribution.pop("reference", None)
-        # What was observed stays what it was.
         return [
             {**prediction, "explanation": explanation}
             for prediction, explanation in zip(predictions, explanations, strict=True)
         ]
-
-    def _instances_of(
-        self, asked: PredictRequest, predictor: Predictor
-    ) -> tuple[Sequence[Instance], Places]:
-        """Return the checked instances, and how a message names each of them."""
-        places: Places
-        if asked.text is not None:
-            places = _the_text
-            return predictor.check_texts([asked.text], places), places
-        if asked.texts is not None:
-            self._check_count(len(asked.texts), "texts", asked)
-            places = "texts.{}".format
-            return predictor.check_texts(asked.texts, places), places
-        assert asked.instances is not None  # PredictRequest has seen to it
-        self._check_count(len(asked.instances), "instances", asked)
-        places = "instances.{}".format
-        predictor.check(asked.instances, places)
-        return asked.instances, places
-
-    def _check_count(self, count: int, place: str, asked: PredictRequest) -> None:
-        most, purpose = self._max_instances, ""
-        if asked.explain and self._max_explained:
-            most, purpose = min(most, self._max_explained), " to explain"
-        if count > most:
-            raise RequestEntityTooLarge(f"{place}: expected at most {most}{purpose}, got {count}.")
 
 
 class _Rows:
@@ -154,12 +193,13 @@ class _Rows:
                 self._taken -= count
 
 
-def _written(predictions: Sequence[Prediction], name: str) -> bytes:
+def written(predictions: Sequence[object]) -> bytes:
+    """Return a list as JSON, of which not too much is written at once."""
     if len(predictions) <= _MOST_WRITTEN_AT_ONCE:
-        return to_json({"predictions": predictions, "model": name})
+        return to_json(predictions)
     starts = range(0, len(predictions), _MOST_WRITTEN_AT_ONCE)
     slices = [to_json(predictions[start : start + _MOST_WRITTEN_AT_ONCE])[1:-1] for start in starts]
-    return b'{"predictions":[%b],"model":%b}' % (b",".join(slices), to_json(name))
+    return b"[%b]" % b",".join(slices)
 
 
 def _the_text(index: int) -> str:

@@ -1,9 +1,9 @@
 """The HTTP application: `create_app(models)` and its routes. Nothing happens at import."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
-from wsgiref.types import WSGIApplication
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
@@ -13,17 +13,25 @@ from predict.hosting.crew import Alone, Crew
 from predict.hosting.models import Models, NoModelError, combined
 from predict.http.admin import add_admin_routes
 from predict.http.answering import Answering
+from predict.http.content import Content
 from predict.http.environment import ROUTE
 from predict.http.failure import raise_failure
 from predict.http.front import Front
 from predict.http.keys import ADMIN_PATH, Keys
 from predict.http.load import Load
 from predict.http.monitoring import ROUTES, add_monitoring_routes
+from predict.http.platforms.routes import add_platform_routes
 from predict.http.problems import answer_errors_with_problems, problem
 from predict.http.request_log import RequestLog, log_body
-from predict.http.requests import Request, read_example_request, read_predict_request
+from predict.http.requests import (
+    PredictRequest,
+    Request,
+    parse_predict_request,
+    read_example_request,
+    read_predict_request,
+)
 from predict.http.responses import json_response
-from predict.http.shortcut import Shortcut
+from predict.http.shortcut import Quick, Shortcut
 from predict.http.tracing import traced
 from predict.monitoring.metrics import Metrics
 from predict.settings import Settings
@@ -59,13 +67,14 @@ def create_app(
     crew.on("states", lambda _: models.states())
     _add_routes(app, models, settings, answer, crew, load)
     add_admin_routes(app, models, settings, crew)
+    quick = [*_quick(answer), *add_platform_routes(app, models, settings, answer, load)]
     metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES], load.numbers)
     models.listeners.append(metrics.reloaded)
     add_monitoring_routes(app, models, settings, metrics, crew)
     answer_errors_with_problems(app)
     if settings.log_texts:
         app.before_request(log_body)
-    for layer in _layers(settings, keys, answer, metrics):
+    for layer in _layers(settings, keys, quick, metrics):
         app.wsgi_app = layer(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 
@@ -79,10 +88,26 @@ def _begin(keys: Keys) -> None:
     raise_failure(request.environ)
 
 
-def _layers(settings: Settings, keys: Keys, answer: Answering, metrics: Metrics) -> Iterator[Layer]:
+def _quick(answer: Answering) -> list[Quick]:
+    """Return our own routes that take the shortcut."""
+
+    def read(body: bytes, _: WSGIEnvironment) -> PredictRequest:
+        return parse_predict_request(body)
+
+    def answered(
+        model: str | None, asked: PredictRequest, environ: WSGIEnvironment, parse_s: float
+    ) -> Content:
+        return Content(answer(model, asked, environ, parse_s))
+
+    return [Quick(rule, read, answered) for rule in ("/predict", "/models/<model>/predict")]
+
+
+def _layers(
+    settings: Settings, keys: Keys, quick: Sequence[Quick], metrics: Metrics
+) -> Iterator[Layer]:
     """Yield what is put around Flask, from the inside out."""
     if not settings.log_texts:  # a body is logged inside Flask
-        yield lambda flask: Shortcut(flask, answer, settings.max_body_bytes)
+        yield lambda flask: Shortcut(flask, quick, settings.max_body_bytes)
     yield lambda inner: Front(inner, settings, keys, metrics)
     if settings.log_requests:
         yield lambda inner: RequestLog(inner, sys.stderr, settings.log_format == "json")

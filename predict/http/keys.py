@@ -10,10 +10,9 @@ from pydantic import SecretStr
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 
+from predict.http.probes import Probes
 from predict.settings import Settings, SettingsError
 
-# What a load balancer asks, which has no key.
-_OPEN_PATHS = ("/health", "/ready")
 ADMIN_PATH = "/admin/"
 _BEARER = "bearer "
 
@@ -29,6 +28,8 @@ class Keys:
         """
         self._clients = _digests(settings.api_keys, settings.api_keys_file, "API_KEYS_FILE")
         token = [] if settings.admin_token is None else [settings.admin_token]
+        # What a load balancer asks, which has no key.
+        self._open = Probes(settings)
         self._admins = _digests(token, settings.admin_token_file, "ADMIN_TOKEN_FILE")
 
     @property
@@ -60,7 +61,7 @@ class Keys:
         path = "/" + environ["PATH_INFO"].lstrip("/")
         if path.startswith(ADMIN_PATH):
             return self.refusal_of_admin(environ)
-        if not self._clients or path in _OPEN_PATHS or _has_one(self._clients, environ):
+        if not self._clients or path in self._open or _has_one(self._clients, environ):
             return None
         return _unauthorized("a key")
 

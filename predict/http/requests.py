@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from flask import Request as FlaskRequest
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import from_json
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
@@ -89,6 +90,23 @@ def parse_predict_request(body: bytes) -> PredictRequest:
     return asked
 
 
+def parse_json(body: bytes) -> Any:
+    """Read JSON of any shape.
+
+    Raises:
+        BadRequest: It is not JSON; NaN and Infinity are not.
+        UnprocessableEntity: A key is there twice in an object.
+    """
+    try:
+        content = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"body: not JSON: {error}.") from None
+    keys = _count_keys([content])
+    if body.count(b":") != keys and len(_ENDS_OF_KEYS.findall(body)) != keys:
+        _refuse_repeated_keys(body)
+    return content
+
+
 def read_predict_request() -> PredictRequest:
     """Read Flask's current request.
 
@@ -113,14 +131,17 @@ def read_example_request() -> ExampleRequest:
     return ExampleRequest.model_validate(_read_fields(request.args))
 
 
-def read_json() -> bytes:
+def read_json(of_any_type: bool = False) -> bytes:
     """Return the JSON of Flask's current request as UTF-8 without a byte order mark.
+
+    Args:
+        of_any_type: Whether it is JSON whatever its type says.
 
     Raises:
         UnsupportedMediaType: The type is another, or nobody knows its charset.
         BadRequest: The bytes are not in that charset.
     """
-    if request.mimetype != "application/json":
+    if request.mimetype != "application/json" and not of_any_type:
         got = request.mimetype or "none"
         raise UnsupportedMediaType(f"Content-Type: expected application/json or a form, got {got}.")
     body = request.get_data()
@@ -163,6 +184,16 @@ def _read_fields(fields: MultiDict[str, str]) -> dict[str, str]:
         if len(values) > 1:
             raise UnprocessableEntity(f"{shorten(name)}: expected once, got {len(values)} times.")
     return fields.to_dict()
+
+
+def _count_keys(content: dict[str, Any] | list[Any]) -> int:
+    keys, values = 0, content
+    if isinstance(content, dict):
+        keys, values = len(content), [*content.values()]
+    for value in values:
+        if isinstance(value, dict | list):
+            keys += _count_keys(value)
+    return keys
 
 
 def _refuse_repeated_keys(body: bytes) -> None:

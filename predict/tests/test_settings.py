@@ -168,3 +168,65 @@ def test_secrets_are_never_shown(conf: Path) -> None:
         load_settings(conf, {})
     shown = f"{caught.value}{load_settings(conf, {'PORT': '1'})!r}"
     assert not re.search("first|second|third", shown)
+
+
+# ------------------------------------------------------------------- platforms
+
+
+@pytest.fixture
+def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two places where platforms mount a model, empty ones, and a working directory without an artefact."""
+    monkeypatch.chdir(tmp_path)
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+    monkeypatch.setattr("predict.settings.MOUNTED", (*places, tmp_path / "three"))
+    return places
+
+
+def artefact(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metadata.json").touch()
+    return folder
+
+
+def test_a_mounted_model_is_found_where_nothing_else_is_said(mounts: list[Path]) -> None:
+    one, two = mounts
+    assert load_settings(None, {}).artefact_dir == one  # the message that nothing is there names it
+    artefact(two)
+    assert load_settings(None, {}).artefact_dir == two
+    assert load_settings(None, {"ARTEFACT_DIR": "a"}).artefact_dir == Path("a")
+    assert load_settings(None, {"MODELS": "a=b"}).places == {"a": Path("b")}
+    ours = artefact(Path("data/artefacts/latest"))
+    assert load_settings(None, {}).artefact_dir == ours
+
+
+def test_a_mounted_folder_may_hold_the_one_artefact_or_a_link_to_it(mounts: list[Path]) -> None:
+    one, _ = mounts
+    inside = artefact(one / "2026-01-02-03-04-05")
+    assert load_settings(None, {}).artefact_dir == inside
+    artefact(one / "2026-01-02-03-04-06")
+    assert load_settings(None, {}).artefact_dir == one  # two, and nothing says which
+    (one / "latest").symlink_to(inside)
+    assert load_settings(None, {}).artefact_dir == one / "latest"
+
+
+def test_two_mounted_models_are_not_chosen_between(mounts: list[Path]) -> None:
+    one, two = map(artefact, mounts)
+    with pytest.raises(SettingsError, match=f"{one} and {two} are artefacts: .*ARTEFACT_DIR"):
+        load_settings(None, {})
+
+
+def test_vertex_ai_names_the_port_unless_port_does() -> None:
+    assert load_settings(None, {"AIP_HTTP_PORT": "7080"}).port == 7080
+    assert load_settings(None, {"AIP_HTTP_PORT": "7080", "PORT": "1"}).port == 1
+    with pytest.raises(SettingsError, match=r"environment \(AIP_HTTP_PORT\): PORT: .*got 'x'"):
+        load_settings(None, {"AIP_HTTP_PORT": "x"})
+
+
+@pytest.mark.parametrize("route", ["predict", "/a b", "/<x>", "/a?b=c", "/%41", "/a\n"])
+def test_a_route_of_vertex_ai_is_a_plain_path(route: str) -> None:
+    with pytest.raises(SettingsError, match=r"AIP_PREDICT_ROUTE: expected a path that begins"):
+        load_settings(None, {"AIP_PREDICT_ROUTE": route})
+    plain = "/v1/endpoints/12/deployedModels/3:predict"
+    assert load_settings(None, {"AIP_PREDICT_ROUTE": plain}).aip_predict_route == plain

@@ -1,8 +1,6 @@
 """What connections and their requests may take: times, counts and bytes."""
 
-# Requests for these are answered whatever waits. They are few, and an operator's tools ask for them.
-PROBES = frozenset({"/health", "/ready"})
-# This one too, but by a worker thread.
+# A request for this one is answered whatever waits, as probes are, but by a worker thread.
 METRICS = "/metrics"
 # Answers that may wait for other processes, or for a model that is loaded: never on the main loop.
 WAITING_PATHS = (METRICS, "/admin/", "/drift", "/feedback", "/models")

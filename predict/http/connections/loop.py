@@ -23,6 +23,8 @@ from predict.http.connections.channel import Channel
 from predict.http.connections.parsing import Known, MayUpload
 from predict.http.headers import AnswerHeaders
 from predict.http.load import Line, Load
+from predict.http.platforms.errors import PlatformErrors
+from predict.http.probes import Probes
 from predict.settings import Settings
 from predict.wording import counted
 
@@ -91,6 +93,8 @@ class EventLoop:
         self._urgent: deque[Channel] = deque()
         self._refused: deque[Channel] = deque()
         self._waiting: deque[Channel] = deque()
+        # They are few, and are answered whatever waits.
+        self._probes = Probes(settings)
         self._line = Line(settings.max_wait_s, few=limits.FEW)
         self._threads_line = Line(settings.max_wait_s, settings.threads, patience=limits.PATIENCE)
         # What other threads want done by this one.
@@ -199,7 +203,7 @@ class EventLoop:
             return
         request = channel.requests[0]
         channel.queued_at = time.perf_counter()
-        if request.error or request.path in limits.PROBES:
+        if request.error or request.path in self._probes:
             full = len(self._urgent) >= limits.MOST_URGENT
             (self._refused if full else self._urgent).append(channel)
         elif channel.for_probes:
@@ -442,6 +446,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types fo
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self.loop = loop
         self.known_headers: dict[bytes, Known] = {}
+        self.platform_errors = PlatformErrors(settings)
         self.headers, self.log_requests = AnswerHeaders(settings), settings.log_requests
         self.second, self.date = 0, ""
         dispatcher = ThreadedTaskDispatcher()

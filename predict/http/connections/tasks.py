@@ -4,8 +4,11 @@ import logging
 from collections.abc import Mapping
 from wsgiref.types import WSGIEnvironment
 
+from flask import Response
+from pydantic_core import to_json
 from waitress.task import ErrorTask, WSGITask
 
+from predict.http.content import JSON
 from predict.http.environment import ON_MAIN_LOOP, WAITED_S
 from predict.http.headers import AnswerHeaders
 from predict.http.problems import problem
@@ -75,6 +78,11 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
             most = self.request.adj.max_request_body_size - 1
             detail = f"body: expected at most {most} bytes."
         answer = problem(code, detail)
+        method, path = self.request.command, self.request.path
+        told = self.channel.server.platform_errors.of(method, path, code, detail)
+        if told is not None:
+            status, content = told
+            answer = Response(to_json(content), status, content_type=JSON)
         body = answer.get_data()
         self.status = answer.status
         self.content_length = len(body)
@@ -87,7 +95,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         self.channel.loop.load.rejected += 1
         if self.channel.server.log_requests:
             # As Python writes it: a line break in a path must not look like another line.
-            asked = f"{shorten(self.request.command)!r} {shorten(self.request.path)!r}"
+            asked = f"{shorten(method)!r} {shorten(path)!r}"
             log.info("%s rejected: %d %r %s", asked, code, shorten(detail), name)
         self.write(body)
 
