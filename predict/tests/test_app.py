@@ -253,7 +253,7 @@ def test_a_bad_form_or_content_type_says_what_was_expected(
         ("GET", "/predict?texts=a", 422, "texts: Input should be a valid list"),
         ("GET", "/predict?instances=a", 422, "instances: Input should be a valid list"),
         ("GET", "/predict?q=a", 422, "q: unknown field; known: text, "),
-        ("GET", "/", 404, "not found"),
+        ("GET", "/nothing", 404, "not found"),
         ("GET", "/predict/", 404, "not found"),
         ("POST", "/nothing%0a%ff", 404, "not found"),
         ("GET", "/static/app.py", 404, "not found"),

@@ -191,7 +191,9 @@ function showAnswer(content, body, instance, unexplained) {
   elements.push(asCommand(body, content));
   byId("answer").replaceChildren(...elements);
   byId("announcement").textContent = sentence;
-  byId("answer").scrollIntoView({ block: "nearest" });
+  // Below the form on a phone, it may not be seen.
+  const { top } = byId("answer-heading").getBoundingClientRect();
+  if (top < 0 || top > 0.8 * innerHeight) byId("answer-heading").scrollIntoView({ block: "start" });
 }
 
 /** Return the same request for a terminal, and the answer as it came. */
