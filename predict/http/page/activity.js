@@ -11,10 +11,11 @@ const FIRST = 8;
 // Routes that answer with predictions, whichever platform's they are.
 const PREDICTS = /[/:](predict|infer|invocations|score|classify|regress|batch)$/;
 
-let model; // of which answers and drift are shown: { name, path, artefact }
+let model; // of which answers and drift are shown: { name, path, artefact, texts }
 let samples = []; // what was counted, and when
 let paused = false;
 let looks = 0;
+const opened = new Set(); // the tables of which somebody wanted to see all rows
 let timer;
 
 /** Begin to look, or look at another model. */
@@ -129,7 +130,7 @@ function showRates() {
   const since = `Since the server started: ${number(last.answered)} answered, ${number(last.refused)} refused or failed.`;
   const now = answered.length ? `Now ${rate(answered)} answered, ${rate(refused)} refused or failed. ` : "";
   byId("rate-text").replaceChildren(...lines("answered", "refused or failed"), make("br"), now + since);
-  byId("rate-chart").replaceChildren(...plot([answered, refused], 1, (value) => number(Number(value.toPrecision(2))), now + since));
+  plot(byId("rate-chart"), [answered, refused], 1, (value) => number(Number(value.toPrecision(2))), now + since);
 }
 
 const rate = (points) => `${number(Number(points.at(-1)[1].toPrecision(2)))} a second`;
@@ -143,7 +144,7 @@ function showLatencies() {
   const recent = middle.at(-1)?.[1];
   const now = typeof recent === "number" ? `Now half within ${duration(recent)}, 95 % within ${duration(most.at(-1)[1])}. ` : "";
   byId("latency-text").replaceChildren(...lines("median", "95th percentile"), make("br"), now + since);
-  byId("latency-chart").replaceChildren(...plot([middle, most], 0.001, duration, now + since));
+  plot(byId("latency-chart"), [middle, most], 0.001, duration, now + since);
 }
 
 function lines(first, second) {
@@ -151,26 +152,30 @@ function lines(first, second) {
   return [one(first, ""), " ", one(second, "second")];
 }
 
-const WIDTH = 340;
-const HEIGHT = 120;
-const LEFT = 46;
-const BOTTOM = 100;
+// Of a chart, in pixels.
+const HEIGHT = 150;
+const LEFT = 52;
+const BOTTOM = 126;
 const TOP = 10;
 
-/** Return a picture of two series over the last minutes: points are [second, value], null where there is none. */
-function plot(series, least, write, text) {
+/** Draw two series over the last minutes: points are [second, value], null where there is none. */
+function plot(element, series, least, write, text) {
   const values = series.flat().map(([, value]) => value).filter((value) => value !== null);
-  if (!series[0].length) return [quiet("The first value comes in 5 seconds.")];
+  if (!series[0].length) {
+    element.replaceChildren(quiet("The first value comes in 5 seconds."));
+    return;
+  }
+  const width = Math.max(200, element.clientWidth);
   const top = roundUp(Math.max(least, ...values));
   const last = samples.at(-1).at;
-  const x = (at) => WIDTH - 6 - ((last - at) / SHOWN_S) * (WIDTH - LEFT - 6);
+  const x = (at) => width - 6 - ((last - at) / SHOWN_S) * (width - LEFT - 6);
   const y = (value) => BOTTOM - (value / top) * (BOTTOM - TOP);
-  const picture = draw("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Chart of the last five minutes. ${text}` });
+  const picture = draw("svg", { class: "plot", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `Chart of the last five minutes. ${text}` });
   for (const value of [0, top / 2, top]) {
-    picture.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }));
+    picture.append(draw("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
     picture.append(draw("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, write(value)));
   }
-  picture.append(draw("text", { x: LEFT, y: HEIGHT - 3 }, "5 minutes ago"), draw("text", { x: WIDTH, y: HEIGHT - 3, "text-anchor": "end" }, "now"));
+  picture.append(draw("text", { x: LEFT, y: HEIGHT - 3 }, "5 minutes ago"), draw("text", { x: width, y: HEIGHT - 3, "text-anchor": "end" }, "now"));
   series.forEach((points, index) => {
     const kind = index ? "second" : "first";
     let path = "";
@@ -187,7 +192,7 @@ function plot(series, least, write, text) {
     });
     picture.append(draw("path", { class: kind, d: path }));
   });
-  return [picture];
+  element.replaceChildren(picture);
 }
 
 function roundUp(value) {
@@ -212,7 +217,7 @@ function showLabels(metrics) {
       const name = labels.label === " other " ? "all other labels" : told(labels.label);
       return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar(value / all)), make("td", { class: "figure" }, number(value)));
     });
-  keepOpen(element, table({ class: "bars" }, `Answers: ${number(all)}`, rows, FIRST));
+  showTable(element, { class: "bars" }, `Answers: ${number(all)}`, rows);
 }
 
 function showDrift({ verdict, dimensions, reference_rows: rows }) {
@@ -237,11 +242,12 @@ function showDrift({ verdict, dimensions, reference_rows: rows }) {
   });
   const head = make("thead", {}, make("tr", {}, ...["Dimension", "", "PSI", "Verdict"].map((name) => (name ? make("th", { scope: "col" }, name) : make("td")))));
   const caption = `${verdict === "drift" ? "Something drifts" : `Verdict: ${verdict}`}. The last hour beside ${number(rows)} test rows: the population stability index, with a mark at ${PSI_OF_DRIFT}.`;
-  keepOpen(element, table({ class: "bars drift" }, caption, shown, FIRST, head));
+  showTable(element, { class: "bars drift" }, caption, shown, head);
 }
 
 function nameOf({ of, name }) {
   if (of === "texts" && name === "unknown_share") return ["unknown words"];
+  if (of === "input" && model.texts.includes(name)) return ["length of ", told(name)];
   return [told(name), make("span", { class: "quiet small" }, ` ${plain(of)}`)];
 }
 
@@ -270,11 +276,17 @@ function showLive({ since_loaded: known, share_with_feedback: share }) {
   byId("live-chart").replaceChildren(...table({ class: "bars" }, told_, rows, FIRST));
 }
 
-/** Show a table anew, and all of it if it was all shown. */
-function keepOpen(element, parts) {
-  const open = element.querySelector("table") && !element.querySelector("button");
-  const holdsFocus = element.contains(document.activeElement);
-  if (holdsFocus) return; // somebody is reading it
-  element.replaceChildren(...parts);
-  if (open) element.querySelector("button")?.click();
+/** Show a table anew, and all of it where somebody has asked for that. */
+function showTable(element, attributes, caption, rows, head) {
+  if (element.contains(document.activeElement)) return; // somebody is about to press its button
+  const [shown, more] = table(attributes, caption, rows, opened.has(element.id) ? rows.length : FIRST, head);
+  element.replaceChildren(shown);
+  if (!more) return;
+  element.append(more);
+  more.addEventListener("click", () => {
+    opened.add(element.id);
+    const heading = element.parentElement.querySelector("h3");
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  });
 }

@@ -4,6 +4,7 @@ import { make, number, plain, told } from "./dom.js";
 
 const MOST_FIELDS = 300;
 const MOST_OFFERED = 500;
+const ANY = { number: "a number", date: "a date", category: "a category", text: "a text" };
 
 /** Make the fields of a model in an element; `metadata` is null where it is not shown. */
 export function makeFields(element, metadata) {
@@ -118,8 +119,8 @@ function hintsOf(input, count) {
   const known = input.categories?.length;
   if (known) hints.push(known <= 6 ? input.categories.map(plain).join(", ") : `${number(known)} known values`);
   if (input.date_format) hints.push(`written as ${plain(input.date_format)}, or as 2026-01-31`);
+  if (!hints.length) hints.push(input.type === "text" && count === 1 ? "as somebody would write it" : ANY[input.type]);
   if (input.nullable) hints.push("may be empty");
-  if (input.type === "text" && count === 1 && !hints.length) hints.push("as somebody would write it");
   return hints;
 }
 

@@ -94,7 +94,8 @@ async function choose(state) {
   fields = makeFields(byId("fields"), model.metadata);
   clearAnswer();
   byId("card-content").replaceChildren(...showCard(model.metadata, state));
-  watch({ name: state.name, path: model.path, artefact: state.artefact });
+  const texts = fields.inputs.filter((input) => input.type === "text").map((input) => input.name);
+  watch({ name: state.name, path: model.path, artefact: state.artefact, texts });
   example = undefined;
   byId("from-example").textContent = "";
   byId("another").hidden = switches.examples !== "true";
@@ -224,5 +225,6 @@ function showProblems(problems) {
     return make("li", {}, link);
   });
   byId("summary").replaceChildren(make("p", {}, "This cannot be answered:"), make("ul", {}, ...items));
+  byId("answer").replaceChildren(make("p", { class: "quiet" }, "No answer: what was asked has to be mended first."));
   byId("form").querySelector("[aria-invalid=true]")?.focus();
 }
