@@ -91,6 +91,9 @@ class Settings(BaseModel):
     threads: Annotated[int, Field(ge=1, le=256)] = 4
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_instances: Annotated[int, Field(ge=1)] = 10_000
+    # How many instances of a request may be explained, 0 for none; and for how long, all together.
+    max_explained: Annotated[int, Field(ge=0)] = 10
+    explain_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 1.0
     # How long a stopping server waits for requests in flight.
     drain_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25.0
     log_requests: bool = True

@@ -6,10 +6,14 @@ from contextlib import contextmanager
 from wsgiref.types import WSGIEnvironment
 
 from pydantic_core import to_json
-from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.exceptions import (
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
 
 from predict.hosting.models import Models
-from predict.http.environment import ANSWERED, REQUEST_ID, WAITED_S
+from predict.http.environment import ANSWERED, ON_MAIN_LOOP, REQUEST_ID, WAITED_S
 from predict.http.requests import PredictRequest
 from predict.scoring.inputs import Instance
 from predict.scoring.outputs import Prediction
@@ -26,6 +30,9 @@ class Answering:
 
     def __init__(self, models: Models, settings: Settings) -> None:
         self._models, self._max_instances = models, settings.max_instances
+        self._max_explained, self._explain_s = settings.max_explained, settings.explain_s
+        # These are perhaps values of a row.
+        self._show_references = settings.show_examples and settings.show_model
         self._rows = _Rows(settings.max_rows_in_flight)
 
     def __call__(
@@ -45,13 +52,17 @@ class Answering:
 
         Raises:
             UnknownModelError: There is no such model.
-            InstanceError: The model cannot take what is asked.
+            InstanceError: The model cannot take what is asked, or a text is too long to be explained.
             RequestEntityTooLarge: There are too many instances.
+            UnprocessableEntity: An explanation is asked for, and there are none here.
             ServiceUnavailable: Too many rows of other requests are being scored.
         """
         loaded = self._models.current(model)
         predictor = loaded.predictor
         instances, places = self._instances_of(asked, predictor)
+        if asked.explain:
+            self._check_explained(environ)
+            predictor.explainer.check(instances, places)
         if len(instances) == 1:
             answers = predictor.answer(instances, asked.top_k, places)
         else:
@@ -61,9 +72,38 @@ class Answering:
         loaded.monitor.observe(environ[REQUEST_ID], instances, predictions)
         if loaded.shadow is not None:
             loaded.shadow.offer(instances, predictions)
+        if asked.explain:
+            predictions = self._explained(predictor, instances, predictions)
         steps = (environ.get(WAITED_S), parse_s, answers.encode_s, answers.score_s)
         environ[ANSWERED] = (model or self._models.default, len(instances), steps)
         return _written(predictions, loaded.name)
+
+    def _check_explained(self, environ: WSGIEnvironment) -> None:
+        if not self._max_explained:
+            raise UnprocessableEntity(
+                "explain: explanations are switched off here (MAX_EXPLAINED)."
+            )
+        if environ.get(ON_MAIN_LOOP, bool)():
+            raise UnprocessableEntity(
+                "explain: expected the word as it is, without escapes, in the address, in a form or in JSON in UTF-8."
+            )
+
+    def _explained(
+        self,
+        predictor: Predictor,
+        instances: Sequence[Instance],
+        predictions: Sequence[Prediction],
+    ) -> list[Prediction]:
+        explanations = predictor.explainer.explain(instances, predictions, self._explain_s)
+        if not self._show_references:
+            for explanation in explanations:
+                for contribution in explanation["contributions"]:
+                    contribution.pop("reference", None)
+        # What was observed stays what it was.
+        return [
+            {**prediction, "explanation": explanation}
+            for prediction, explanation in zip(predictions, explanations, strict=True)
+        ]
 
     def _instances_of(
         self, asked: PredictRequest, predictor: Predictor
@@ -74,19 +114,21 @@ class Answering:
             places = _the_text
             return predictor.check_texts([asked.text], places), places
         if asked.texts is not None:
-            self._check_count(len(asked.texts), "texts")
+            self._check_count(len(asked.texts), "texts", asked)
             places = "texts.{}".format
             return predictor.check_texts(asked.texts, places), places
         assert asked.instances is not None  # PredictRequest has seen to it
-        self._check_count(len(asked.instances), "instances")
+        self._check_count(len(asked.instances), "instances", asked)
         places = "instances.{}".format
         predictor.check(asked.instances, places)
         return asked.instances, places
 
-    def _check_count(self, count: int, place: str) -> None:
-        most = self._max_instances
+    def _check_count(self, count: int, place: str, asked: PredictRequest) -> None:
+        most, purpose = self._max_instances, ""
+        if asked.explain and self._max_explained:
+            most, purpose = min(most, self._max_explained), " to explain"
         if count > most:
-            raise RequestEntityTooLarge(f"{place}: expected at most {most}, got {count}.")
+            raise RequestEntityTooLarge(f"{place}: expected at most {most}{purpose}, got {count}.")
 
 
 class _Rows:

@@ -42,6 +42,7 @@ class PredictRequest(BaseModel):
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     instances: list[dict[str, Any]] | None = Field(default=None, min_length=1, fail_fast=True)
     top_k: int | None = Field(default=None, ge=1)
+    explain: bool | None = None
     # `/predict/example` gives it. It is not looked at, so that an example can be posted as it is.
     expected: dict[str, Any] | None = None
 
@@ -60,6 +61,7 @@ class PredictOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: int | None = Field(default=None, ge=1)
+    explain: bool | None = None
 
 
 class ExampleRequest(BaseModel):
@@ -99,11 +101,11 @@ def read_predict_request() -> PredictRequest:
         return PredictRequest.model_validate(_read_fields(request.args), strict=False)
     asked = _read_body()
     beside = PredictOptions.model_validate(_read_fields(request.args))
-    if beside.top_k is None:
-        return asked
-    if asked.top_k is not None:
-        raise UnprocessableEntity("top_k: expected once, in the body or in the address.")
-    return asked.model_copy(update={"top_k": beside.top_k})
+    options = beside.model_dump(exclude_none=True)
+    for name in options:
+        if getattr(asked, name) is not None:
+            raise UnprocessableEntity(f"{name}: expected once, in the body or in the address.")
+    return asked.model_copy(update=options) if options else asked
 
 
 def read_example_request() -> ExampleRequest:

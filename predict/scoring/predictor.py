@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -32,8 +33,10 @@ from predict.contract.encoder import ENCODED, ENCODER, EncoderSettings
 from predict.contract.familiarity import Familiarity, RowFamiliarity, TextFamiliarity
 from predict.contract.features import TextFeatures
 from predict.contract.text_table import HEAD, SUMS, TextTable
+from predict.scoring.by_words import Reader
 from predict.scoring.encoder import open_encoder
 from predict.scoring.errors import ModelError
+from predict.scoring.explaining import Explainer
 from predict.scoring.inputs import (
     ONNX_TYPES,
     Encode,
@@ -126,7 +129,7 @@ class Predictor:
         self._familiar_from = self._output.familiar_from or 0.0
         reads = {} if self._familiarity is None else self._familiarity.column_types
         graph_inputs = self._session.input_types
-        self._inputs = _choose_inputs(artefact, graph_inputs, reads, limit_s)
+        self._inputs, self._reader = _choose_inputs(artefact, graph_inputs, reads, limit_s)
         # What is read by the familiarity alone; the graph does not take it.
         self._beside_graph = [name for name in reads if name not in graph_inputs]
         self._head = _head_of(artefact, self._session, self._output)
@@ -212,6 +215,12 @@ class Predictor:
             predictions[index]["warnings"] = found
         decode_s = time.perf_counter() - started
         return Answers(predictions, ran.raw, ran.encode_s, ran.score_s + decode_s)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains the answers of this model; made when it is asked for."""
+        reader = self._reader and replace(self._reader, head=self._head)
+        return Explainer(self.metadata, lambda instances: self._run(instances).raw, reader)
 
     def scores(self, instances: Sequence[Instance]) -> npt.NDArray[np.float64]:
         """Return the raw output: probabilities <float64>[num_instances, num_labels], or values [num_instances, 1]."""
@@ -423,8 +432,8 @@ def _choose_inputs(
     graph_inputs: Mapping[str, str],
     read_beside: Mapping[str, ColumnType],
     limit_s: float | None,
-) -> Inputs:
-    """Return the inputs of a text model if the artefact has text features, else those of a table model.
+) -> tuple[Inputs, Reader | None]:
+    """Return the inputs of a text model, and its reader, if the artefact has text features, else of a table model.
 
     Args:
         artefact: The artefact.
@@ -436,7 +445,7 @@ def _choose_inputs(
     if FEATURES not in metadata.files:
         read = {name: ONNX_TYPES[kind] for name, kind in read_beside.items()}
         try:
-            return TableInputs(metadata.inputs, metadata.derived, read | dict(graph_inputs))
+            return TableInputs(metadata.inputs, metadata.derived, read | dict(graph_inputs)), None
         except ValueError as error:
             raise ArtefactError(
                 f"{artefact.path / MODEL}: {error} ({FEATURES} is not listed, so it is a table model). Train again."
@@ -446,25 +455,28 @@ def _choose_inputs(
             f"{artefact.path}: {FEATURES} is for models that read text alone, but this one has other columns. "
             "Train again."
         )
-    features = _read_features(artefact)
-    return TextInputs(metadata.inputs, features, _encoder_of(artefact, features, limit_s))
+    encode, reader = _encoder_of(artefact, _read_features(artefact), limit_s)
+    return TextInputs(metadata.inputs, reader.features, encode), reader
 
 
-def _encoder_of(artefact: Artefact, features: TextFeatures, limit_s: float | None) -> Encode:
+def _encoder_of(
+    artefact: Artefact, features: TextFeatures, limit_s: float | None
+) -> tuple[Encode, Reader]:
     """Return the function from texts to what the graph reads, which depends on the format of the artefact."""
     if artefact.metadata.format_version < _FIRST_WITH_SUMS:
-        return partial(padded_ids.encode, features)
+        return partial(padded_ids.encode, features), Reader(features)
     _require_listed(artefact, TABLE_FILES)
     try:
         sums = TextSums(features, TextTable.read(artefact.path, features))
         if ENCODER not in artefact.metadata.files:
-            return lambda texts: {SUMS: sums.of(texts)}
+            return lambda texts: {SUMS: sums.of(texts)}, Reader(features, sums)
         settings = EncoderSettings.parse(artefact.read(ENCODER, MOST_SMALL_BYTES))
         _require_listed(artefact, [settings.file])
         encoder = open_encoder(settings, artefact.path, partial(_read_listed, artefact), limit_s)
     except ValueError as error:
         raise ArtefactError(f"{artefact.path}: {error}. Train again.") from None
-    return lambda texts: {SUMS: sums.of(texts), ENCODED: encoder.encode(texts)}
+    reader = Reader(features, sums, has_encoder=True)
+    return lambda texts: {SUMS: sums.of(texts), ENCODED: encoder.encode(texts)}, reader
 
 
 def _require_listed(artefact: Artefact, names: Iterable[str]) -> None:

@@ -55,16 +55,7 @@ class TextHead:
             sums: Of `TextSums`, <float32>[1, 2, width].
             encoded: What an encoder says of the text, <float32>[1, encoder width], if there is one.
         """
-        rows = sums[0]
-        of_words, of_ngrams = rows[:, 0].tolist()
-        scales = (1 / sqrt(of_words + SMALLEST_SQUARE), 1 / sqrt(of_ngrams + SMALLEST_SQUARE))
-        both = np.array(scales, np.float32).dot(rows)
-        both[0] = 1
-        if self._encoder_kernel is not None and encoded is not None:
-            both[1:] += encoded[0].dot(self._encoder_kernel)
-        joined = both.dot(self._first)
-        margins = joined[self._hidden_size :]
-        margins += np.maximum(joined[: self._hidden_size], self._nothing).dot(self._second)
+        margins = self.margins(sums, encoded)
         # The logarithm of the probability of each label against all others.
         logarithms = -np.logaddexp(self._none, -margins)
         if not self._several_labels:
@@ -75,3 +66,32 @@ class TextHead:
         if not self._several_labels:
             probabilities /= probabilities.dot(self._ones)
         return probabilities.reshape(1, -1)
+
+    def margins(self, sums: Sums, encoded: Floats | None = None) -> Floats:
+        """Return the log odds of each label of one text, judged by itself, <float32>[num_labels].
+
+        Args:
+            sums: See `of`.
+            encoded: See `of`.
+        """
+        rows = sums[0]
+        of_words, of_ngrams = rows[:, 0].tolist()
+        scales = (1 / sqrt(of_words + SMALLEST_SQUARE), 1 / sqrt(of_ngrams + SMALLEST_SQUARE))
+        both = np.array(scales, np.float32).dot(rows)
+        both[0] = 1
+        if self._encoder_kernel is not None and encoded is not None:
+            both[1:] += encoded[0].dot(self._encoder_kernel)
+        joined = both.dot(self._first)
+        margins: Floats = joined[self._hidden_size :]
+        margins += np.maximum(joined[: self._hidden_size], self._nothing).dot(self._second)
+        return margins
+
+    @property
+    def linear(self) -> tuple[Floats, Floats] | None:
+        """What makes margins of sums of length one: <float32>[width of a vector, num_labels], and the biases.
+
+        None if there is a hidden layer, or an encoder, so that margins are no sum over the parts of a text.
+        """
+        if self._hidden_size or self._encoder_kernel is not None:
+            return None
+        return self._first[1:], self._first[0]

@@ -15,10 +15,14 @@ _FIRST_ROOM = 1_024
 
 
 class TextSums:
-    """The sums of texts; several threads may ask at once, and none waits for another."""
+    """The sums of texts; several threads may ask at once, and none waits for another.
+
+    Attributes:
+        table: What each feature adds.
+    """
 
     def __init__(self, features: TextFeatures, table: TextTable) -> None:
-        self._features, self._table = features, table
+        self._features, self.table = features, table
         size_of_part = 2 * table.width * 4
         self._most = max(_FIRST_ROOM, min(_MOST_PARTS, _MOST_BYTES // size_of_part))
         self._lock = Lock()
@@ -32,10 +36,10 @@ class TextSums:
         """
         if not self._lock.acquire(blocking=False):
             # A large batch of new texts is at it for longer than a small request may wait.
-            return _Kept(self._features, self._table).sums_of(texts)
+            return _Kept(self._features, self.table).sums_of(texts)
         try:
             if len(self._kept) > self._most:
-                self._kept = _Kept(self._features, self._table)
+                self._kept = _Kept(self._features, self.table)
             return self._kept.sums_of(texts)
         finally:
             self._lock.release()

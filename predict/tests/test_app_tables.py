@@ -252,7 +252,7 @@ def test_a_body_of_unknown_fields_is_refused_shortly(client: FlaskClient) -> Non
     detail = check_problem(response, 422)["detail"]
     assert detail == (
         "body: 50000 problems, most of them unknown fields; "
-        "known: text, texts, instances, top_k, expected"
+        "known: text, texts, instances, top_k, explain, expected"
     )
 
 

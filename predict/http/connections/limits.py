@@ -8,6 +8,9 @@ METRICS = "/metrics"
 WAITING_PATHS = (METRICS, "/admin/", "/drift", "/feedback", "/models")
 # But for these, which begin like some of them and wait for nobody.
 NOT_WAITING = ("/models/", "/predict")
+# An explained answer may take a hundred times as long. Where the address or the body has the word, be it in a text, a
+# worker thread answers.
+EXPLAINED_PATH, EXPLAIN = "/predict", "explain"
 
 # A request of up to this size, headers and body, is answered by the main loop itself, if the model is quick.
 INLINE_REQUEST_BYTES = 2_000

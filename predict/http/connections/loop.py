@@ -224,7 +224,8 @@ class EventLoop:
         waits = request.path.startswith(limits.WAITING_PATHS) and not (
             request.path.startswith(begin) and request.path.endswith(end)
         )
-        return small and not waits and self.inline and channel.queued_at >= self._away_until
+        may_be = small and not waits and self.inline and channel.queued_at >= self._away_until
+        return may_be and not request.may_be_explained()
 
     def refuse(self, channel: Channel) -> None:
         """Answer a connection's next request with 503."""

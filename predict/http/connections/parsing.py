@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote_plus
 from wsgiref.types import WSGIEnvironment
 
 from waitress.buffers import OverflowableBuffer
@@ -87,6 +88,19 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         self.body_rcv = _WholeBody(body)
         self.body_bytes_received, self.completed = length, True
         return end + int(length)
+
+    def may_be_explained(self) -> bool:
+        """Return whether an explanation may be asked for; one that is written with escapes is not seen here."""
+        if not self.path.endswith(limits.EXPLAINED_PATH):
+            return False
+        if self.query and limits.EXPLAIN in unquote_plus(self.query):
+            return True
+        if not self.body_bytes_received:
+            return False
+        stream = self.get_body_stream()
+        has_word = limits.EXPLAIN.encode() in stream.read()
+        stream.seek(0)
+        return has_word
 
     def _remember(self, block: bytes) -> None:
         if (

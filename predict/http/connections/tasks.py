@@ -6,7 +6,7 @@ from wsgiref.types import WSGIEnvironment
 
 from waitress.task import ErrorTask, WSGITask
 
-from predict.http.environment import WAITED_S
+from predict.http.environment import ON_MAIN_LOOP, WAITED_S
 from predict.http.headers import AnswerHeaders
 from predict.http.problems import problem
 from predict.wording import shorten
@@ -39,6 +39,7 @@ class AnswerTask(WSGITask):  # type: ignore[misc]
             environ["wsgi.input"] = self.request.get_body_stream()
             environ["waitress.client_disconnected"] = channel.check_client_disconnected
         environ[WAITED_S] = channel.waited_s
+        environ[ON_MAIN_LOOP] = channel.loop.on_main_thread
         return environ
 
     def build_response_header(self) -> bytes:
