@@ -269,9 +269,15 @@ def test_a_value_that_training_did_not_see_is_warned_of_beside_its_field(
 
 def test_a_number_has_its_interval(serve: Serve, open_page: Open) -> None:
     page = ready(open_page(serve("number")))
+    assert "held-out row" in page.inner_text("#from-example")
     answer = predict(page).inner_text()
     assert "262 to 287, made to hold 90 % of the true values" in answer
     assert "True for this held-out row: 310" in answer
+    page.fill("#field-0", "4")
+    assert page.inner_text("#from-example") == ""
+    page.click("#predict")
+    expect(page.locator("#answer .lead")).to_contain_text("364.5")
+    assert "held-out row" not in page.inner_text("#answer")
 
 
 def test_several_labels_have_a_threshold_each(serve: Serve, open_page: Open) -> None:
@@ -447,9 +453,8 @@ def test_nothing_is_wider_than_a_phone(serve: Serve, open_page: Open, kind: str)
     page = ready(open_page(serve(kind), viewport=PHONE))
     predict(page)
     assert fits(page)
-    assert page.locator("#answer-heading").evaluate(
-        "e => e.getBoundingClientRect().top < innerHeight"
-    )
+    place = page.locator("#answer-heading").evaluate("e => e.getBoundingClientRect().top")
+    assert place < PHONE["height"] / 2
 
 
 def test_the_keyboard_alone_is_enough(serve: Serve, open_page: Open) -> None:
@@ -576,4 +581,6 @@ def test_it_works_below_a_prefix(serve: Serve, open_page: Open) -> None:
     predict(page)
     assert lead(page).startswith("svn")
     page.click("#answer summary")
-    assert f"{address}models-of/us/predict" in page.inner_text("#answer pre >> nth=0")
+    assert f"'{address}models-of/us/predict?explain=true'" in page.inner_text(
+        "#answer pre >> nth=0"
+    )

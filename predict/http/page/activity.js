@@ -9,7 +9,7 @@ const SHOWN_S = 300;
 const PSI_OF_DRIFT = 0.2;
 const FIRST = 8;
 // Routes that answer with predictions, whichever platform's they are.
-const PREDICTS = /[/:](predict|infer|invocations|score|classify|regress|batch)$/;
+const PREDICTS = /[/:](predict|infer|invoke|invocations|score|classify|regress|batch)$/;
 
 let model; // of which answers and drift are shown: { name, path, artefact, texts }
 let samples = []; // what was counted, and when
@@ -44,7 +44,7 @@ async function look() {
   const answers = [ask("metrics")];
   if (looks++ % DRIFT_EVERY === 0 && document.documentElement.dataset.model === "true") answers.push(ask(`${asked.path}drift`));
   const [metrics, drift] = await Promise.all(answers);
-  if (asked !== model) return; // another look has begun
+  if (asked !== model || paused || document.hidden) return;
   clearTimeout(timer);
   timer = setTimeout(look, EVERY_MS);
   if (!metrics.ok) {

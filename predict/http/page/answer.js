@@ -184,7 +184,12 @@ function valueOf(value) {
   return [" = ", told(text.length > 30 ? `${text.slice(0, 29)}…` : text)];
 }
 
-const UNITS = { log_odds: "log-odds (0.7 doubles the odds)", value: "the units of the answer", probability: "probability" };
+const UNITS = {
+  log_odds: "log-odds (0.7 doubles the odds)",
+  one_vs_rest_log_odds: "log-odds of this label against the rest (0.7 doubles the odds)",
+  centred_log_ratio: "logarithms of the probability, less their mean over all labels (0.7 doubles it)",
+  value: "units of the answer",
+};
 
 function sentenceOf({ method, unit, base, total, complete, evaluations }, ofWords) {
   const left = ofWords ? "without any of the words" : "with typical values";

@@ -23,6 +23,7 @@ async function start() {
   byId("form").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
   });
+  byId("form").addEventListener("input", () => byId("from-example").replaceChildren());
   byId("another").addEventListener("click", () => fillExample((example?.number ?? -1) + 1));
   byId("model").addEventListener("change", () => choose(models[byId("model").selectedIndex]));
   byId("key-form").addEventListener("submit", useKey);
@@ -194,12 +195,13 @@ function showAnswer(content, body, instance, unexplained) {
   byId("announcement").textContent = sentence;
   // Below the form on a phone, it may not be seen.
   const { top } = byId("answer-heading").getBoundingClientRect();
-  if (top < 0 || top > 0.8 * innerHeight) byId("answer-heading").scrollIntoView({ block: "start" });
+  if (top < 0 || top > 0.5 * innerHeight) byId("answer-heading").scrollIntoView({ block: "start" });
 }
 
 /** Return the same request for a terminal, and the answer as it came. */
 function asCommand(body, content) {
-  const address = new URL(`${model.path}predict`, document.baseURI).href;
+  const asked = content.predictions[0].explanation ? "predict?explain=true" : "predict";
+  const address = new URL(model.path + asked, document.baseURI).href;
   const key = hasKey() ? " -H \"Authorization: Bearer $KEY\"" : "";
   const data = JSON.stringify(body).replaceAll("'", "'\\''");
   const command = `curl -s '${address}' -H 'Content-Type: application/json'${key} -d '${data}'`;
