@@ -49,12 +49,20 @@ def main(ctx: click.Context, conf: Path) -> None:
     type=click.IntRange(min=1),
     help="List only this many labels, the most probable first.",
 )
+@click.option("--explain", is_flag=True, help="Say too what each word or column contributed.")
 @click.pass_obj
-def text(conf: Path, text: str, top_k: int | None) -> None:
+def text(conf: Path, text: str, top_k: int | None, explain: bool) -> None:
     """Ask the model about one TEXT, or about one instance written as JSON. Print its answer as JSON."""
     predictor = _load(conf)
     instances = predictor.check_texts([text], _the_text)
+    if explain:
+        predictor.explainer.check(instances, _the_text)
     predictions = predictor.predict(instances, top_k, _the_text)
+    if explain:
+        seconds = load_settings(conf).explain_s
+        [predictions[0]["explanation"]] = predictor.explainer.explain(
+            instances, predictions, seconds
+        )
     _print_json({"predictions": predictions, "model": predictor.metadata.name})
 
 

@@ -206,7 +206,9 @@ def _added(
         added += np.bincount(known[:, side].astype(int), values / 2, num_parts)
     # And what the n-grams of each piece add, for its words by their length.
     ids = np.frombuffer(b"".join(content.ngram_ids for content in contents), np.int32)
-    of_piece = np.repeat(range(len(pieces)), [len(content.ngram_ids) // 4 for content in contents])
+    of_piece = np.repeat(
+        np.arange(len(pieces)), [len(content.ngram_ids) // 4 for content in contents]
+    )
     once_each = np.array([1 / times[piece.typed] for piece in pieces])
     values = _scaled(table, ids + table.num_token_ids, once_each[of_piece], column)
     for value, piece, own in zip(

@@ -4,8 +4,9 @@ Where a model is a sum over them, the contributions add up to what it says. Else
 contribution is what that changes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import chain, islice, pairwise
 from math import floor, isfinite, log10
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
@@ -17,7 +18,7 @@ from predict.contract.artefact import Metadata
 from predict.scoring.by_words import Reader, Words, without
 from predict.scoring.inputs import Instance, InstanceError
 from predict.scoring.outputs import Prediction, Raw
-from predict.scoring.typical import typical_values
+from predict.scoring.typical import typical_values, unusual_values
 from predict.scoring.values import PROBLEMS_SHOWN
 
 # Of the texts of an instance together.
@@ -27,7 +28,7 @@ _TURN_S = 0.02
 _MOST_ROWS = 256
 # How far contributions may be from adding up, as a share of the largest number: some models have single precision.
 _TOLERANCE = 1e-5
-# Golden examples, and rows times columns, on which a model of a table shows whether it is a sum over its columns.
+# Golden examples, and rows times columns each time, on which a model of a table shows whether it is a sum over these.
 _MOST_PROBES, _MOST_PROBED = 5, 200_000
 # A probability that is nearer to 0 or 1 may have been cut off there.
 _NEARLY_CERTAIN = 1e-6
@@ -90,6 +91,8 @@ class Explainer:
         self._metadata, self._output, self._score = metadata, metadata.outputs[0], score
         first, fields = metadata.inputs[0], list(metadata.input_types)
         self._words = None if reader is None else Words(fields, reader, first.tokenizer)
+        # Whether a model of a table is a sum over its columns; None if nobody has asked.
+        self._is_sum: bool | None = None
 
     def check(self, instances: Sequence[Instance], places: Callable[[int], str]) -> None:
         """Raise InstanceError if a text is too long to be explained.
@@ -174,7 +177,9 @@ class Explainer:
     def _by_columns(
         self, instance: Instance, place: int, until: float
     ) -> tuple[Sequence[dict[str, Any]], _Found]:
-        parts, may_add_up = self._columns_of(instance), self._may_add_up
+        parts, now = self._columns_of(instance, self._typical), perf_counter()
+        # The first time, it takes a while to find out, which leaves some for the rest.
+        may_add_up = self._may_add_up(now + (until - now) / 2)
         raw, rows = self._score_each(parts, until)
         if may_add_up and None not in rows:
             found = self._found("linear", raw, rows, place)
@@ -188,18 +193,24 @@ class Explainer:
         Returns:
             The raw output, and the row in it for each part: 0 if it is no other instance, None if time ran out.
         """
+        changed = map(parts.without, parts.differing)
+        raw = self._score_until(until, chain([parts.whole, parts.base], changed))
         rows: list[int | None] = [0] * len(parts.named)
-        for index in parts.differing:
-            rows[index] = None
-        started, scored = perf_counter(), 2
-        outputs = [self._score([parts.whole, parts.base])]
-        while (at := scored - 2) < len(parts.differing) and (now := perf_counter()) < until:
+        for row, index in enumerate(parts.differing, 2):
+            rows[index] = row if row < len(raw) else None
+        return raw, rows
+
+    def _score_until(self, until: float, instances: Iterable[Instance]) -> Raw:
+        """Return the raw output of the first two instances, and of as many others as time allows."""
+        waiting, started = iter(instances), perf_counter()
+        outputs, scored = [self._score([*islice(waiting, 2)])], 2
+        while (now := perf_counter()) < until:
             count = int(min(_TURN_S, until - now) * scored / max(now - started, 1e-6))
-            chosen = parts.differing[at : at + max(1, min(_MOST_ROWS, count))]
-            outputs.append(self._score([parts.without(index) for index in chosen]))
-            for index in chosen:
-                rows[index], scored = scored, scored + 1
-        return np.concatenate(outputs), rows
+            if not (chosen := [*islice(waiting, max(1, min(_MOST_ROWS, count)))]):
+                break
+            outputs.append(self._score(chosen))
+            scored += len(chosen)
+        return np.concatenate(outputs)
 
     def _found(self, method: Method, raw: Raw, rows: Sequence[int | None], place: int) -> _Found:
         """Return the numbers of an explanation by what `_score_each` returned."""
@@ -229,14 +240,14 @@ class Explainer:
     def _typical(self) -> dict[str, Any]:
         return typical_values(self._metadata)
 
-    def _columns_of(self, instance: Instance) -> _Parts:
-        typical, names = self._typical, list(self._typical)
+    def _columns_of(self, instance: Instance, base: Instance) -> _Parts:
+        names = list(self._typical)
         return _Parts(
-            named=[{"field": name, "reference": typical[name]} for name in names],
+            named=[{"field": name, "reference": base[name]} for name in names],
             whole=instance,
-            base=typical,
-            differing=[at for at, name in enumerate(names) if instance[name] != typical[name]],
-            without=lambda index: {**instance, names[index]: typical[names[index]]},
+            base=base,
+            differing=[at for at, name in enumerate(names) if instance[name] != base[name]],
+            without=lambda index: {**instance, names[index]: base[names[index]]},
         )
 
     def _adds_up(self, found: _Found) -> bool:
@@ -251,31 +262,45 @@ class Explainer:
         least = 0.0 if self._output.kind == "number" else 1.0
         return _TOLERANCE * max(least, float(np.abs(values).max()))
 
-    @cached_property
-    def _may_add_up(self) -> bool:
-        """Whether nothing is known against the model being a sum over its columns.
+    def _may_add_up(self, until: float) -> bool:
+        """Return whether the model is a sum over its columns wherever it is tried: between rows that differ in many."""
+        if self._is_sum is None:
+            examples = [example.instance for example in self._metadata.examples[:_MOST_PROBES]]
+            pairs = [(row, self._typical) for row in (*unusual_values(self._metadata), *examples)]
+            pairs += pairwise(examples)
+            found: set[bool | None] = set()
+            for row, base in pairs[: _MOST_PROBED // (2 * len(self._typical) ** 2)]:
+                found.add(self._is_sum_between(row, base, until))
+                if False in found:
+                    break
+                if perf_counter() >= until:
+                    return False
+            self._is_sum = True in found and False not in found
+        return self._is_sum
 
-        Each golden example is taken to the base column by column, and the base to the example: both must say the same
-        of every column.
+    def _is_sum_between(self, instance: Instance, base: Instance, until: float) -> bool | None:
+        """Return whether each column adds the same on the way from one row to another, and back.
+
+        None if that is not told: by fewer than two columns, in too little time, or where a probability may have been
+        cut off at its ends.
         """
-        most = min(_MOST_PROBES, _MOST_PROBED // (2 * len(self._metadata.inputs) ** 2))
-        return all(self._is_sum_at(example.instance) for example in self._metadata.examples[:most])
-
-    def _is_sum_at(self, instance: Instance) -> bool:
-        parts, names = self._columns_of(instance), list(self._typical)
+        parts, names = self._columns_of(instance, base), list(self._typical)
         count = len(parts.differing)
-        rows = [parts.whole, parts.base, *map(parts.without, parts.differing)]
-        rows += [{**parts.base, names[at]: instance[names[at]]} for at in parts.differing]
-        starts = range(0, len(rows), _MOST_ROWS)
-        raw = np.concatenate([self._score(rows[at : at + _MOST_ROWS]) for at in starts])
-        # These tell nothing.
-        if not np.isfinite(raw).all() or (self._output.labels and _is_nearly_certain(raw)):
-            return True
+        added_rows = ({**base, names[at]: instance[names[at]]} for at in parts.differing)
+        rows = chain([instance, base], map(parts.without, parts.differing), added_rows)
+        raw = self._score_until(until, rows)
+        if len(raw) < 2 + 2 * count:
+            return None
+        if not np.isfinite(raw).all():
+            return None
         values = self._all_values(raw)
         taken, added = values[0] - values[2 : 2 + count], values[2 + count :] - values[1]
-        unfit = np.abs(taken - added).max(initial=0.0)
+        most = self._most_error(values)
         unexplained = np.abs(taken.sum(axis=0) - (values[0] - values[1])).max()
-        return bool(max(unfit, unexplained) <= self._most_error(values))
+        if max(np.abs(taken - added).max(initial=0.0), unexplained) > most:
+            return None if self._output.labels and _is_nearly_certain(raw) else False
+        num_telling = int((np.abs(taken).max(axis=1, initial=0.0) > most).sum())
+        return True if num_telling >= min(2, len(names)) else None
 
     def _all_values(self, raw: Raw) -> Floats:
         """Return raw output in the units of a linear explanation, <float64>[num_rows, num_outputs]."""

@@ -31,6 +31,25 @@ def typical_values(metadata: Metadata) -> dict[str, Any]:
     }
 
 
+def unusual_values(metadata: Metadata) -> list[dict[str, Any]]:
+    """Return two instances that differ from the typical one wherever the metadata says how: half way to each end."""
+    typical = typical_values(metadata)
+    return [
+        {column.name: _towards(column, typical[column.name], at_end) for column in metadata.inputs}
+        for at_end in (False, True)
+    ]
+
+
+def _towards(column: Input, typical: Any, at_end: bool) -> Any:
+    if column.type == "category" and column.categories:
+        return column.categories[-1 if at_end else 0]
+    end = column.maximum if at_end else column.minimum
+    if column.type == "number" and end is not None:
+        # The sum might be larger than any number.
+        return (end if typical is None else typical) / 2 + end / 2
+    return typical
+
+
 def _of_inputs(dimensions: Sequence[Dimension]) -> dict[str, Dimension]:
     return {one.name: one for one in dimensions if one.of == "input" and any(one.counts)}
 

@@ -41,6 +41,17 @@ def test_top_k_lists_the_most_probable_labels(runner: CliRunner) -> None:
     assert len(json.loads(result.stdout)["predictions"][0]["probabilities"]) == 1
 
 
+def test_an_answer_is_explained_on_request(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["text", "--explain", "undo a commit"])
+    assert result.exit_code == 0
+    [prediction] = json.loads(result.stdout)["predictions"]
+    words = [one["word"] for one in prediction["explanation"]["contributions"]]
+    assert words == ["undo", "a", "commit"]
+    refused = runner.invoke(main, ["text", "--explain", "x" * 10_001])
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: TEXT: expected at most 10,000 characters")
+
+
 def test_an_instance_of_a_table_is_a_text_too(runner: CliRunner, tables: dict[str, Path]) -> None:
     result = runner.invoke(
         main, ["text", '{"rooms": 13, "area": 2}'], env={"ARTEFACT_DIR": str(tables["number"])}

@@ -61,7 +61,7 @@ RELIED_ON = {
         *("content_length", "empty", "error", "expect_continue", "get_body_stream"),
         *("headers_finished", "version"),
     ),
-    "parsed": ("command", "path"),
+    "parsed": ("command", "path", "query"),
     "error": ("code", "body"),
     "task": (
         *("channel", "request", "execute", "get_environment", "write", "build_response_header"),
