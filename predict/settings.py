@@ -143,6 +143,8 @@ class Settings(BaseModel):
     # What shows real rows of the dataset, and where things are.
     show_examples: bool = True
     show_model: bool = True
+    # Whether / has a page for people.
+    show_page: bool = True
     # Pages of these origins may ask from a browser; "*" for all.
     cors_origins: Annotated[list[str], BeforeValidator(_parts)] = []
     # How many proxies are in front, whose X-Forwarded-… headers are believed.

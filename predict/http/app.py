@@ -20,6 +20,7 @@ from predict.http.front import Front
 from predict.http.keys import ADMIN_PATH, Keys
 from predict.http.load import Load
 from predict.http.monitoring import ROUTES, add_monitoring_routes
+from predict.http.pages import add_page
 from predict.http.platforms.routes import add_platform_routes
 from predict.http.problems import answer_errors_with_problems, problem
 from predict.http.request_log import RequestLog, log_body
@@ -68,6 +69,7 @@ def create_app(
     _add_routes(app, models, settings, answer, crew, load)
     add_admin_routes(app, models, settings, crew)
     quick = [*_quick(answer), *add_platform_routes(app, models, settings, answer, load)]
+    add_page(app, settings, keys.needed)
     metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES], load.numbers)
     models.listeners.append(metrics.reloaded)
     add_monitoring_routes(app, models, settings, metrics, crew)
@@ -137,7 +139,8 @@ def _add_routes(
             raise NotFound("The metadata of models is switched off here (SHOW_MODEL).")
         left_out = {"files", "checksum", "examples"}
         shown = models.current(model).predictor.metadata
-        return json_response(shown.model_dump(exclude=left_out, exclude_unset=True))
+        body = shown.model_dump(exclude=left_out, exclude_unset=True)
+        return json_response({**body, "num_examples": len(shown.examples)})
 
     def every_model() -> Response:
         if not settings.show_model:

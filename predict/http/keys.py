@@ -13,6 +13,10 @@ from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 from predict.http.probes import Probes
 from predict.settings import Settings, SettingsError
 
+# The page for people, which holds nothing of a model and asks for the key itself. Others may be answered there too, who
+# send something; they need a key.
+PAGE_PATH, PAGE_FILES = "/", "/page/"
+_READING = ("GET", "HEAD")
 ADMIN_PATH = "/admin/"
 _BEARER = "bearer "
 
@@ -62,6 +66,9 @@ class Keys:
         if path.startswith(ADMIN_PATH):
             return self.refusal_of_admin(environ)
         if not self._clients or path in self._open or _has_one(self._clients, environ):
+            return None
+        is_page = path == PAGE_PATH or path.startswith(PAGE_FILES)
+        if is_page and environ["REQUEST_METHOD"] in _READING:
             return None
         return _unauthorized("a key")
 

@@ -183,4 +183,5 @@ def _announce(settings: Settings, listening: socket.socket, standing: Standing) 
         served = [f"{name}: {what}" for name, what in zip(places, served, strict=True)]
     by = f", by {settings.workers} processes" if settings.workers > 1 else ""
     port = listening.getsockname()[1]
-    log.info("serving %s on http://%s:%d%s", ", ".join(served), settings.host, port, by)
+    page = " (open it in a browser to try it)" if settings.show_page else ""
+    log.info("serving %s on http://%s:%d%s%s", ", ".join(served), settings.host, port, by, page)
