@@ -16,6 +16,8 @@ from predict.contract.artefact import FileName
 from predict.hosting.crew import Crew
 from predict.hosting.messages import rolled_back, shadowed, swapped
 from predict.hosting.models import Models
+from predict.http import operations
+from predict.http.descriptions import described
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.settings import Settings
@@ -51,6 +53,7 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
     """Add them to an application."""
 
     @app.post("/admin/models/<model>")
+    @described(operations.admin("Let another artefact answer", SwapRequest, _ARCHIVES))
     def swap(model: str) -> Response:
         models.require(model)  # an unknown name comes before an unknown artefact
         if request.mimetype in _ARCHIVES:
@@ -63,11 +66,13 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
         return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
+    @described(operations.admin("Let the artefact before answer again"))
     def roll_back(model: str) -> Response:
         crew.change(rolled_back(model))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/shadow")
+    @described(operations.admin("Let an artefact score in the shadow of a model", ShadowRequest))
     def shadow(model: str) -> Response:
         asked = ShadowRequest.model_validate_json(read_json())
         models.require(model)

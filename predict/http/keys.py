@@ -14,6 +14,8 @@ from predict.settings import Settings, SettingsError
 
 # What a load balancer asks, which has no key.
 _OPEN_PATHS = ("/health", "/ready")
+# The page that shows the OpenAPI document is the same everywhere; it asks for the document with a key.
+DOCS_PATH, DOCS_FILES = "/docs", "/docs/"
 ADMIN_PATH = "/admin/"
 _BEARER = "bearer "
 
@@ -35,6 +37,11 @@ class Keys:
     def needed(self) -> bool:
         """Whether an ordinary request needs a key."""
         return bool(self._clients)
+
+    def needs_key(self, path: str) -> bool:
+        """Return whether an ordinary request to a path needs a key."""
+        is_open = path in _OPEN_PATHS or path == DOCS_PATH or path.startswith(DOCS_FILES)
+        return self.needed and not is_open
 
     def may_upload(self, path: str, headers: Mapping[str, str]) -> bool:
         """Return whether a request, of which only the headers are there, may have a body as large as an artefact.
@@ -60,7 +67,7 @@ class Keys:
         path = "/" + environ["PATH_INFO"].lstrip("/")
         if path.startswith(ADMIN_PATH):
             return self.refusal_of_admin(environ)
-        if not self._clients or path in _OPEN_PATHS or _has_one(self._clients, environ):
+        if not self.needs_key(path) or _has_one(self._clients, environ):
             return None
         return _unauthorized("a key")
 
