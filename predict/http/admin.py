@@ -23,12 +23,9 @@ from predict.http.responses import json_response
 from predict.settings import Settings
 from predict.wording import suggestion
 
-_ARCHIVES = (
-    "application/gzip",
-    "application/x-gzip",
-    "application/zip",
-    "application/octet-stream",
-)
+_ARCHIVES = ("application/gzip", "application/x-gzip", "application/zip")
+# What clients say of a file that they do not know.
+_SOME_FILE = "application/octet-stream"
 
 
 class SwapRequest(BaseModel):
@@ -56,7 +53,7 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
     @described(operations.admin("Let another artefact answer", SwapRequest, _ARCHIVES))
     def swap(model: str) -> Response:
         models.require(model)  # an unknown name comes before an unknown artefact
-        if request.mimetype in _ARCHIVES:
+        if request.mimetype in (*_ARCHIVES, _SOME_FILE):
             request.max_content_length = settings.max_upload_bytes
             with _unpacked(request.get_data(), _models_dir(settings)) as directory:
                 crew.change(swapped(model, directory))

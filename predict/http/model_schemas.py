@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from predict.contract.artefact import FEATURES, Input, Output
 from predict.http.requests import PredictRequest
-from predict.http.schemas import JSON, Schema, a_list, an_object
+from predict.http.schemas import FORM, JSON, Content, Schema, a_list, an_object, content
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings
 
@@ -16,9 +16,15 @@ _PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 # Something that is no blank for Python, which has four more of them than the regular expressions of JavaScript.
 _NOT_BLANK: Schema = {"type": "string", "pattern": "[^\\s\\u001c-\\u001f\\u0085]"}
 _NULL: Schema = {"type": "null"}
+_DAY = (
+    "[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
 _DATES: list[Schema] = [
     {"type": "string", "format": "date"},
     {"type": "string", "format": "date-time"},
+    # A time without a zone, for which there is no format; the 29th of February has one with a zone.
+    {"type": "string", "pattern": f"^{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?$"},
 ]
 
 
@@ -101,11 +107,10 @@ class ModelSchemas:
         return an_object(texts, anyOf=says)
 
     def _request(self) -> Schema:
-        most = self._settings.max_instances
         asked: dict[str, Schema] = {
             "text": _NOT_BLANK,
-            "texts": a_list(_NOT_BLANK, minItems=1, maxItems=most),
-            "instances": a_list(self.instance, minItems=1, maxItems=most),
+            "texts": a_list(_NOT_BLANK, minItems=1),
+            "instances": a_list(self.instance, minItems=1),
         }
         if not self._reads_text:
             del asked["text"], asked["texts"]
@@ -134,13 +139,16 @@ class ModelSchemas:
         return {"content": {JSON: {"schema": self.instance}}}
 
     @property
-    def form(self) -> dict[str, Any]:
-        """The fields of a form, as a Media Type Object."""
+    def form(self) -> Content:
+        """The fields of a form.
+
+        Nothing for a model of several columns: a form has room for one instance as JSON, and clients that read the
+        document spread its fields over the form instead.
+        """
+        if not self._reads_text:
+            return {}
         top_k = {"top_k": {"type": "integer", "minimum": 1}} if self.has_labels else {}
-        if self._reads_text:
-            return {"schema": an_object({"text": _NOT_BLANK, **top_k}, *top_k)}
-        as_json = {"text": {"contentType": JSON}}
-        return {"schema": an_object({"text": self.instance, **top_k}, *top_k), "encoding": as_json}
+        return content(an_object({"text": _NOT_BLANK, **top_k}, *top_k), media_type=FORM)
 
     def _prediction(self) -> Schema:
         if self._output is None:
@@ -209,8 +217,10 @@ def _text_value(column: Input) -> Schema:
 
 
 def _date_value(column: Input) -> Schema:
-    empty: list[Schema] = [{"const": ""}] if column.nullable else []
-    return _any_of([*_DATES, *empty], column)
+    if column.date_format is not None:  # JSON Schema knows no formats of strptime
+        return _any_of([{"type": "string"}], column)
+    missing: list[Schema] = [{"enum": ["", *(column.missing or ())]}] if column.nullable else []
+    return _any_of([*_DATES, *missing], column)
 
 
 def _any_of(schemas: Sequence[Schema], column: Input) -> Schema:

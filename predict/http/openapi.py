@@ -144,7 +144,7 @@ def _document(
         "openapi": _VERSION,
         "info": {"title": "Capstone", "version": "1", "description": _DETAILS},
         "servers": [{"url": "./"}],
-        "paths": dict(sorted(paths.items())),
+        "paths": paths,
         "components": {
             "schemas": {"Problem": _problem_schema(), **_metadata_schemas(), **schemas},
             "responses": {str(status): _problem_response(status) for status in sorted(_WHY)},

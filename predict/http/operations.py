@@ -1,5 +1,6 @@
 """What the OpenAPI document says of this server's own routes. Each name is that of the view that it describes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -7,7 +8,6 @@ from pydantic import BaseModel
 from predict.http.descriptions import Description, Subject
 from predict.http.requests import ExampleRequest, PredictOptions
 from predict.http.schemas import (
-    FORM,
     Content,
     Schema,
     a_list,
@@ -16,42 +16,39 @@ from predict.http.schemas import (
     query_parameter,
 )
 
-_ASKING, _MODELS, _OPERATING = "Asking", "Models", "Operating"
+_ASKING, _MODELS, _OPERATING, _CHANGING = "Asking", "Models", "Operating", "Changing models"
 _TEXT: Schema = {"type": "string"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _FREE: Schema = {"type": "object"}
 
 
+# Of the number of instances it tells here: a schema would make 422 of what is answered with 413.
+_OF_BODIES = (
+    "An instance has a value for every field. A value that training did not see is answered, with a warning. A body "
+    "has at most {:,} texts or instances, and may be compressed with gzip; `top_k` may stand in the address instead. "
+    "A form has a field `text`; for a model of several columns, that is an instance written as JSON."
+)
+
+
 def predict(subject: Subject) -> Description:
     """Describe `/predict`."""
     model = subject.model
     request, answer = (None, None) if model.examples is None else model.examples[:2]
+    text = query_parameter("text", model.text, required=True)
     options = _options(PredictOptions)
-    if not model.has_labels:
-        options = [option for option in options if option["name"] != "top_k"]
+    # It may stand in the address of a body as well, but not in both places, which OpenAPI cannot say.
+    top_k = [option for option in options if option["name"] == "top_k" and model.has_labels]
+    options = [option for option in options if option["name"] != "top_k"]
+    answers = {200: content(model.answer, answer)}
     if subject.method == "get":
-        text = query_parameter("text", model.text, required=True)
-        return Description(
-            _ASKING,
-            "Ask about one text, or one instance written as JSON",
-            parameters=[text, *options],
-            answers={200: content(model.answer, answer)},
-            problems=(422,),
-            by_model=True,
-        )
-    return Description(
-        _ASKING,
-        "Ask about texts or instances",
-        "An instance has a value for every field. A value that training did not see is answered, with a warning. "
-        "A body may be compressed with gzip. A `text` that a model of several columns is asked about is an instance "
-        "written as JSON.",
-        parameters=options,
-        body={**content(model.request, request), FORM: model.form},
-        answers={200: content(model.answer, answer)},
-        problems=(422,),
-        by_model=True,
-    )
+        summary = "Ask about one text, or one instance written as JSON"
+        parameters = [text, *top_k, *options]
+        return Description(_ASKING, summary, "", parameters, None, answers, (422,), by_model=True)
+    body = content(model.request, request) | model.form
+    summary = "Ask about texts or instances"
+    details = _OF_BODIES.format(subject.settings.max_instances)
+    return Description(_ASKING, summary, details, options, body, answers, (422,), by_model=True)
 
 
 def example(subject: Subject) -> Description:
@@ -155,29 +152,20 @@ def feedback(request: type[BaseModel]) -> Description:
 
 
 def admin(
-    summary: str, request: type[BaseModel] | None = None, archives: tuple[str, ...] = ()
+    summary: str, request: type[BaseModel] | None = None, archives: Sequence[str] = ()
 ) -> Description:
     """Describe a route that changes a model.
 
     Args:
         summary: What it does.
         request: The type of its body; None for no body.
-        archives: Media types of archives that it takes instead.
+        archives: Media types of archives of an artefact that it takes instead.
     """
     properties = dict.fromkeys(("name", "artefact", "directory", "shadow"), _TEXT)
     told = an_object(properties, "directory", "shadow")
-    body = (
-        None
-        if request is None
-        else _body_of(request) | {archive: {"schema": {}} for archive in archives}
-    )
-    return Description(
-        "Changing models",
-        summary,
-        body=body,
-        answers={200: content(told)},
-        problems=(404, 409, 422),
-    )
+    body = None if request is None else _body_of(request) | {each: {} for each in archives}
+    answers = {200: content(told)}
+    return Description(_CHANGING, summary, body=body, answers=answers, problems=(404, 409, 422))
 
 
 def _body_of(request: type[BaseModel]) -> Content:
