@@ -16,17 +16,16 @@ from predict.contract.artefact import FileName
 from predict.hosting.crew import Crew
 from predict.hosting.messages import rolled_back, shadowed, swapped
 from predict.hosting.models import Models
+from predict.http import operations
+from predict.http.descriptions import described
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.settings import Settings
 from predict.wording import suggestion
 
-_ARCHIVES = (
-    "application/gzip",
-    "application/x-gzip",
-    "application/zip",
-    "application/octet-stream",
-)
+_ARCHIVES = ("application/gzip", "application/x-gzip", "application/zip")
+# What clients say of a file that they do not know.
+_SOME_FILE = "application/octet-stream"
 
 
 class SwapRequest(BaseModel):
@@ -51,9 +50,10 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
     """Add them to an application."""
 
     @app.post("/admin/models/<model>")
+    @described(operations.admin("Let another artefact answer", SwapRequest, _ARCHIVES))
     def swap(model: str) -> Response:
         models.require(model)  # an unknown name comes before an unknown artefact
-        if request.mimetype in _ARCHIVES:
+        if request.mimetype in (*_ARCHIVES, _SOME_FILE):
             request.max_content_length = settings.max_upload_bytes
             with _unpacked(request.get_data(), _models_dir(settings)) as directory:
                 crew.change(swapped(model, directory))
@@ -63,11 +63,13 @@ def add_admin_routes(app: Flask, models: Models, settings: Settings, crew: Crew)
         return _told(models, model)
 
     @app.post("/admin/models/<model>/rollback")
+    @described(operations.admin("Let the artefact before answer again"))
     def roll_back(model: str) -> Response:
         crew.change(rolled_back(model))
         return _told(models, model)
 
     @app.post("/admin/models/<model>/shadow")
+    @described(operations.admin("Let an artefact score in the shadow of a model", ShadowRequest))
     def shadow(model: str) -> Response:
         asked = ShadowRequest.model_validate_json(read_json())
         models.require(model)

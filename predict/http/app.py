@@ -11,15 +11,19 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from predict.hosting.crew import Alone, Crew
 from predict.hosting.models import Models, NoModelError, combined
+from predict.http import operations
 from predict.http.admin import add_admin_routes
 from predict.http.answering import Answering
 from predict.http.content import Content
+from predict.http.descriptions import described
+from predict.http.docs import add_docs
 from predict.http.environment import ROUTE
 from predict.http.failure import raise_failure
 from predict.http.front import Front
 from predict.http.keys import ADMIN_PATH, Keys
 from predict.http.load import Load
 from predict.http.monitoring import ROUTES, add_monitoring_routes
+from predict.http.openapi import METADATA_LEFT_OUT, add_openapi_route
 from predict.http.pages import add_page
 from predict.http.platforms.routes import add_platform_routes
 from predict.http.problems import answer_errors_with_problems, problem
@@ -70,6 +74,8 @@ def create_app(
     add_admin_routes(app, models, settings, crew)
     quick = [*_quick(answer), *add_platform_routes(app, models, settings, answer, load)]
     add_page(app, settings, keys.needed)
+    add_openapi_route(app, models, settings, keys)
+    add_docs(app)
     metrics = Metrics([*(rule.rule for rule in app.url_map.iter_rules()), *ROUTES], load.numbers)
     models.listeners.append(metrics.reloaded)
     add_monitoring_routes(app, models, settings, metrics, crew)
@@ -122,34 +128,39 @@ def _layers(
 def _add_routes(
     app: Flask, models: Models, settings: Settings, answer: Answering, crew: Crew, load: Load
 ) -> None:
+    @described(operations.predict)
     def predict(model: str | None = None) -> Response:
         started = perf_counter()
         asked = read_predict_request()
         body = answer(model, asked, request.environ, perf_counter() - started)
         return Response(body, content_type="application/json")
 
+    @described(operations.example)
     def example(model: str | None = None) -> Response:
         if not settings.show_examples:
             raise NotFound("Examples are switched off here (SHOW_EXAMPLES).")
         number = read_example_request().number
         return json_response(models.current(model).predictor.example(number))
 
+    @described(operations.metadata)
     def metadata(model: str | None = None) -> Response:
         if not settings.show_model:
             raise NotFound("The metadata of models is switched off here (SHOW_MODEL).")
-        left_out = {"files", "checksum", "examples"}
         shown = models.current(model).predictor.metadata
-        body = shown.model_dump(exclude=left_out, exclude_unset=True)
+        body = shown.model_dump(exclude=set(METADATA_LEFT_OUT), exclude_unset=True)
         return json_response({**body, "num_examples": len(shown.examples)})
 
+    @described(operations.every_model)
     def every_model() -> Response:
         if not settings.show_model:
             return json_response({"models": [{"name": name} for name in models.names]})
         return json_response({"models": combined(crew.ask("states"))})
 
+    @described(operations.HEALTH)
     def health() -> Response:
         return json_response({"status": "alive"})
 
+    @described(operations.READY)
     def ready() -> Response:
         if why := load.why_not_ready():
             return problem(503, why)

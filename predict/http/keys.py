@@ -13,9 +13,10 @@ from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 from predict.http.probes import Probes
 from predict.settings import Settings, SettingsError
 
-# The page for people, which holds nothing of a model and asks for the key itself. Others may be answered there too, who
-# send something; they need a key.
+# Pages for people are the same for everybody, hold nothing of a model and ask for the key themselves. What is sent to
+# the same address needs one.
 PAGE_PATH, PAGE_FILES = "/", "/page/"
+DOCS_PATH, DOCS_FILES = "/docs", "/docs/"
 _READING = ("GET", "HEAD")
 ADMIN_PATH = "/admin/"
 _BEARER = "bearer "
@@ -41,6 +42,12 @@ class Keys:
         """Whether an ordinary request needs a key."""
         return bool(self._clients)
 
+    def needs_key(self, method: str, path: str) -> bool:
+        """Return whether an ordinary request needs a key."""
+        is_page = path in (PAGE_PATH, DOCS_PATH) or path.startswith((PAGE_FILES, DOCS_FILES))
+        is_open = path in self._open or (is_page and method in _READING)
+        return self.needed and not is_open
+
     def may_upload(self, path: str, headers: Mapping[str, str]) -> bool:
         """Return whether a request, of which only the headers are there, may have a body as large as an artefact.
 
@@ -65,10 +72,7 @@ class Keys:
         path = "/" + environ["PATH_INFO"].lstrip("/")
         if path.startswith(ADMIN_PATH):
             return self.refusal_of_admin(environ)
-        if not self._clients or path in self._open or _has_one(self._clients, environ):
-            return None
-        is_page = path == PAGE_PATH or path.startswith(PAGE_FILES)
-        if is_page and environ["REQUEST_METHOD"] in _READING:
+        if not self.needs_key(environ["REQUEST_METHOD"], path) or _has_one(self._clients, environ):
             return None
         return _unauthorized("a key")
 

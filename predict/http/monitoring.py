@@ -9,6 +9,8 @@ from werkzeug.exceptions import NotFound
 
 from predict.hosting.crew import Crew
 from predict.hosting.models import Models
+from predict.http import operations
+from predict.http.descriptions import described
 from predict.http.problems import problem, problem_of_places
 from predict.http.requests import read_json
 from predict.http.responses import json_response
@@ -45,6 +47,7 @@ def add_monitoring_routes(
     crew.on("feedback", lambda given: _give(models, **given))
 
     @app.get("/metrics")
+    @described(operations.METRICS)
     def metrics_of_all() -> Response:
         counted, seen = merged(crew.ask("metrics")), crew.ask("watched")
         watched = [_combined(models, name, seen) for name in models.loaded_names]
@@ -53,6 +56,7 @@ def add_monitoring_routes(
 
     @app.get("/drift")
     @app.get("/models/<model>/drift")
+    @described(operations.drift)
     def drift(model: str | None = None) -> Response:
         if not settings.show_model:  # it has the model's columns, bins and labels
             raise NotFound("The drift of models is switched off here (SHOW_MODEL).")
@@ -60,6 +64,7 @@ def add_monitoring_routes(
         return json_response(report(watched.metadata, watched.snapshot))
 
     @app.post("/feedback")
+    @described(operations.feedback(FeedbackRequest))
     def feedback() -> Response:
         given = FeedbackRequest.model_validate_json(read_json())
         if given.model is not None:

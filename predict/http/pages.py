@@ -9,28 +9,13 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
 
-from predict.http.environment import OWN_HEADERS
+from predict.http.assets import TYPES, asset
 from predict.http.keys import PAGE_FILES, PAGE_PATH
 from predict.http.responses import json_response
 from predict.settings import Settings
 
 _DIRECTORY = Path(__file__).parent / "page"
 _PAGE = "index.html"
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-_HEADERS = {
-    # Nothing from elsewhere and nothing inline; forms are sent by the script alone.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    # A browser keeps it, and asks whether it is still the same.
-    "Cache-Control": "no-cache",
-}
 
 
 def add_page(app: Flask, settings: Settings, key_needed: bool) -> None:
@@ -51,12 +36,7 @@ def add_page(app: Flask, settings: Settings, key_needed: bool) -> None:
     def file(name: str) -> Response:
         if name not in files:
             raise NotFound
-        request.environ[OWN_HEADERS] = _HEADERS
-        response = Response(files[name], content_type=_TYPES[Path(name).suffix])
-        response.add_etag()
-        response.make_conditional(request)
-        del response.headers["Date"]  # the connection has one
-        return response
+        return asset(name, files[name])
 
     app.add_url_rule(PAGE_PATH, view_func=page)
     app.add_url_rule(f"{PAGE_FILES}<name>", view_func=file)
@@ -64,7 +44,7 @@ def add_page(app: Flask, settings: Settings, key_needed: bool) -> None:
 
 def _read_files(settings: Settings, key_needed: bool) -> dict[str, bytes]:
     """Return the content of each file, by name; the page itself says what the script should not ask for."""
-    files = {file.name: file.read_bytes() for file in _DIRECTORY.iterdir() if file.suffix in _TYPES}
+    files = {file.name: file.read_bytes() for file in _DIRECTORY.iterdir() if file.suffix in TYPES}
     switches = {
         "key": key_needed,
         "examples": settings.show_examples,

@@ -3,11 +3,11 @@
 import codecs
 import json
 import re
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from flask import Request as FlaskRequest
 from flask import request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import from_json
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
@@ -33,6 +33,14 @@ class Request(FlaskRequest):
         raise UnsupportedMediaType("form: expected fields alone, got a file.")
 
 
+def _as_whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# A whole number above 0 as JSON Schema has it: 3.0 is 3.
+_Count = Annotated[int, Field(ge=1), BeforeValidator(_as_whole)]
+
+
 class PredictRequest(BaseModel):
     """The body of `/predict`: exactly one of `text`, `texts` and `instances`."""
 
@@ -42,7 +50,7 @@ class PredictRequest(BaseModel):
     # Checking stops at the first wrong element, so that a long list of them is refused quickly.
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     instances: list[dict[str, Any]] | None = Field(default=None, min_length=1, fail_fast=True)
-    top_k: int | None = Field(default=None, ge=1)
+    top_k: _Count | None = None
     explain: bool | None = None
     # `/predict/example` gives it. It is not looked at, so that an example can be posted as it is.
     expected: dict[str, Any] | None = None
