@@ -99,7 +99,7 @@ def test_the_page_needs_no_key_and_everything_else_does(serve: Any, show_page: b
     for path in ("/model", "/models", "/metrics", "/drift", "/predict/example", "/pages", "/page"):
         check_problem(client.get(path), 401)
     for path in ("/", "//", "/page/page.js", "/page/predict", "/page/../predict", "//predict"):
-        check_problem(client.post(path, json={"text": "svn"}), 401)
+        assert client.post(path, json={"text": "svn"}).status_code == 401
     check_problem(client.get("/page/../model"), 404)
 
 
