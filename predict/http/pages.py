@@ -49,6 +49,7 @@ def _read_files(settings: Settings, key_needed: bool) -> dict[str, bytes]:
         "key": key_needed,
         "examples": settings.show_examples,
         "model": settings.show_model,
+        "explanations": settings.max_explained > 0,
     }
     said = " ".join(f'data-{name}="{str(on).lower()}"' for name, on in switches.items())
     files[_PAGE] = files[_PAGE].replace(b"<html", f"<html {said}".encode(), 1)

@@ -108,9 +108,10 @@ def test_the_page_is_told_what_it_need_not_ask_for(serve: Any) -> None:
         html = serve(**settings).get("/").text
         return dict(re.findall(r'data-([a-z]+)="(\w+)"', html.partition("<head>")[0]))
 
-    assert told() == {"key": "false", "examples": "true", "model": "true"}
-    off = told(api_keys="a", show_examples=False, show_model=False)
-    assert off == {"key": "true", "examples": "false", "model": "false"}
+    on = {"examples": "true", "model": "true", "explanations": "true"}
+    assert told() == {"key": "false", **on}
+    off = told(api_keys="a", show_examples=False, show_model=False, max_explained=0)
+    assert off == {"key": "true", **dict.fromkeys(on, "false")}
 
 
 def test_it_is_counted_by_its_routes(client: FlaskClient) -> None:

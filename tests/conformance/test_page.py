@@ -210,13 +210,22 @@ def test_what_mattered_in_a_row_is_one_bar_a_column(serve: Serve, open_page: Ope
     table = page.locator("#answer table").nth(1)
     named = table.locator("th").all_inner_texts()
     assert len(named) == 6
-    assert "port = C" in named
+    assert "age = 38 (typical: 38)" in named
     assert table.locator(".bar.signed").count() == 6
 
 
 def test_an_answer_without_an_explanation_is_shown_as_it_is(serve: Serve, open_page: Open) -> None:
     page = ready(open_page(serve("text")))
     page.uncheck("#explain")
+    predict(page)
+    assert page.locator("#answer .explained").count() == 0
+
+
+def test_where_explanations_are_switched_off_none_is_asked_for(
+    serve: Serve, open_page: Open
+) -> None:
+    page = ready(open_page(serve("text", MAX_EXPLAINED=0)))
+    assert page.locator("#explain").is_hidden()
     predict(page)
     assert page.locator("#answer .explained").count() == 0
 
@@ -264,6 +273,10 @@ def test_a_value_that_training_did_not_see_is_warned_of_beside_its_field(
     assert "99 is above 80.5" in page.inner_text("#warning-0")
     assert "'X' was not seen" in page.inner_text("#warning-3")
     assert page.locator("#answer .warning").count() == 2
+    page.fill("#field-0", "30")
+    page.click("#predict")
+    expect(page.locator("#answer .warning")).to_have_count(1)
+    assert page.inner_text("#warning-0") == ""
     assert page.locator("#answer .bar b").first.is_visible()  # the threshold
 
 
@@ -496,16 +509,16 @@ def test_traffic_is_drawn_while_somebody_looks_and_can_be_paused(
 
     page = ready(open_page(serve("text"), before=install))
 
-    def after_a_while() -> int:
+    def looks_after(act: Callable[[], Any]) -> int:
         before = len(looks)
+        act()
         for _ in range(3):
             page.clock.run_for(5_100)
             page.wait_for_timeout(150)
         return len(looks) - before
 
     expect(page.locator("#rate-text")).not_to_be_empty()
-    predict(page)
-    assert after_a_while() >= 2
+    assert looks_after(lambda: predict(page)) >= 2
     chart = page.locator("#rate-chart svg")
     assert chart.get_attribute("role") == "img"
     assert "answered" in chart.get_attribute("aria-label")
@@ -513,14 +526,11 @@ def test_traffic_is_drawn_while_somebody_looks_and_can_be_paused(
     assert "95 % within" in page.inner_text("#latency-text")
     assert page.locator("#latency-chart svg").count() == 1
     assert "svn" in page.inner_text("#labels-chart")
-    page.click("#pause")
-    assert after_a_while() == 0
-    page.click("#pause")
-    assert after_a_while() >= 2
-    page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
-    assert after_a_while() == 0
-    page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-    assert after_a_while() >= 2
+    assert looks_after(lambda: page.click("#pause")) == 0
+    assert looks_after(lambda: page.click("#pause")) >= 2
+    leave = "window.away = {}; document.dispatchEvent(new Event('visibilitychange'))"
+    assert looks_after(lambda: page.evaluate(leave.format("true"))) == 0
+    assert looks_after(lambda: page.evaluate(leave.format("false"))) >= 2
 
 
 def test_drift_and_live_accuracy_are_shown_as_the_server_tells_them(

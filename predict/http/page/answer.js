@@ -169,6 +169,7 @@ function bars(contributions, largest, instance, isLabel) {
     else {
       const value = typeof instance === "object" ? instance[one.field] : undefined;
       name.append(told(one.field), ...valueOf(value));
+      if ("reference" in one) name.append(make("span", { class: "quiet small" }, ...typical(one.reference)));
     }
     const share = one.contribution / largest;
     return make("tr", {}, name, make("td", {}, signedBar(share)), make("td", { class: "figure" }, signed(one.contribution)));
@@ -182,6 +183,11 @@ function valueOf(value) {
   if (value === null || value === "") return [" is empty"];
   const text = String(value);
   return [" = ", told(text.length > 30 ? `${text.slice(0, 29)}…` : text)];
+}
+
+function typical(reference) {
+  if (reference === null || reference === "") return [" (typical: empty)"];
+  return [" (typical: ", told(typeof reference === "number" ? number(reference) : reference), ")"];
 }
 
 const UNITS = {

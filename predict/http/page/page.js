@@ -7,7 +7,7 @@ import { showCard } from "./card.js";
 import { byId, make, plain, seen, told } from "./dom.js";
 import { makeFields } from "./fields.js";
 
-// What the server has switched on: whether a key is needed, and whether examples and metadata are shown.
+// What the server has switched on: whether a key is needed, and whether there are examples, metadata and explanations.
 const switches = document.documentElement.dataset;
 
 let models = [];
@@ -27,6 +27,8 @@ async function start() {
   byId("another").addEventListener("click", () => fillExample((example?.number ?? -1) + 1));
   byId("model").addEventListener("change", () => choose(models[byId("model").selectedIndex]));
   byId("key-form").addEventListener("submit", useKey);
+  byId("explain").checked = switches.explanations === "true";
+  byId("explain").parentElement.hidden = switches.explanations !== "true";
   begin();
   if (switches.key === "true" && !hasKey()) askForKey("");
   else await loadModels();
