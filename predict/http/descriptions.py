@@ -40,6 +40,7 @@ class Description:
         problems: Statuses of problems, beside those that every operation has.
         errors: Status -> the content of an error in another shape than a problem.
         by_model: Whether it differs from model to model, so that each has a path of its own in the document.
+        may_answer_more: Whether it may answer something that is not described.
     """
 
     tag: str
@@ -51,6 +52,7 @@ class Description:
     problems: Sequence[int] = ()
     errors: Mapping[int, Content] | None = None
     by_model: bool = False
+    may_answer_more: bool = False
 
 
 Describe = Callable[[Subject], Description]

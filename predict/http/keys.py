@@ -45,7 +45,7 @@ class Keys:
     def needs_key(self, method: str, path: str) -> bool:
         """Return whether an ordinary request needs a key."""
         is_page = path in (PAGE_PATH, DOCS_PATH) or path.startswith((PAGE_FILES, DOCS_FILES))
-        is_open = path in self._open or (is_page and method in _READING)
+        is_open = (path in self._open or is_page) and method in _READING
         return self.needed and not is_open
 
     def may_upload(self, path: str, headers: Mapping[str, str]) -> bool:

@@ -4,8 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from predict.contract.artefact import FEATURES, Input, Output
-from predict.http.requests import PredictRequest
-from predict.http.schemas import FORM, JSON, Content, Schema, a_list, an_object, content
+from predict.http.requests import PredictOptions, PredictRequest
+from predict.http.schemas import (
+    FORM,
+    JSON,
+    Content,
+    Schema,
+    a_list,
+    an_object,
+    content,
+    fields_of_address,
+)
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings
 
@@ -119,7 +128,7 @@ class ModelSchemas:
             for name, schema in PredictRequest.model_json_schema()["properties"].items()
             if name not in _NAMES
         }
-        if not self.has_labels:
+        if not self._has_labels:
             beside.pop("top_k", None)
         alternatives = [
             an_object({name: schema} | beside, *beside) for name, schema in asked.items()
@@ -127,8 +136,7 @@ class ModelSchemas:
         return {"anyOf": alternatives} if len(alternatives) > 1 else alternatives[0]
 
     @property
-    def has_labels(self) -> bool:
-        """Whether an answer lists labels, of which `top_k` are to be chosen."""
+    def _has_labels(self) -> bool:
         return self._output is None or self._output.kind != "number"
 
     @property
@@ -147,8 +155,16 @@ class ModelSchemas:
         """
         if not self._reads_text:
             return {}
-        top_k = {"top_k": {"type": "integer", "minimum": 1}} if self.has_labels else {}
-        return content(an_object({"text": _NOT_BLANK, **top_k}, *top_k), media_type=FORM)
+        fields = {"text": _NOT_BLANK, **self.options}
+        return content(an_object(fields, *self.options), media_type=FORM)
+
+    @property
+    def options(self) -> dict[str, Schema]:
+        """What may be asked for beside a text, in an address or a form, by name."""
+        options = fields_of_address(PredictOptions)
+        if not self._has_labels:
+            options.pop("top_k", None)
+        return options
 
     def _prediction(self) -> Schema:
         if self._output is None:
@@ -306,9 +322,11 @@ _CONTRIBUTION: Schema = an_object(
         "start": {"type": "integer", "minimum": 0},
         "end": {"type": "integer", "minimum": 0},
         "word": {"type": "string"},
+        # A value of the column that stands for a typical one.
+        "reference": {},
         "contribution": {"type": "number"},
     },
-    *("start", "end", "word"),
+    *("start", "end", "word", "reference"),
 )
 # What `explain=true` adds to a prediction.
 EXPLANATION: Schema = {

@@ -211,6 +211,7 @@ def _operation(rule: Rule, view: object, subject: Subject, keys: Keys) -> dict[s
                 for status, shape in (found.errors or {}).items()
             },
             **{str(s): {"$ref": f"#/components/responses/{s}"} for s in sorted(statuses)},
+            **({"default": {"description": "Anything else."}} if found.may_answer_more else {}),
         },
         "security": _security(is_admin, bool(refusals)),
     }
@@ -219,7 +220,7 @@ def _operation(rule: Rule, view: object, subject: Subject, keys: Keys) -> dict[s
 def _generic(view: object) -> Description:
     """Return what can be said of a route that nobody has described."""
     module = getattr(view, "__module__", "").rpartition(".")[2]
-    return Description(module.replace("_", " ").capitalize() or "Other")
+    return Description(module.replace("_", " ").capitalize() or "Other", may_answer_more=True)
 
 
 def _security(is_admin: bool, needed: bool) -> list[dict[str, list[str]]]:

@@ -1,18 +1,18 @@
 """What the OpenAPI document says of this server's own routes. Each name is that of the view that it describes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
 from predict.http.descriptions import Description, Subject
-from predict.http.requests import ExampleRequest, PredictOptions
+from predict.http.requests import ExampleRequest, PredictRequest
 from predict.http.schemas import (
     Content,
     Schema,
     a_list,
     an_object,
     content,
+    fields_of_address,
     query_parameter,
 )
 
@@ -26,8 +26,9 @@ _FREE: Schema = {"type": "object"}
 # Of the number of instances it tells here: a schema would make 422 of what is answered with 413.
 _OF_BODIES = (
     "An instance has a value for every field. A value that training did not see is answered, with a warning. A body "
-    "has at most {:,} texts or instances, and may be compressed with gzip; `top_k` may stand in the address instead. "
-    "A form has a field `text`; for a model of several columns, that is an instance written as JSON."
+    "has at most {:,} texts or instances, and may be compressed with gzip; what it asks for beside them may stand in "
+    "the address instead. A form has a field `text`; for a model of several columns, that is an instance written as "
+    "JSON."
 )
 
 
@@ -35,20 +36,19 @@ def predict(subject: Subject) -> Description:
     """Describe `/predict`."""
     model = subject.model
     request, answer = (None, None) if model.examples is None else model.examples[:2]
-    text = query_parameter("text", model.text, required=True)
-    options = _options(PredictOptions)
-    # It may stand in the address of a body as well, but not in both places, which OpenAPI cannot say.
-    top_k = [option for option in options if option["name"] == "top_k" and model.has_labels]
-    options = [option for option in options if option["name"] != "top_k"]
+    options = [query_parameter(name, {"schema": schema}) for name, schema in model.options.items()]
     answers = {200: content(model.answer, answer)}
     if subject.method == "get":
         summary = "Ask about one text, or one instance written as JSON"
-        parameters = [text, *top_k, *options]
+        text = query_parameter("text", model.text, required=True)
+        parameters = [text, *options]
         return Description(_ASKING, summary, "", parameters, None, answers, (422,), by_model=True)
     body = content(model.request, request) | model.form
     summary = "Ask about texts or instances"
     details = _OF_BODIES.format(subject.settings.max_instances)
-    return Description(_ASKING, summary, details, options, body, answers, (422,), by_model=True)
+    # An option may be in the address or in the body, but not in both, which OpenAPI cannot say.
+    beside = [option for option in options if option["name"] not in PredictRequest.model_fields]
+    return Description(_ASKING, summary, details, beside, body, answers, (422,), by_model=True)
 
 
 def example(subject: Subject) -> Description:
@@ -59,8 +59,9 @@ def example(subject: Subject) -> Description:
     schema = an_object({"instances": a_list(model.instance), "expected": expected})
     shown = None if model.examples is None else model.examples.example
     on = subject.settings.show_examples
-    [number] = _options(ExampleRequest)
-    number["schema"] |= {"minimum": 0, "maximum": max(0, model.num_examples - 1)}
+    last = max(0, model.num_examples - 1)
+    numbers = fields_of_address(ExampleRequest)["number"] | {"minimum": 0, "maximum": last}
+    number = query_parameter("number", {"schema": numbers})
     return Description(
         _ASKING,
         "Get a held-out example, ready to be posted",
@@ -172,13 +173,3 @@ def _body_of(request: type[BaseModel]) -> Content:
     schema = request.model_json_schema()
     del schema["title"]
     return content(schema)
-
-
-def _options(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return parameters of the address for the fields of a model; null cannot be written there."""
-    found = []
-    for name, field in model.model_json_schema()["properties"].items():
-        choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
-        schema = {key: value for key, value in choices[0].items() if key != "title"}
-        found.append(query_parameter(name, {"schema": schema}))
-    return found

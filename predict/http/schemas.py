@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 # An object of JSON Schema 2020-12.
 Schema = dict[str, Any]
 # Media type -> what OpenAPI calls a Media Type Object.
@@ -50,3 +52,13 @@ def query_parameter(name: str, what: Mapping[str, Any], required: bool = False) 
 def path_parameter(name: str, schema: Schema) -> dict[str, Any]:
     """Return a Parameter Object for a part of the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def fields_of_address(model: type[BaseModel]) -> dict[str, Schema]:
+    """Return the schemas of a model's fields, by name, as an address or a form has them: without null."""
+    found = {}
+    for name, field in model.model_json_schema()["properties"].items():
+        choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+        left_out = ("title", "default")
+        found[name] = {key: value for key, value in choices[0].items() if key not in left_out}
+    return found

@@ -62,7 +62,7 @@ def test_schemathesis_finds_no_disagreement(
         [
             *(Path(sys.executable).with_name("schemathesis"), "run"),
             f"http://127.0.0.1:{port}/openapi.json",
-            *("--checks", "all", "--max-examples", "40", "--seed", "1", "--no-color"),
+            *("--checks", "all", "--max-examples", "15", "--seed", "1", "--no-color"),
             *("--continue-on-failure", *options),
         ],
         cwd=tmp_path,
