@@ -123,6 +123,21 @@ def test_a_route_that_nobody_describes_is_there_with_its_path_and_its_methods(
     assert "application/json" in paths["/classified"]["get"]["responses"]["400"]["content"]
 
 
+def test_routes_of_platforms_stand_under_their_names(document: Doc) -> None:
+    tags = {
+        "/v1/models": ("get", "KServe and TensorFlow Serving"),
+        "/v2/models": ("get", "Open Inference Protocol"),
+        "/v1/models/texts:predict": ("post", "KServe and TensorFlow Serving"),
+        "/invocations": ("post", "SageMaker and MLflow"),
+        "/score": ("post", "Azure ML"),
+        "/": ("post", "Hugging Face"),
+    }
+    for path, (method, tag) in tags.items():
+        operation = document["paths"][path][method]
+        assert operation["tags"] == [tag]
+        assert list(operation["responses"]["400"]["content"]) == ["application/json"]
+
+
 @pytest.mark.parametrize("name", ["texts", *KINDS])
 def test_examples_are_asked_and_answered_as_the_document_says(
     asked: FlaskClient, document: Doc, name: str

@@ -906,6 +906,13 @@ def test_probes_need_no_key_and_predictions_do(predictor: Predictor) -> None:
     assert client.get("/v2/models/default").status_code == 401
 
 
+def test_a_path_that_is_a_probe_needs_a_key_for_what_is_sent_to_it(predictor: Predictor) -> None:
+    settings = Settings(log_requests=False, api_keys=["secret"], aip_health_route="/")
+    client = create_app(Models.of(predictor), settings).test_client()
+    assert client.get("/").status_code == 200
+    assert post(client, "/", {"inputs": A}).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("path", "is_probe"),
     [

@@ -53,12 +53,16 @@ class Contract(NamedTuple):
         rule: Flask's rule, with `<model>`, or without it for the default model.
         read: The body, in UTF-8 if it is JSON, and the environment of a request -> what it asks.
         write: Makes the answer.
+        platform: Whose route it is, for people.
+        key: Of the list of instances in its commonest body; None if its body is another one.
         negotiates: Whether the types matter that a request names (`Content-Type`, `Accept`). Elsewhere all is JSON.
     """
 
     rule: str
     read: Callable[[bytes, WSGIEnvironment], Asked]
     write: Callable[[Answered, Asked], Content]
+    platform: str
+    key: str | None
     negotiates: bool = False
 
 

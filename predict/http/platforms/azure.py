@@ -44,4 +44,4 @@ def write(answered: Answered, asked: Asked) -> Content:
     return as_predictions(answered, asked)
 
 
-CONTRACT = Contract("/score", read, write)
+CONTRACT = Contract("/score", read, write, "Azure ML", "data")

@@ -13,6 +13,8 @@ from predict.http.platforms.answers import check_has_labels, ranked
 from predict.http.platforms.asking import Asked, Contract, read_list, read_object, read_top_k
 from predict.scoring.outputs import Prediction
 
+PLATFORM = "Hugging Face"
+
 
 def read(body: bytes, environ: WSGIEnvironment) -> Asked:
     """Read `{"inputs": …}`: an instance, or a list of them. `options` are about the service, and change no answer."""
@@ -36,4 +38,4 @@ def _pairs(prediction: Prediction) -> list[dict[str, object]]:
     return [{"label": label, "score": score} for label, score in ranked(prediction)]
 
 
-CONTRACT = Contract("/", read, write)
+CONTRACT = Contract("/", read, write, PLATFORM, "inputs")

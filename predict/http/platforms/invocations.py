@@ -31,6 +31,8 @@ from predict.http.requests import parse_json
 from predict.scoring.outputs import Prediction
 from predict.wording import shorten
 
+PLATFORM = "SageMaker and MLflow"
+
 JSON_LINES = "application/jsonlines"
 _JSON_LINES = (JSON_LINES, "application/x-ndjson", "application/json-lines", "application/jsonl")
 _BODIES = ("inputs", "instances", "dataframe_split", "dataframe_records")
@@ -66,7 +68,7 @@ def write(answered: Answered, asked: Asked) -> Content:
     return as_predictions(answered, asked)
 
 
-CONTRACT = Contract("/invocations", read, write, negotiates=True)
+CONTRACT = Contract("/invocations", read, write, PLATFORM, "instances", negotiates=True)
 
 
 def _read_json(body: bytes) -> Asked:

@@ -32,6 +32,8 @@ from predict.scoring.predictor import Predictor
 from predict.scoring.values import kind_of
 from predict.wording import listed, shorten
 
+PLATFORM = "Open Inference Protocol"
+
 # Where the JSON of a body ends and the bytes of its tensors begin.
 HEADER = "Inference-Header-Content-Length"
 _IN_ENVIRON = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
@@ -132,7 +134,7 @@ def write(answered: Answered, asked: Asked) -> Content:
 
 
 CONTRACTS = [
-    Contract(f"/v2/models/<model>{version}/infer", read, write)
+    Contract(f"/v2/models/<model>{version}/infer", read, write, PLATFORM, key=None)
     for version in ("", "/versions/<version>")
 ]
 

@@ -13,6 +13,7 @@ from predict.contract.artefact import FORMAT_VERSION
 from predict.hosting.models import Loaded, Models, NoModelError
 from predict.http.answering import Answering
 from predict.http.content import JSON, Content
+from predict.http.descriptions import described
 from predict.http.load import Load
 from predict.http.platforms import (
     azure,
@@ -23,6 +24,7 @@ from predict.http.platforms import (
     vertex,
 )
 from predict.http.platforms.asking import Asked, Contract
+from predict.http.platforms.describing import asking, probing
 from predict.http.platforms.errors import PlatformErrors
 from predict.http.problems import PROBLEM_TYPE
 from predict.http.requests import read_json
@@ -114,7 +116,8 @@ def _add(app: Flask, contract: Contract, answer: Answering) -> None:
         content = _answer(contract, answer, version, model, asked, request.environ, seconds)
         return _response(content)
 
-    app.add_url_rule(contract.rule, contract.rule, view, methods=["POST"])
+    description = asking(contract.platform, contract.key, by_model="<model>" in contract.rule)
+    app.add_url_rule(contract.rule, contract.rule, described(description)(view), methods=["POST"])
 
 
 def _add_classify(app: Flask, answer: Answering) -> None:
@@ -133,7 +136,8 @@ def _add_classify(app: Flask, answer: Answering) -> None:
         answered = answer.score(None, asked.instances, None, request.environ)
         return _response(hugging_face.write(answered, asked))
 
-    app.add_url_rule("/classify", view_func=classify)
+    description = probing(hugging_face.PLATFORM, "Ask about one text")
+    app.add_url_rule("/classify", view_func=described(description)(classify))
 
 
 def _add_probes(app: Flask, models: Models, settings: Settings, load: Load) -> None:
@@ -160,6 +164,9 @@ def _add_probes(app: Flask, models: Models, settings: Settings, load: Load) -> N
     def every_model() -> Response:
         return json_response({"models": models.names})
 
+    def every_model_of_v2() -> Response:
+        return every_model()
+
     def status(model: str, version: str | None = None) -> Response:
         loaded = _check_ready(models, load, model, version)
         return json_response(version_one.status(model, loaded.name))
@@ -184,23 +191,25 @@ def _add_probes(app: Flask, models: Models, settings: Settings, load: Load) -> N
         )
 
     one, two = "/v1/models/<model>", "/v2/models/<model>"
-    for rules, view in (
-        (["/ping"], ping),
-        (["/version"], version),
-        (["/v1/models", "/v2/models"], every_model),
-        ([one, f"{one}/versions/<version>", f"{one}/labels/<version>"], status),
-        (
-            [f"{one}/metadata", f"{one}/versions/<version>/metadata", f"{one}/labels/<version>/metadata"],
-            signature,
-        ),
-        (["/v2"], server),
-        (["/v2/health/live"], live),
-        (["/v2/health/ready"], ready),
-        ([two, f"{two}/versions/<version>"], tensors),
-        ([f"{two}/ready", f"{two}/versions/<version>/ready"], model_ready),
+    sagemaker, v1, v2 = invocations.PLATFORM, version_one.PLATFORM, open_inference.PLATFORM
+    labels, versions = f"{one}/labels/<version>", f"{one}/versions/<version>"
+    for platform, summary, rules, view in (
+        (sagemaker, "Tell whether requests should be sent here", ["/ping"], ping),
+        (sagemaker, "Tell the version of artefacts' format", ["/version"], version),
+        (v1, "List the models that are served", ["/v1/models"], every_model),
+        (v1, "Tell whether a model answers", [one, versions, labels], status),
+        (v1, "Tell what a model reads and answers",
+         [f"{path}/metadata" for path in (one, versions, labels)], signature),
+        (v2, "Tell what the server is", ["/v2"], server),
+        (v2, "List the models that are served", ["/v2/models"], every_model_of_v2),
+        (v2, "Tell whether the process answers", ["/v2/health/live"], live),
+        (v2, "Tell whether requests should be sent here", ["/v2/health/ready"], ready),
+        (v2, "Tell what a model reads and answers", [two, f"{two}/versions/<version>"], tensors),
+        (v2, "Tell whether a model answers",
+         [f"{two}/ready", f"{two}/versions/<version>/ready"], model_ready),
     ):  # fmt: skip
         for rule in rules:
-            app.add_url_rule(rule, rule, view)
+            app.add_url_rule(rule, rule, described(probing(platform, summary))(view))
 
 
 def _add_vertex_probe(app: Flask, models: Models, settings: Settings, load: Load) -> None:
@@ -214,6 +223,7 @@ def _add_vertex_probe(app: Flask, models: Models, settings: Settings, load: Load
             _check_ready(models, load)
             return Response(_NOTHING, content_type=JSON)
 
+        described(probing(vertex.PLATFORM, "Tell whether requests should be sent here"))(healthy)
         app.add_url_rule(route, "the health of Vertex AI", healthy)
     elif route not in _HEALTHY:
         raise SettingsError(

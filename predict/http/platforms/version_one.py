@@ -32,6 +32,8 @@ from predict.http.platforms.asking import (
 from predict.scoring.values import kind_of
 from predict.wording import shorten
 
+PLATFORM = "KServe and TensorFlow Serving"
+
 SIGNATURE = "serving_default"
 _DTYPES = {
     "number": "DT_DOUBLE",
@@ -100,16 +102,16 @@ def write_values(answered: Answered, asked: Asked) -> Content:
 
 
 def _verbs() -> list[Contract]:
-    read_and_write = {
-        "predict": (read_predict, write_predict),
-        "classify": (read_examples, write_classes),
-        "regress": (read_examples, write_values),
+    verbs = {
+        "predict": (read_predict, write_predict, PLATFORM, "instances"),
+        "classify": (read_examples, write_classes, PLATFORM, "examples"),
+        "regress": (read_examples, write_values, PLATFORM, "examples"),
     }
     places = ("", "/versions/<version>", "/labels/<version>")
     return [
-        Contract(f"/v1/models/<model>{place}:{verb}", *both)
+        Contract(f"/v1/models/<model>{place}:{verb}", *told)
         for place in places
-        for verb, both in read_and_write.items()
+        for verb, told in verbs.items()
     ]
 
 

@@ -11,6 +11,8 @@ from predict.http.answering import Answered, written
 from predict.http.content import Content
 from predict.http.platforms.asking import Asked, Contract, read_list, read_object, read_top_k
 
+PLATFORM = "Vertex AI"
+
 
 def read(body: bytes, environ: WSGIEnvironment) -> Asked:
     """Read `{"instances": […], "parameters": {…}}`."""
@@ -31,4 +33,4 @@ def contract_at(route: str, deployed_model: str | None) -> Contract:
     def write(answered: Answered, asked: Asked) -> Content:
         return Content(b'{"predictions":%b%b}' % (written(answered.predictions), tail))
 
-    return Contract(route, read, write)
+    return Contract(route, read, write, PLATFORM, "instances")
