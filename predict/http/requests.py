@@ -41,6 +41,16 @@ def _as_whole(value: object) -> object:
 _Count = Annotated[int, Field(ge=1), BeforeValidator(_as_whole)]
 
 
+def _check_flag(value: object) -> object:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError(f"expected true or false, got {shorten(value)}")
+    return value
+
+
+# In an address or a form, pydantic alone would also take 0, on and other words.
+_Flag = Annotated[bool, BeforeValidator(_check_flag)]
+
+
 class PredictRequest(BaseModel):
     """The body of `/predict`: exactly one of `text`, `texts` and `instances`."""
 
@@ -51,7 +61,7 @@ class PredictRequest(BaseModel):
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     instances: list[dict[str, Any]] | None = Field(default=None, min_length=1, fail_fast=True)
     top_k: _Count | None = None
-    explain: bool | None = None
+    explain: _Flag | None = None
     # `/predict/example` gives it. It is not looked at, so that an example can be posted as it is.
     expected: dict[str, Any] | None = None
 
@@ -70,7 +80,7 @@ class PredictOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: int | None = Field(default=None, ge=1)
-    explain: bool | None = None
+    explain: _Flag | None = None
 
 
 class ExampleRequest(BaseModel):

@@ -480,7 +480,13 @@ def test_an_explanation_is_asked_for_in_the_address_a_form_or_the_body(
 @pytest.mark.parametrize(
     ("address", "body", "status", "said"),
     [
-        ("/predict?explain=maybe", {"text": "a"}, 422, "explain: "),
+        (
+            "/predict?explain=maybe",
+            {"text": "a"},
+            422,
+            "explain: expected true or false, got maybe",
+        ),
+        ("/predict?explain=1", {"text": "a"}, 422, "explain: expected true or false, got 1"),
         ("/predict?explain=", {"text": "a"}, 422, "explain: "),
         ("/predict?explain=true&explain=true", {"text": "a"}, 422, "explain: expected once, got 2"),
         ("/predict?explain=true", {"text": "a", "explain": True}, 422, "in the body or in the add"),

@@ -24,7 +24,7 @@ from predict.http.platforms import (
     vertex,
 )
 from predict.http.platforms.asking import Asked, Contract
-from predict.http.platforms.describing import asking, probing
+from predict.http.platforms.describing import PLAIN, asking, probing
 from predict.http.platforms.errors import PlatformErrors
 from predict.http.problems import PROBLEM_TYPE
 from predict.http.requests import read_json
@@ -192,10 +192,11 @@ def _add_probes(app: Flask, models: Models, settings: Settings, load: Load) -> N
 
     one, two = "/v1/models/<model>", "/v2/models/<model>"
     sagemaker, v1, v2 = invocations.PLATFORM, version_one.PLATFORM, open_inference.PLATFORM
+    told = probing(sagemaker, "Tell the version of artefacts' format", PLAIN)
+    app.add_url_rule("/version", "/version", described(told)(version))
     labels, versions = f"{one}/labels/<version>", f"{one}/versions/<version>"
     for platform, summary, rules, view in (
         (sagemaker, "Tell whether requests should be sent here", ["/ping"], ping),
-        (sagemaker, "Tell the version of artefacts' format", ["/version"], version),
         (v1, "List the models that are served", ["/v1/models"], every_model),
         (v1, "Tell whether a model answers", [one, versions, labels], status),
         (v1, "Tell what a model reads and answers",
