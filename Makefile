@@ -146,7 +146,7 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements; do \
+	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
 	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \

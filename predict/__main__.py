@@ -30,7 +30,7 @@ class _Group(click.Group):
             raise click.ClickException(printable(str(error))) from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, commands=[file], context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--conf",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -66,9 +66,6 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 def example(conf: Path, number: int) -> None:
     """Print held-out example NUMBER, counted from 0: the instance, the model's answer and the truth."""
     _print_json(_load(conf).example(number))
-
-
-main.add_command(file)
 
 
 @main.command()

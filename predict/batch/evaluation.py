@@ -128,7 +128,7 @@ class Measured:
         if self._positive is not None:
             confidence, came_true = outputs[:, self._positive], truth == self._positive
         else:
-            confidence = raw[np.arange(len(answers)), answers].astype(np.float64)
+            confidence = np.array([one["score"] for one in predictions], np.float64)
             came_true = right
         sums |= _bins(confidence, came_true)
         if self._output.can_be_unsure:

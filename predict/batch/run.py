@@ -145,7 +145,7 @@ def _write_all(
             progress.add(scored.rows)
             _check_errors(target, options)
     if not target.done.chunks:
-        target.write(scorer.score(Chunk([], [])))
+        target.write(scorer.score(Chunk([], [], [])))
     target.finish()
 
 
