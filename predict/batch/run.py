@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -226,8 +226,24 @@ def _check_options(given: str, output: str, metadata: Metadata, options: Options
             problems.append("--resume: a Parquet file cannot be continued; write .csv or .jsonl")
     if not options.prefix:
         problems.append("--prefix: expected at least a character")
+    problems += _same_twice(
+        {"OUT": output, "--errors": options.errors, "--metrics": options.metrics}, given
+    )
     if problems:
         raise BatchError("\n".join(dict.fromkeys(problems)))
+
+
+def _same_twice(written: Mapping[str, Path | str | None], given: str) -> list[str]:
+    """Say which files would be written over another one."""
+    seen = {} if given == PIPE else {os.path.realpath(given): "IN"}
+    problems = []
+    for name, path in written.items():
+        if path is None or path == PIPE:
+            continue
+        earlier = seen.setdefault(os.path.realpath(path), name)
+        if earlier != name and (earlier, name) != ("IN", "OUT"):  # which links may hide, too
+            problems.append(f"{name}: {path} is {earlier} already. Name another file.")
+    return problems
 
 
 def _formats(given: str, output: str, options: Options) -> tuple[Format, Format]:
