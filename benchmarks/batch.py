@@ -1,4 +1,4 @@
-"""Rows a second and memory of scoring a made-up file of short texts, beside `Predictor.predict` in a loop.
+"""What scoring a made-up file of short texts costs, beside `Predictor.predict` in a loop.
 
 Use: python -m benchmarks.batch --artefact DIR [--rows ROWS] [--python PYTHON]
 
@@ -31,16 +31,17 @@ from pathlib import Path
 from predict.scoring.predictor import Predictor
 
 predictor = Predictor.load(Path(sys.argv[1]))
-rows, seconds = 0, 0.0
+rows, seconds, of_cpu = 0, 0.0, 0.0
 with open(sys.argv[2], newline="", encoding="utf-8") as file:
     reader = csv.DictReader(file)
     while some := list(islice(reader, int(sys.argv[3]))):
         instances = [{predictor.text_field: row[predictor.text_field]} for row in some]
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         predictor.predict(instances)
         seconds += time.perf_counter() - started
+        of_cpu += time.process_time() - cpu
         rows += len(some)
-print(rows / seconds)
+print(rows / seconds, of_cpu)
 """
 
 
@@ -62,9 +63,8 @@ def write_texts(file: Path, artefact_dir: Path, rows: int) -> None:
 
 
 def run(command: list[str], artefact_dir: Path) -> tuple[str, float, int]:
-    """Run a command; return its output, its seconds and the megabytes of the largest of its processes."""
+    """Run a command; return its output, the processor's seconds and the megabytes of its largest process."""
     environ = {**os.environ, "ARTEFACT_DIR": str(artefact_dir)}
-    began = os.times().elapsed
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ
     ) as process:
@@ -76,7 +76,7 @@ def run(command: list[str], artefact_dir: Path) -> tuple[str, float, int]:
         raise click.ClickException(
             f"{' '.join(command)} ended with {process.returncode}:\n{output}"
         )
-    return output, os.times().elapsed - began, used.ru_maxrss // 1024
+    return output, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024
 
 
 def said_speed(output: str) -> float:
@@ -90,16 +90,19 @@ def said_speed(output: str) -> float:
 @click.option("--python", default=sys.executable, help="The Python that serves.")
 @click.option("--rounds", default=1, show_default=True, help="The best one counts.")
 def main(artefact: Path, rows: int, python: str, rounds: int) -> None:
-    """Print rows a second and megabytes, of the loop, and of the command with one and with two workers."""
+    """Print speed, processor time and memory of the loop, and of the command with one and with two workers."""
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "in.csv", Path(folder) / "out.csv"
         write_texts(file, artefact, rows)
         print(f"{rows:,} rows, {file.stat().st_size >> 20} MB, {os.cpu_count()} cores", flush=True)
         best: dict[str, float] = {}
         for _ in range(rounds):
-            for name, speed, memory in _measured(python, artefact, file, out):
+            for name, speed, cpu, memory in _measured(python, artefact, file, out):
                 best[name] = max(best.get(name, 0.0), speed)
-                print(f"{name:<24} {speed:>9,.0f} rows a second, {memory:>5} MB", flush=True)
+                print(
+                    f"{name:<24} {speed:>9,.0f} rows a second, {cpu:>7.1f} s of CPU, {memory:>5} MB",
+                    flush=True,
+                )
         loop, one, two = best["loop"], best["one worker"], best["two workers"]
         print(
             f"the loop beside one worker: {loop / one:.2f}; two workers beside one: {two / one:.2f}"
@@ -109,15 +112,16 @@ def main(artefact: Path, rows: int, python: str, rounds: int) -> None:
 
 def _measured(
     python: str, artefact: Path, file: Path, out: Path
-) -> Iterator[tuple[str, float, int]]:
+) -> Iterator[tuple[str, float, float, int]]:
     output, _, memory = run(
         [python, "-c", _LOOP, str(artefact), str(file), str(_AT_ONCE)], artefact
     )
-    yield "loop", float(output), memory
+    speed, cpu = map(float, output.split())
+    yield "loop", speed, cpu, memory
     for workers, name in ((1, "one worker"), (2, "two workers")):
         command = [python, "-m", "predict", "file", str(file), str(out), "--overwrite"]
-        output, _, memory = run([*command, "--workers", str(workers)], artefact)
-        yield name, said_speed(output), memory
+        output, cpu, memory = run([*command, "--workers", str(workers)], artefact)
+        yield name, said_speed(output), cpu, memory
 
 
 if __name__ == "__main__":
