@@ -17,6 +17,10 @@ PYTHON  ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(sh
 A       ?=
 B       ?= latest
 OPTIONS ?=
+# make predict-file IN=new.csv OUT=scored.csv WORKERS=2
+IN      ?=
+OUT     ?=
+WORKERS ?= 1
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
@@ -81,6 +85,11 @@ predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or
 predict-example: $(PREDICT)/ready conf/predict.conf ## Ask the model about a held-out row of its own dataset
 	@$(PREDICT)/bin/python -m predict example
 
+.PHONY: predict-file
+predict-file: $(PREDICT)/ready conf/predict.conf ## Score every row of the file IN and write OUT; OPTIONS="--probabilities --resume"
+	@[ -n '$(IN)' ] && [ -n '$(OUT)' ] || { echo "Name both files: make predict-file IN=new.csv OUT=scored.csv" >&2; exit 2; }
+	@$(PREDICT)/bin/python -m predict file --workers '$(WORKERS)' $(OPTIONS) -- '$(IN)' '$(OUT)'
+
 .PHONY: serve
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
 	@exec $(PREDICT)/bin/python -m predict serve
@@ -144,7 +153,8 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements tests/conformance/requirements; do \
+	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet \
+	    tests/conformance/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
 	        $$(case $$part in train/*|predict/*) echo --constraint requirements-dev.txt;; esac) $$part.in --output-file $$part.txt; \

@@ -1,4 +1,4 @@
-"""The command line of the inference side: ask once, or serve. Our errors become one line each."""
+"""The command line of the inference side: ask once, score a file, or serve. Our errors become one line each."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from predict.batch.command import file
+from predict.batch.errors import BatchError
 from predict.contract.artefact import ArtefactError
 from predict.scoring.errors import ModelError
 from predict.scoring.inputs import InstanceError
@@ -17,7 +19,7 @@ from predict.wording import printable, replace_unknown_characters
 if TYPE_CHECKING:
     from predict.scoring.predictor import Predictor
 
-_OUR_ERRORS = (ArtefactError, InstanceError, ModelError, SettingsError)
+_OUR_ERRORS = (ArtefactError, BatchError, InstanceError, ModelError, SettingsError)
 
 
 class _Group(click.Group):
@@ -28,7 +30,7 @@ class _Group(click.Group):
             raise click.ClickException(printable(str(error))) from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, commands=[file], context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--conf",
     type=click.Path(path_type=Path, dir_okay=False),

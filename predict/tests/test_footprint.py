@@ -30,7 +30,8 @@ HOMES = {
     "onnxruntime": {"scoring.session"},
     "waitress": {f"http.connections.{name}" for name in ("channel", "loop", "parsing", "tasks")},
     "prometheus_client": {"monitoring.metrics"},
-    "click": {"__main__"},
+    "click": {"__main__", "batch.command", "batch.progress"},
+    "pyarrow": {"batch.parquet"},
 }
 
 
@@ -121,8 +122,8 @@ def test_importing_makes_no_file_configures_no_logging_and_starts_no_thread(
 def test_predict_needs_only_what_its_requirements_name() -> None:
     lines = (ROOT / "predict" / "requirements.in").read_text(encoding="utf-8").splitlines()
     named = {line.replace("-", "_") for line in lines if not line.startswith("#")}
-    # Flask brings werkzeug, and pydantic its core. Who wants traces installs what they need.
-    named |= {"werkzeug", "pydantic_core", "predict", "opentelemetry"}
+    # Flask brings werkzeug, and pydantic its core. Who wants traces or Parquet installs what they need.
+    named |= {"werkzeug", "pydantic_core", "predict", "opentelemetry", "pyarrow"}
     for file in sources():
         foreign = {name for name in imports_of(file) if name not in sys.stdlib_module_names}
         assert foreign <= named, f"{file.name}: {foreign - named}"
