@@ -83,6 +83,10 @@ predict-example: $(PREDICT)/ready conf/predict.conf ## Ask the model about a hel
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
 	@exec $(PREDICT)/bin/python -m predict serve
 
+.PHONY: serve-jobs
+serve-jobs: $(TRAIN)/ready ## Serve a queue of training runs over HTTP, with a page, on 127.0.0.1:8090
+	@exec $(TRAIN)/bin/python -m jobs
+
 .PHONY: request-test
 request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
 	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
@@ -119,7 +123,7 @@ test: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run the whole test suite
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
 	@$(TRAIN)/bin/ruff format --check .
-	@$(TRAIN)/bin/mypy train predict
+	@$(TRAIN)/bin/mypy train predict jobs
 	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
 	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 
