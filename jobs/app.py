@@ -80,13 +80,10 @@ def create_app(store: Store, slots: Slots, settings: JobsSettings) -> Flask:
         if (refusal := access.refusal(request.path, request.headers)) is not None:
             raise refusal
         uploading = request.path == "/datasets"
-        request.max_content_length = (
-            settings.max_upload_bytes if uploading else settings.max_body_bytes
-        )
-        if (request.content_length or 0) > request.max_content_length:
-            raise RequestEntityTooLarge(
-                f"body: expected at most {request.max_content_length:,} bytes."
-            )
+        most = settings.max_upload_bytes if uploading else settings.max_body_bytes
+        request.max_content_length = most + 1  # a body of just that many is refused by werkzeug
+        if (request.content_length or 0) > most:
+            raise RequestEntityTooLarge(f"body: expected at most {most:,} bytes.")
 
     @app.after_request
     def end(response: Response) -> Response:

@@ -78,7 +78,7 @@ def read_order(body: bytes, is_json: bool, settings: JobsSettings) -> Order:
         raise ConfigError(*problems)
     config = guard.settled(draft.config, settings)
     runs_code = bool(functions_named(config))
-    return Order(name or config.dataset, to_yaml(config), runs_code, promote)
+    return Order(name or draft.config.dataset, to_yaml(config), runs_code, promote)
 
 
 def _content_of(body: bytes, is_json: bool) -> dict[str, Any]:

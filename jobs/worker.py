@@ -149,7 +149,7 @@ class Slots:
         if (now := self._store.get(job.id)) is not None and now.cancelling:
             return Outcome(CANCELLED, "Somebody cancelled it.")
         if time.monotonic() > deadline:
-            limit = f"{self._settings.job_timeout_s:,.0f} s (JOB_TIMEOUT_S)"
+            limit = f"{self._settings.job_timeout_s:,g} s (JOB_TIMEOUT_S)"
             return Outcome(FAILED, f"It was not done within {limit}.")
         return None
 

@@ -19,8 +19,7 @@ BYTES = {"Content-Type": "application/octet-stream"}
 Start = Callable[..., Service]
 
 # Trains for much longer than any test waits.
-SLOW = {"dataset": "wine", "search": {"model.C": [0.1, 1], "trials": 100, "folds": 20}, "evaluation": {"folds": 100}}  # fmt: skip
-SLOW["search"] = {"method": "random", "trials": 500, "folds": 20, "model.C": [0.1, 1, 2, 3, 4, 5, 6, 7, 8, 9]}  # fmt: skip
+SLOW = {"dataset": "wine", "search": {"model.C": [0.1 * n for n in range(1, 501)], "folds": 20}}
 
 
 # ------------------------------------------------------------- the whole story
@@ -28,7 +27,8 @@ SLOW["search"] = {"method": "random", "trials": 500, "folds": 20, "model.C": [0.
 
 def test_an_upload_is_trained_promoted_and_served_with_its_report(start: Start) -> None:
     service = start(JOBS_SLOTS="2")
-    rows = "\n".join(f"{n},{n % 7},{'high' if n > 60 else 'low'}" for n in range(120))
+    numbers = [n * 37 % 120 / 10 for n in range(120)]
+    rows = "\n".join(f"{n},{n * 3 % 7},{'high' if n > 6 else 'low'}" for n in numbers)
     uploaded = service.ask("POST", "/datasets?name=mine.csv", f"a,b,label\n{rows}\n", BYTES)
     assert uploaded.status == 201
     body = {"dataset": "uploads/mine.csv", "evaluation": {"gate": {"accuracy": ">=0.5"}}}
@@ -39,7 +39,7 @@ def test_an_upload_is_trained_promoted_and_served_with_its_report(start: Start) 
     job = service.ended(passed)
     assert (job["state"], job["gate"], job["attempts"]) == ("succeeded", "passed", 1), job
     assert job["metrics"]["accuracy"] > 0.8
-    assert "accuracy" in "".join(job["log"]) or job["log"]
+    assert job["log"][-1].endswith("done")
     other = service.ended(failed)
     assert (other["state"], other["gate"]) == ("succeeded", "failed"), other
     # Neither moves `latest` by itself: the one was not asked to, the other has failed its gate.
@@ -86,7 +86,7 @@ def test_a_job_tells_how_far_it_is_and_can_be_cancelled(start: Start) -> None:
     running, waiting = service.train(**SLOW), service.train()
     process = service.process_of(running)
     progress = until(lambda: (service.job(running)["progress"] or {}).get("steps"))
-    assert progress["total"] == 10
+    assert progress["total"] == 500 * 20
     assert service.job(running)["progress"]["stage"] == "search"
     assert service.ask("DELETE", f"/jobs/{waiting}").json["state"] == "cancelled"
     assert service.ask("DELETE", f"/jobs/{running}").status == 202
@@ -108,7 +108,6 @@ def test_a_job_that_is_killed_takes_nothing_with_it_and_can_be_retried(start: St
     assert "SIGKILL" in job["why"]
     assert service.ask("GET", "/health").status == 200
     assert service.ask("POST", f"/jobs/{killed}/retry").status == 202
-    assert service.process_of(killed) != process or True
     until(lambda: service.job(killed)["state"] == "running")
     assert service.ask("POST", f"/jobs/{killed}/retry").status == 409
     service.ask("DELETE", f"/jobs/{killed}")
@@ -157,8 +156,8 @@ def test_a_server_that_is_stopped_interrupts_its_jobs_and_says_so(start: Start) 
 def test_a_job_has_a_deadline_and_its_output_a_limit(start: Start) -> None:
     service = start(JOB_TIMEOUT_S="0.5", JOB_LOG_BYTES="10000")
     job = service.ended(service.train(**SLOW))
-    assert (job["state"], job["why"]) == ("failed", "It was not done within 0 s (JOB_TIMEOUT_S).") or True  # fmt: skip
-    assert "JOB_TIMEOUT_S" in job["why"]
+    assert job["state"] == "failed"
+    assert job["why"] == "It was not done within 0.5 s (JOB_TIMEOUT_S)."
 
 
 # ------------------------------------------------------------------ bad input
@@ -242,7 +241,8 @@ def test_an_upload_is_never_written_over_another_one(service: Service) -> None:
     kept = service.folder / "jobs/uploads"
     assert (kept / "once.csv").read_bytes() == b"a,label\n1,x\n"
     assert not list(kept.glob(".*"))
-    assert {"dataset": "uploads/once.csv", "size_bytes": 12} in service.ask("GET", "/datasets").json["datasets"]  # fmt: skip
+    listed = service.ask("GET", "/datasets").json["datasets"]
+    assert {"dataset": "uploads/once.csv", "size_bytes": 12} in listed
 
 
 def test_an_upload_that_is_too_large_is_not_even_received(start: Start) -> None:
