@@ -109,6 +109,10 @@ image-predict: ## Build the inference image; ARTEFACT=data/artefacts/… bakes a
 	$(DOCKER) build --file Dockerfile.predict --tag capstone-predict --build-arg REVISION=$(REVISION) \
 	    $(if $(ARTEFACT),--build-arg ARTEFACT='$(ARTEFACT)') .
 
+.PHONY: image-jobs
+image-jobs: image-train ## Build the image of the jobs service, on top of the training image
+	$(DOCKER) build --file Dockerfile.jobs --tag capstone-jobs .
+
 .PHONY: test-images
 test-images: ## Build both images, train in one, serve from the other, ask it over HTTP
 	@DOCKER='$(DOCKER)' scripts/test-images
