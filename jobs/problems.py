@@ -36,14 +36,14 @@ def body_of(status: int, detail: str, places: Sequence[str] = ()) -> str:
     if places:
         parts = (text.partition(": ") for text in places)
         body["errors"] = [{"place": place, "message": message} for place, _, message in parts]
-    return json.dumps(body, ensure_ascii=False)
+    return json.dumps(body, ensure_ascii=False) + "\n"
 
 
 def answer_errors_with_problems(app: Flask) -> None:
     """Register what answers each kind of exception."""
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(
-        ConfigError, lambda error: problem(422, "; ".join(error.problems), error.problems)
+        ConfigError, lambda error: problem(422, " ".join(error.problems), error.problems)
     )
     for kind, status in ((TakenError, 409), (TooLargeError, 413), (UploadError, 422)):
         app.register_error_handler(kind, _with_status(status))

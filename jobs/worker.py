@@ -46,11 +46,18 @@ class Slots:
     def start(self) -> None:
         """Settle what a server before has left, then run what waits."""
         for job in self._store.running():
-            folder = self.folder_of(job)
-            folder.end_orphans(self._settings.job_grace_s)
-            self._settle(job, Outcome(INTERRUPTED, "The server ended while the job ran."))
+            self.settle_interrupted(job)
         for thread in self._threads:
             thread.start()
+
+    def settle_interrupted(self, job: Job) -> None:
+        """End what still runs of a job whose server was killed, and go on where that was.
+
+        Raises:
+            SettingsError: It cannot be ended.
+        """
+        self.folder_of(job).end_orphans(self._settings.job_grace_s)
+        self._settle(job, Outcome(INTERRUPTED, "The server ended while the job ran."))
 
     def wake(self) -> None:
         """Let a slot look for a job at once."""

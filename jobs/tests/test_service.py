@@ -67,6 +67,11 @@ def test_a_job_that_asks_for_it_becomes_latest_when_it_passes(start: Start) -> N
     assert job["state"] == "succeeded", job
     assert service.artefacts() == [job["artefact"], "latest"]
     assert os.readlink(service.folder / "artefacts/latest") == job["artefact"]
+    # A gate compares with what is promoted, though the run writes into a folder of its own.
+    gate = {"evaluation.gate": {"vs latest": "not significantly worse"}, "split.seed": 1}
+    other = service.ended(service.train(conf="iris", set=gate))
+    assert other["gate"] == "passed"
+    assert any(f"{job['artefact']} has" in line for line in other["log"])
 
 
 def test_what_is_wrong_with_the_rows_is_why_a_job_failed(service: Service) -> None:
@@ -172,7 +177,7 @@ def test_a_job_has_a_deadline_and_its_output_a_limit(start: Start) -> None:
         ("DELETE", "/jobs/nothing", None, None, 404, "There is no job"),
         ("POST", "/jobs/nothing/retry", None, None, 404, "There is no job"),
         ("POST", "/jobs/nothing/promote", None, None, 404, "There is no job"),
-        ("GET", "/jobs?state=runing", None, None, 404, "Did you mean running?"),
+        ("GET", "/jobs?state=runnin", None, None, 404, "Did you mean running?"),
         ("GET", "/nothing", None, None, 404, ""),
         ("PUT", "/jobs", b"", None, 405, ""),
         ("POST", "/train", b"dataset: iris", "text/plain", 415, "application/yaml"),
