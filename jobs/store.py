@@ -102,8 +102,8 @@ class Store:
     def claim(self) -> Job | None:
         """Let the job that has waited longest run; None if none waits."""
         return self._one(
-            "UPDATE jobs SET state = 'running', started_at = :now, attempts = attempts + 1 WHERE state = 'queued' "
-            "AND number = (SELECT number FROM jobs WHERE state = 'queued' ORDER BY queued_at, number LIMIT 1) "
+            "UPDATE jobs SET state = 'running', started_at = :now, attempts = attempts + 1 "
+            "WHERE number = (SELECT number FROM jobs WHERE state = 'queued' ORDER BY queued_at, number LIMIT 1) "
             "RETURNING *",
             now=time.time(),
         )

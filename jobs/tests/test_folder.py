@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,25 @@ def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path) -> None:
     assert len(folder.log()) <= 1000 + len("line 1999\n")
     assert (lines[0], lines[-1]) == ("[... earlier lines are left out ...]", "line 1999")
     assert lines[1:] == [f"line {n}" for n in range(2000 - len(lines) + 1, 2000)]
+
+
+def test_a_process_that_goes_on_without_its_server_is_ended(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    script = (
+        "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "os.pwrite(int(sys.argv[1]), f'{os.getpid()}\\n'.encode(), 0); print(flush=True); time.sleep(600)"
+    )
+    with folder.locked() as lock:
+        command = [sys.executable, "-c", script, str(lock)]
+        process = subprocess.Popen(
+            command, pass_fds=(lock,), start_new_session=True, stdout=subprocess.PIPE
+        )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        folder.end_orphans(grace_s=0.3)
+        assert process.wait(5) == -signal.SIGKILL
+    folder.end_orphans(grace_s=0.3)  # now there is none
 
 
 class Killed:

@@ -173,6 +173,15 @@ def test_what_reaches_out_is_refused_with_the_key_and_the_reason(
     assert told in problem
 
 
+def test_an_address_is_no_file_of_an_allowed_folder(
+    settings: JobsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "allowed")
+    assert not problems("dataset: rows.csv", settings, tmp_path)
+    assert problems("dataset: http:/rows.csv", settings, tmp_path)
+    assert problems("dataset: file:///rows.csv", settings, tmp_path)
+
+
 def test_every_guarded_key_has_a_row_that_is_refused() -> None:
     assert {key for key, _ in REFUSED} == GUARDED
 

@@ -41,6 +41,8 @@ def test_a_value_keeps_what_it_is_whichever_way_it_comes(settings: JobsSettings)
     text = 'tab\t, "quote", line\nbreak, \u2028, \x7f, 😀, 010: {}'
     where = {"a": text, "b": "010", "c": 1e-3, "d": True, "e": "null", "f": -2}
     assert trained(order({"dataset": "iris", "where": where}, settings)).where == where
+    as_yaml = read_order(b"{dataset: iris, where: {store: 010, size: 1.50}}", False, settings)
+    assert trained(as_yaml).where == {"store": "010", "size": 1.5}
     changed = order({"conf": "plain", "set": {"where": where}}, settings)
     assert trained(changed).where == where
 

@@ -1,6 +1,7 @@
 """Claims about the service as a whole: a process of its own, asked over HTTP, whose jobs really train."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from jobs.folder import Folder
+from jobs.progress import read_progress
 from jobs.tests.conftest import ROOT, Service, lives, until
 from predict.scoring.predictor import Predictor
 
@@ -87,7 +90,8 @@ def test_what_is_wrong_with_the_rows_is_why_a_job_failed(service: Service) -> No
 
 
 def test_a_job_tells_how_far_it_is_and_can_be_cancelled(start: Start) -> None:
-    service = start()
+    # Had it to be killed, the test would wait too long.
+    service = start(JOB_GRACE_S="1000")
     running, waiting = service.train(**SLOW), service.train()
     process = service.process_of(running)
     progress = until(lambda: (service.job(running)["progress"] or {}).get("steps"))
@@ -140,11 +144,31 @@ def test_a_server_that_is_killed_leaves_no_job_running_and_loses_none(
     assert service.artefacts() == []
 
 
-def test_a_job_ends_by_itself_when_its_server_is_killed(start: Start) -> None:
+def test_a_job_ends_by_itself_when_its_server_has_ended(start: Start) -> None:
     service = start()
     process = service.process_of(service.train(**SLOW))
     service.end(signal.SIGKILL)
-    until(lambda: not lives(process), within_s=30)
+    until(lambda: not lives(process), within_s=60)
+
+
+def test_a_job_that_prints_to_nobody_notices_the_end_of_its_server_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "job")
+    folder.begin(json.dumps(SLOW))
+    with folder.locked() as lock:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jobs.child", str(folder.path), str(lock), "60", "no code"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    until(lambda: (read_progress(folder.path) or {}).get("stage") == "search")
+    process.stdin.close()
+    assert process.wait(60) == 143
+    assert folder.artefact() is None
 
 
 def test_a_server_that_is_stopped_interrupts_its_jobs_and_says_so(start: Start) -> None:
