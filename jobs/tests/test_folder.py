@@ -35,7 +35,7 @@ def test_a_process_that_goes_on_without_its_server_is_ended(tmp_path: Path) -> N
     folder = Folder(tmp_path)
     script = (
         "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        "os.pwrite(int(sys.argv[1]), f'{os.getpid()}\\n'.encode(), 0); print(flush=True); time.sleep(600)"
+        "os.pwrite(int(sys.argv[1]), f'{os.getpid()}\\n'.encode(), 0); print(flush=True); time.sleep(60)"
     )
     with folder.locked() as lock:
         command = [sys.executable, "-c", script, str(lock)]
@@ -43,10 +43,13 @@ def test_a_process_that_goes_on_without_its_server_is_ended(tmp_path: Path) -> N
             command, pass_fds=(lock,), start_new_session=True, stdout=subprocess.PIPE
         )
     with process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        folder.end_orphans(grace_s=0.3)
-        assert process.wait(5) == -signal.SIGKILL
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            folder.end_orphans(grace_s=0.3)
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
     folder.end_orphans(grace_s=0.3)  # now there is none
 
 

@@ -201,7 +201,7 @@ def test_a_job_has_a_deadline_and_its_output_a_limit(start: Start) -> None:
         ("DELETE", "/jobs/nothing", None, None, 404, "There is no job"),
         ("POST", "/jobs/nothing/retry", None, None, 404, "There is no job"),
         ("POST", "/jobs/nothing/promote", None, None, 404, "There is no job"),
-        ("GET", "/jobs?state=runnin", None, None, 404, "Did you mean running?"),
+        ("GET", "/jobs?state=Running", None, None, 404, "Did you mean running?"),
         ("GET", "/nothing", None, None, 404, ""),
         ("PUT", "/jobs", b"", None, 405, ""),
         ("POST", "/train", b"dataset: iris", "text/plain", 415, "application/yaml"),
