@@ -94,6 +94,10 @@ predict-file: $(PREDICT)/ready conf/predict.conf ## Score every row of the file 
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
 	@exec $(PREDICT)/bin/python -m predict serve
 
+.PHONY: serve-jobs
+serve-jobs: $(TRAIN)/ready ## Serve a queue of training runs over HTTP, with a page, on 127.0.0.1:8090
+	@exec $(TRAIN)/bin/python -m jobs
+
 .PHONY: request-test
 request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
 	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
@@ -116,6 +120,10 @@ image-predict: ## Build the inference image; ARTEFACT=data/artefacts/… bakes a
 	$(DOCKER) build --file Dockerfile.predict --tag capstone-predict --build-arg REVISION=$(REVISION) \
 	    $(if $(ARTEFACT),--build-arg ARTEFACT='$(ARTEFACT)') .
 
+.PHONY: image-jobs
+image-jobs: image-train ## Build the image of the jobs service, on top of the training image
+	$(DOCKER) build --file Dockerfile.jobs --tag capstone-jobs .
+
 .PHONY: test-images
 test-images: ## Build both images, train in one, serve from the other, ask it over HTTP
 	@DOCKER='$(DOCKER)' scripts/test-images
@@ -135,7 +143,7 @@ test-conformance: $(CONFORMANCE)/ready $(PREDICT)/ready ## Ask the server with t
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
 	@$(TRAIN)/bin/ruff format --check .
-	@$(TRAIN)/bin/mypy train predict
+	@$(TRAIN)/bin/mypy train predict jobs
 	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
 	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 

@@ -50,6 +50,7 @@ def run(
     progress: Progress,
     place: str = "configuration",
     trust: Trust | None = None,
+    into: Path | None = None,
 ) -> RunResult:
     """Train what a configuration says, and write the artefact.
 
@@ -58,13 +59,15 @@ def run(
         progress: Is told how it goes.
         place: Where the configuration comes from, for messages.
         trust: Allows functions that the configuration names to run.
+        into: The folder in which the artefact is written, instead of `artefacts_dir`, whose `latest` stays then.
 
     Raises:
         UserError: Something that the user can fix; no artefact is left then.
     """
     if trust is None and functions_named(config):
         raise ConfigError(f"{would_run(config)}, which nothing allows.", place=place)
-    folder.prepare(config.artefacts_dir)
+    artefacts_dir = config.artefacts_dir if into is None else into
+    folder.prepare(artefacts_dir)
     tracking.check(config.tracking)
     watch = Stopwatch(progress)
     prepared, searched = _search(prepare(config, watch, place, trust), watch)
@@ -78,7 +81,7 @@ def run(
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
         watch.stage("export", "to ONNX, then read back and asked as a server would"),
-        unfinished_artefact(config.artefacts_dir) as artefact,
+        unfinished_artefact(artefacts_dir) as artefact,
     ):
         model.write(artefact.path)
         if scope is not None:
@@ -102,8 +105,9 @@ def run(
             metadata["gate"] = "passed" if gate.passes(verdicts) else "failed"
         page = render_report(metadata, metrics, configuration)
         files = {METRICS: as_json(metrics), REPORT: page}
-        artefact_dir = artefact.finish(metadata, files, latest=gate.passes(verdicts))
-    if gate.passes(verdicts) and not folder.is_latest(artefact_dir):
+        to_be_latest = into is None and gate.passes(verdicts)
+        artefact_dir = artefact.finish(metadata, files, latest=to_be_latest)
+    if to_be_latest and not folder.is_latest(artefact_dir):
         progress.warn("export: `latest` does not move: a newer run has finished meanwhile")
     tracking.track(artefact_dir, prepared.config.tracking, progress)
     failed = [verdict["check"] for verdict in verdicts if not verdict["passed"]]

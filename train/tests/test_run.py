@@ -168,6 +168,13 @@ def run_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunResu
     return run_it
 
 
+def test_a_run_may_write_apart_from_the_artefacts_that_it_is_compared_with(tmp_path: Path) -> None:
+    config = table_config(tmp_path, write_table(tmp_path / "t.csv"))
+    result = run(config, SilentProgress(), into=tmp_path / "apart")
+    assert [path.name for path in (tmp_path / "apart").iterdir()] == [result.artefact_dir.name]
+    assert result.artefact_dir.parent == tmp_path / "apart"
+
+
 def _metadata(result: RunResult) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((result.artefact_dir / "metadata.json").read_bytes())
     Metadata.model_validate(content)

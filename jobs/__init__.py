@@ -1,0 +1,1 @@
+"""Training as a service: a queue of training runs behind HTTP. Nothing imports it."""

@@ -1,0 +1,289 @@
+"""The HTTP application: `create_app(store, slots, settings)` and its routes. Nothing happens at import."""
+
+import logging
+import os
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from flask import Flask, Response, g, jsonify, request, send_file, url_for
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import (
+    Conflict,
+    HTTPException,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnsupportedMediaType,
+)
+
+from jobs import uploads
+from jobs.access import Access
+from jobs.orders import names_of_configurations, read_order
+from jobs.problems import answer_errors_with_problems
+from jobs.progress import read_progress
+from jobs.settings import JobsSettings
+from jobs.store import QUEUED, RUNNING, STATES, SUCCEEDED, Job, Store
+from jobs.worker import PASSED_OR_NONE, Slots
+from predict.contract.artefact import REPORT
+from predict.wording import printable, suggestion
+
+_PAGE = Path(__file__).parent / "page"
+_MOST_LISTED = 200
+_LINES_SHOWN = 20
+_RETRY_AFTER_S = 60
+_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_JSON = ("application/json",)
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_CSP_OF_PAGE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# A report is a page of its own, with its scripts and styles inside. It runs as if it came from nowhere.
+_CSP_OF_REPORT = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; frame-ancestors 'none'"
+)
+
+log = logging.getLogger("jobs")
+
+
+def create_app(store: Store, slots: Slots, settings: JobsSettings) -> Flask:
+    """Make the application.
+
+    Args:
+        store: The jobs.
+        slots: Where they run.
+        settings: Limits, folders, and what a configuration may name.
+
+    Raises:
+        SettingsError: The file of keys cannot be read.
+    """
+    app = Flask("jobs", static_folder=None)
+    cast(DefaultJSONProvider, app.json).sort_keys = False
+    access = Access(settings)
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _ID.fullmatch(given) else os.urandom(12).hex()
+        g.started = time.perf_counter()
+        if (refusal := access.refusal(request.path, request.headers)) is not None:
+            raise refusal
+        uploading = request.path == "/datasets"
+        most = settings.max_upload_bytes if uploading else settings.max_body_bytes
+        request.max_content_length = most + 1  # a body of just that many is refused by werkzeug
+        if (request.content_length or 0) > most:
+            raise RequestEntityTooLarge(f"body: expected at most {most:,} bytes.")
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        for key, value in _SAFE.items():
+            response.headers.setdefault(key, value)
+        response.headers["X-Request-ID"] = g.request_id
+        took_ms = (time.perf_counter() - g.started) * 1000
+        # As Python writes the path: a line break in it must not look like another line.
+        asked = f"{request.method} {request.path!r}"
+        log.info("%s %d %.1f ms %s", asked, response.status_code, took_ms, g.request_id)
+        return response
+
+    _add_page(app)
+    _add_datasets(app, settings)
+    _add_jobs(app, store, slots, settings)
+    _add_changes(app, store, slots, settings)
+    answer_errors_with_problems(app)
+    return app
+
+
+def _add_page(app: Flask) -> None:
+    for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
+
+        def page(name: str = name) -> Response:
+            response = send_file(_PAGE / name)
+            response.headers["Content-Security-Policy"] = _CSP_OF_PAGE
+            response.headers["Cache-Control"] = "no-cache"
+            return response
+
+        app.add_url_rule(path, name, page)
+    app.add_url_rule("/health", "health", lambda: jsonify(status="ok"))
+
+
+def _add_datasets(app: Flask, settings: JobsSettings) -> None:
+    @app.get("/configurations")
+    def configurations() -> Response:
+        return jsonify(configurations=names_of_configurations(settings))
+
+    @app.get("/datasets")
+    def datasets() -> Response:
+        return jsonify(
+            datasets=[
+                {"dataset": f"{uploads_name(name)}", "size_bytes": size}
+                for name, size in uploads.listed(settings)
+            ]
+        )
+
+    @app.post("/datasets")
+    def upload() -> tuple[Response, int]:
+        if request.mimetype.startswith("multipart/"):
+            raise UnsupportedMediaType(
+                "Expected the bytes of the file as the body, such as with curl --data-binary @FILE, and not a form."
+            )
+        if request.mimetype not in ("application/octet-stream", "text/csv"):
+            raise UnsupportedMediaType("Content-Type: expected application/octet-stream.")
+        kept = uploads.keep(request.args.get("name", ""), cast(BinaryIO, request.stream), settings)
+        answer = {
+            "dataset": uploads_name(kept.name),
+            "size_bytes": kept.size_bytes,
+            "sha256": kept.sha256,
+        }
+        return jsonify(answer), 201
+
+
+def uploads_name(name: str) -> str:
+    """Return what a configuration calls an upload."""
+    return f"uploads/{name}"
+
+
+def _add_jobs(app: Flask, store: Store, slots: Slots, settings: JobsSettings) -> None:
+    @app.get("/jobs")
+    def jobs() -> Response:
+        state = request.args.get("state")
+        if state is not None and state not in STATES:
+            raise NotFound(f"state: there is no state {state[:60]!r}.{suggestion(state, STATES)}")
+        return jsonify(jobs=[_summary(job) for job in store.newest(_MOST_LISTED, state)])
+
+    @app.get("/jobs/<id>")
+    def job(id: str) -> Response:
+        return jsonify(_described(_known(store, id), slots))
+
+    @app.get("/jobs/<id>/log")
+    def job_log(id: str) -> Response:
+        text = printable(slots.folder_of(_known(store, id)).log())
+        return Response(text, content_type="text/plain; charset=utf-8")
+
+    @app.get("/jobs/<id>/report")
+    def report(id: str) -> Response:
+        found = _known(store, id)
+        if found.artefact is None:
+            raise Conflict(f"Job {id} has no report: it is {found.state}.")
+        file = settings.artefacts_dir.resolve() / found.artefact / REPORT
+        if not file.is_file():
+            raise NotFound(f"The artefact {found.artefact} is not there any more.")
+        response = send_file(file, download_name=f"{found.artefact}.html")
+        response.headers["Content-Security-Policy"] = _CSP_OF_REPORT
+        return response
+
+
+def _add_changes(app: Flask, store: Store, slots: Slots, settings: JobsSettings) -> None:
+    @app.post("/train")
+    def train() -> tuple[Response, int, dict[str, str]]:
+        if request.mimetype not in (*_JSON, *_YAML):
+            raise UnsupportedMediaType(
+                "Content-Type: expected application/json or application/yaml."
+            )
+        order = read_order(request.get_data(), request.mimetype in _JSON, settings)
+        added = store.add(
+            order.name, order.configuration, order.runs_code, order.promote, settings.jobs_queue
+        )
+        if added is None:
+            raise _queue_is_full(settings)
+        slots.wake()
+        return _accepted(added)
+
+    @app.delete("/jobs/<id>")
+    def cancel(id: str) -> tuple[Response, int, dict[str, str]]:
+        cancelled = store.cancel(id)
+        if cancelled is None:
+            raise Conflict(f"Job {id} has ended: it is {_known(store, id).state}.")
+        return _accepted(cancelled)
+
+    @app.post("/jobs/<id>/retry")
+    def retry(id: str) -> tuple[Response, int, dict[str, str]]:
+        queued = store.retry(id, settings.jobs_queue)
+        if queued is None:
+            state = _known(store, id).state
+            if state in (QUEUED, RUNNING, SUCCEEDED):
+                raise Conflict(f"Job {id} cannot be retried: it is {state}.")
+            raise _queue_is_full(settings)
+        slots.wake()
+        return _accepted(queued)
+
+    @app.post("/jobs/<id>/promote")
+    def promote(id: str) -> Response:
+        found = _known(store, id)
+        if found.state != SUCCEEDED:
+            raise Conflict(f"Job {id} cannot be promoted: it is {found.state}.")
+        if found.gate not in PASSED_OR_NONE:
+            raise Conflict(f"Job {id} cannot be promoted: it has failed its gate.")
+        if not (settings.artefacts_dir / str(found.artefact)).is_dir():
+            raise Conflict(f"The artefact {found.artefact} is not there any more.")
+        if not slots.promote(found):
+            raise Conflict(
+                "`latest` leads to a newer artefact, and does not go back. A server can be told to load an older one: "
+                "POST /admin/models/NAME there."
+            )
+        return jsonify(latest=found.artefact)
+
+
+def _known(store: Store, id: str) -> Job:
+    if (job := store.get(id)) is None:
+        raise NotFound(f"There is no job {id[:60]!r}; GET /jobs lists them.")
+    return job
+
+
+def _accepted(job: Job) -> tuple[Response, int, dict[str, str]]:
+    return jsonify(_summary(job)), 202, {"Location": url_for("job", id=job.id)}
+
+
+def _queue_is_full(settings: JobsSettings) -> HTTPException:
+    return ServiceUnavailable(
+        f"{settings.jobs_queue} jobs are waiting already. Try again later.",
+        retry_after=_RETRY_AFTER_S,
+    )
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    """Return what is told of a job in a list."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": "cancelling" if job.cancelling else job.state,
+        "promote": job.promote,
+        "attempts": job.attempts,
+        "created_at": _as_time(job.created_at),
+        "started_at": _as_time(job.started_at),
+        "ended_at": _as_time(job.ended_at),
+        "artefact": job.artefact if job.state == SUCCEEDED else None,
+        "gate": job.gate,
+        "metrics": job.metrics,
+        "why": job.why,
+    }
+
+
+def _described(job: Job, slots: Slots) -> dict[str, Any]:
+    """Return all that is told of a job."""
+    folder = slots.folder_of(job)
+    progress = read_progress(folder.path) if job.state == RUNNING else None
+    lines = printable(folder.log()).splitlines()[-_LINES_SHOWN:]
+    problems = folder.problems() if job.why is not None else []
+    return _summary(job) | {
+        "progress": progress,
+        "problems": problems,
+        "log": lines,
+        "configuration": job.configuration,
+    }
+
+
+def _as_time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
