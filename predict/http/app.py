@@ -1,5 +1,6 @@
 """The HTTP application: `create_app(models)` and its routes. Nothing happens at import."""
 
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
@@ -139,8 +140,10 @@ def _add_routes(
     def example(model: str | None = None) -> Response:
         if not settings.show_examples:
             raise NotFound("Examples are switched off here (SHOW_EXAMPLES).")
-        number = read_example_request().number
-        return json_response(models.current(model).predictor.example(number))
+        number, predictor = read_example_request().number, models.current(model).predictor
+        if number is None:
+            number = random.randrange(len(predictor.metadata.examples))
+        return json_response(predictor.example(number))
 
     @described(operations.metadata)
     def metadata(model: str | None = None) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from predict.http.descriptions import Description, Subject
-from predict.http.requests import ExampleRequest, PredictRequest
+from predict.http.requests import RANDOM, ExampleRequest, PredictRequest
 from predict.http.schemas import (
     Content,
     Schema,
@@ -61,7 +61,8 @@ def example(subject: Subject) -> Description:
     on = subject.settings.show_examples
     last = max(0, model.num_examples - 1)
     numbers = fields_of_address(ExampleRequest)["number"] | {"minimum": 0, "maximum": last}
-    number = query_parameter("number", {"schema": numbers})
+    either = {"anyOf": [numbers, {"const": RANDOM}], "default": 0}
+    number = query_parameter("number", {"schema": either})
     return Description(
         _ASKING,
         "Get a held-out example, ready to be posted",

@@ -83,13 +83,19 @@ class PredictOptions(BaseModel):
     explain: _Flag | None = None
 
 
+# What stands in an address for the number of any example.
+RANDOM = "random"
+
+
 class ExampleRequest(BaseModel):
     """The parameters of `/predict/example`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    # Which example, counted from 0.
-    number: int = 0
+    # Which example, counted from 0; None for any.
+    number: Annotated[
+        int | None, BeforeValidator(lambda value: None if value == RANDOM else value)
+    ] = 0
 
 
 def parse_predict_request(body: bytes) -> PredictRequest:

@@ -181,6 +181,13 @@ def test_without_a_number_it_is_the_first_example(client: FlaskClient) -> None:
     assert client.get("/predict/example").data == client.get("/predict/example?number=0").data
 
 
+def test_a_random_example_is_one_of_them_and_not_always_the_same(client: FlaskClient) -> None:
+    every = [client.get(f"/predict/example?number={number}").data for number in range(4)]
+    seen = {client.get("/predict/example?number=random").data for _ in range(60)}
+    assert seen <= set(every)
+    assert len(seen) > 1
+
+
 def test_the_truth_is_left_out_where_it_is_unknown(clients: dict[str, FlaskClient]) -> None:
     for kind, number in (("label", 3), ("text", 0)):
         example = clients[kind].get(f"/predict/example?number={number}").get_json()
