@@ -1,14 +1,11 @@
 """The command `file`: its options, and what it prints at the end."""
 
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from predict.batch.errors import as_batch_error
 from predict.contract.artefact import load_artefact
 from predict.settings import load_settings
 from predict.wording import counted, listed, printable
@@ -99,8 +96,6 @@ def file(
     options = Options(wanted=Wanted(separator, quotes, encoding), **chosen)
     artefact = load_artefact(load_settings(conf).default_place)
     report = score_file(Predictor(artefact), artefact.path, given, output, options)
-    if options.metrics is not None:
-        _write_metrics(options.metrics, report.metrics or {})
     _tell(report, to_errors=output == "-")
     if report.failed:
         sys.exit(ROWS_FAILED)
@@ -143,12 +138,3 @@ def _measured(report: "Report") -> list[str]:
         names = listed([name.replace("_", " ") for name in report.not_measured])
         lines.append(f"  not measured: {names}, which need all rows at once")
     return lines
-
-
-def _write_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.partial")
-    with as_batch_error(path, "written"):
-        temporary.write_text(
-            json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, path)

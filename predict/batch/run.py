@@ -1,6 +1,7 @@
 """The story: a file is opened, its rows are scored and written chunk by chunk, and what was measured is told."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,6 +110,10 @@ def _score(
                 _write_all(source, scorer, artefact_dir, plan, target, progress, options)
         done = target.done
         measured = None if plan.label is None else scorer.measured.metrics(done.sums)
+        if options.metrics is not None:
+            _write_metrics(options.metrics, measured or {})
+        # Last of all: a kill before it leaves something to go on with.
+        target.finish()
         return Report(
             rows=done.rows,
             failed=done.failed,
@@ -146,7 +151,15 @@ def _write_all(
             _check_errors(target, options)
     if not target.done.chunks:
         target.write(scorer.score(Chunk([], [], [])))
-    target.finish()
+
+
+def _write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    temporary = path.with_name(f"{path.name}.partial")
+    with as_batch_error(path, "written"):
+        temporary.write_text(
+            json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        os.replace(temporary, path)
 
 
 @contextmanager
