@@ -62,7 +62,9 @@ class Front:
             route = environ.get(ROUTE, OTHER)
             asked = environ["REQUEST_METHOD"], int(status[:3]), seconds, *environ.get(ANSWERED, ())
             self._record(route, *asked)
-            own: dict[str, str] = environ.get(OWN_HEADERS, {})
+            own: dict[str, str] | None = environ.get(OWN_HEADERS)
+            if own is None:
+                return start_response(status, more + headers, *rest)
             ours = [header for header in headers if header[0] not in own]
             return start_response(status, [*more, *ours, *own.items()], *rest)
 

@@ -44,9 +44,10 @@ class Keys:
 
     def needs_key(self, method: str, path: str) -> bool:
         """Return whether an ordinary request needs a key."""
+        if not self._clients:
+            return False
         is_page = path in (PAGE_PATH, DOCS_PATH) or path.startswith((PAGE_FILES, DOCS_FILES))
-        is_open = (path in self._open or is_page) and method in _READING
-        return self.needed and not is_open
+        return not ((path in self._open or is_page) and method in _READING)
 
     def may_upload(self, path: str, headers: Mapping[str, str]) -> bool:
         """Return whether a request, of which only the headers are there, may have a body as large as an artefact.
