@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.progress import forget
 from predict.contract.artefact import METADATA, serialise_metadata
+from predict.contract.files import sync_directory
 from predict.settings import SettingsError
 from train.artefacts import folder as artefacts
 from train.artefacts.folder import LATEST, UNFINISHED
@@ -167,7 +168,7 @@ def publish(artefact: Path, target: Path) -> bool:
         if target.exists():
             return False
         raise
-    artefacts.sync_directory(target.parent)
+    sync_directory(target.parent)
     return True
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs.settings import JobsSettings
-from train.artefacts.folder import UNFINISHED, sync_directory
+from predict.contract.files import sync_directory
+from train.artefacts.folder import UNFINISHED
 
 # What a run reads; each may be gzipped.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx", ".parquet")

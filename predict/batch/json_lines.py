@@ -8,6 +8,7 @@ from typing import Any
 from predict.batch.errors import BatchError
 from predict.batch.lines import Lines, undecoded
 from predict.batch.tables import Chunk
+from predict.contract.reading import object_of
 from predict.scoring.values import kind_of
 
 
@@ -62,7 +63,7 @@ def _read(line: str) -> tuple[dict[str, Any] | None, str]:
     if not line.isascii() and (byte := undecoded(line)):
         return None, byte
     try:
-        row = json.loads(line, object_pairs_hook=_object)
+        row = json.loads(line, object_pairs_hook=object_of)
     except (ValueError, RecursionError) as error:
         return None, f"not JSON ({error})"
     if not isinstance(row, dict):
@@ -73,13 +74,3 @@ def _read(line: str) -> tuple[dict[str, Any] | None, str]:
         except UnicodeEncodeError:
             return None, "a text holds half a character (a lone surrogate)"
     return row, ""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object, none of whose keys is given twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
-    return content

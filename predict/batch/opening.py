@@ -17,15 +17,8 @@ from predict.batch.parquet import ParquetTable
 from predict.batch.separated import Expected, Quotes, SeparatedTable
 from predict.batch.tables import Table
 from predict.contract.artefact import FileFormat
+from predict.contract.reading import BYTE_ORDER_MARKS
 
-# The longest first: UTF-32 begins as UTF-16 does.
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _HEAD_BYTES = 4096
 _BUFFER_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -185,12 +178,12 @@ def _encoding_of(
     """
     trained_encoding = trained.encoding if trained and kind.kind == "separated" else "utf-8"
     encoding = wanted.encoding or trained_encoding
-    mark = next((mark for mark in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+    mark = next((mark for mark in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     try:
         is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         "a".encode(encoding)
     except (LookupError, UnicodeError):
         raise BatchError(f"--encoding: Python does not know {encoding!r}.") from None
     if mark == codecs.BOM_UTF8 or (mark is not None and is_utf8):
-        return _BYTE_ORDER_MARKS[mark], mark == codecs.BOM_UTF8
+        return BYTE_ORDER_MARKS[mark], mark == codecs.BOM_UTF8
     return encoding, False

@@ -15,6 +15,7 @@ from predict.batch.errors import BatchError, as_batch_error
 from predict.batch.evaluation import Sums, added
 from predict.batch.parquet import ParquetFile
 from predict.batch.scoring import Scored
+from predict.contract.files import sync_directory
 from predict.wording import counted, listed
 
 _PARTIAL, _STATE, _ERRORS = ".partial", ".partial.state", ".errors.jsonl"
@@ -339,12 +340,3 @@ def write_all(file: FileIO, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def sync_directory(directory: Path) -> None:
-    """See that names in a directory are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Files that somebody else put there: only regular ones of bounded size are opened, so that nothing waits."""
+"""Files that somebody else put there, opened only if they are regular and of bounded size; and names that last."""
 
 import errno
 import os
@@ -56,3 +56,12 @@ def _check_regular(found: os.stat_result, file: Path, most_bytes: int) -> None:
 
 def _too_large(file: Path, most_bytes: int) -> OSError:
     return OSError(errno.EFBIG, f"more than {most_bytes >> 20} MB", str(file))
+
+
+def sync_directory(directory: Path) -> None:
+    """Wait until the entries of a directory are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

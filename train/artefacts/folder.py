@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+from predict.contract.files import sync_directory
 from predict.wording import closest, listed
 from train.config import TrainConfig
 from train.errors import UserError
@@ -110,15 +111,6 @@ def point_latest_at(artefact: Path) -> None:
         unfinished.symlink_to(artefact.name)
         unfinished.replace(link)
         sync_directory(artefact.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Wait until the entries of a directory are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -23,13 +23,13 @@ from predict.contract.artefact import (
     serialise_metadata,
     sha256_of,
 )
+from predict.contract.files import sync_directory
 from predict.scoring.predictor import Predictor
 from train.artefacts.folder import (
     UNFINISHED,
     as_folder_error,
     free_names,
     point_latest_at,
-    sync_directory,
 )
 from train.errors import ExportError
 

@@ -16,6 +16,7 @@ import pyarrow
 import pyarrow.parquet
 
 from predict.contract.prediction_lines import INSTANCE, is_prediction_log, labelled_rows
+from predict.contract.reading import object_of
 from predict.wording import counted, listed, suggestion
 from train.errors import DatasetError
 from train.progress import Progress
@@ -41,7 +42,7 @@ def read_json(path: Path, text: str) -> pd.DataFrame:
 
 def _of_array(path: Path, text: str) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(text, object_pairs_hook=_object)
+        rows = json.loads(text, object_pairs_hook=object_of)
     except json.JSONDecodeError as error:
         if path.suffix.lower() != ".json" and error.msg == "Extra data":
             return _of_lines(path, text)
@@ -62,7 +63,7 @@ def _of_lines(path: Path, text: str) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_object)
+            row = json.loads(line, object_pairs_hook=object_of)
         except (ValueError, RecursionError) as error:
             hint = " Expected an array of objects, or one object a line." if not rows else ""
             raise DatasetError(f"{path}, line {number}: not JSON ({error}).{hint}") from None
@@ -93,16 +94,6 @@ def _of_prediction_log(path: Path, lines: Sequence[dict[str, Any]]) -> list[dict
             "Send it to POST /feedback, and train on what is logged from then on."
         )
     return rows
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object, none of whose keys is given twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
-    return content
 
 
 # ---------------------------------------------------------------------- Excel

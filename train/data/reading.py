@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from predict.contract.artefact import FileFormat
+from predict.contract.reading import BYTE_ORDER_MARKS
 from predict.wording import listed, plural
 from train.config import TrainConfig
 from train.data.formats import read_excel, read_json, read_parquet
@@ -28,14 +29,6 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _CHUNK_BYTES = 1 << 20
 # How many times larger than a gzip file its content can be.
 _MOST_PACKED = 1032
-# The longest first: UTF-32 begins as UTF-16 does.
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 # What a file that is not UTF-8 may be; the last one takes any byte.
 _LIKELY_ENCODINGS = ("cp1252", "latin-1")
 _NAMES_SHOWN = 5
@@ -185,9 +178,9 @@ def _unpacked_size(path: Path, most: int) -> int:
 
 def _as_utf8(path: Path, raw: bytes, encoding: str, progress: Progress) -> bytes:
     """Return the text of a file in UTF-8, without a byte order mark, which goes before what is configured."""
-    mark = next((mark for mark in _BYTE_ORDER_MARKS if raw.startswith(mark)), None)
+    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), None)
     if mark is not None and mark != codecs.BOM_UTF8 and _is_utf8(encoding):
-        encoding = _BYTE_ORDER_MARKS[mark]
+        encoding = BYTE_ORDER_MARKS[mark]
         progress.say(f"dataset: {path.name} is {encoding.upper()}, by its byte order mark")
     elif mark == codecs.BOM_UTF8:
         if not _is_utf8(encoding):
