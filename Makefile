@@ -23,6 +23,8 @@ DOCKER  ?= docker
 # Two environments: one that trains and, once somebody develops, has the tools on top; and one with only what serves.
 TRAIN   := .env/train
 PREDICT := .env/predict
+# And a third one for Ray, which nothing else needs.
+SCALE   := .env/scale
 
 # A blank separates two settings. A quote stays a quote, and reaches the configuration.
 quoted   = '$(subst ','\'',$(1))'
@@ -83,6 +85,10 @@ predict-example: $(PREDICT)/ready conf/predict.conf ## Ask the model about a hel
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP
 	@exec $(PREDICT)/bin/python -m predict serve
 
+.PHONY: serve-ray
+serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of conf/predict.conf; OPTIONS="--max-replicas 4"
+	@exec $(SCALE)/bin/python -m scale serve $(OPTIONS)
+
 .PHONY: request-test
 request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
 	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
@@ -115,11 +121,17 @@ test-images: ## Build both images, train in one, serve from the other, ask it ov
 test: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run the whole test suite
 	@PREDICT_PYTHON=$(PREDICT)/bin/python $(TRAIN)/bin/python -m pytest
 
+.PHONY: test-scale
+test-scale: $(TRAIN)/ready-to-develop $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, and the HTTP application over it
+	@export PREDICT_PYTHON=$(PREDICT)/bin/python SCALE_PYTHON=$(SCALE)/bin/python; \
+	$(TRAIN)/bin/python -m pytest scale; \
+	$(TRAIN)/bin/python -m pytest -p scale.tests.over_serve predict/tests/test_app.py predict/tests/test_app_tables.py predict/tests/test_front.py
+
 .PHONY: lint
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
 	@$(TRAIN)/bin/ruff format --check .
-	@$(TRAIN)/bin/mypy train predict
+	@$(TRAIN)/bin/mypy train predict scale
 	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
 	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 
@@ -137,7 +149,7 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements; do \
+	@for part in requirements-dev train/requirements predict/requirements scale/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
 	        $$([ $$part = requirements-dev ] || echo --constraint requirements-dev.txt) $$part.in --output-file $$part.txt; \
@@ -173,6 +185,10 @@ $(TRAIN)/ready-to-develop: requirements-dev.txt environment.yml $(TRAIN)/ready
 
 $(PREDICT)/ready: PURPOSE = serving (Flask, onnxruntime): about half a minute, 0.2 GB
 $(PREDICT)/ready: predict/requirements.txt predict/environment.yml
+	$(make-environment)
+
+$(SCALE)/ready: PURPOSE = Ray: about two minutes, 0.8 GB
+$(SCALE)/ready: scale/requirements.txt scale/environment.yml
 	$(make-environment)
 
 # Both recipes read the pins from the prerequisites: conda the .yml, pip the .txt. What they print goes to a log.

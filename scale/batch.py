@@ -1,0 +1,1 @@
+"""Scoring whole folders with Ray Data: `map_batches` over a pool of predictors."""

@@ -1,0 +1,83 @@
+"""Serving on Ray from this process: Ray is started or joined, and the settings are followed until a signal."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import serve
+
+from predict.hosting.watching import following
+from predict.http.log_stream import logging_unless_full
+from predict.settings import Settings
+from scale.serve import Scaling, application, user_config
+
+log = logging.getLogger("predict")
+
+# Ray's least: requests and answers do not go through it.
+_OBJECT_STORE_BYTES = 80_000_000
+_APPLICATION = "predict"
+
+
+def run(settings: Settings, read: Callable[[], Settings], scaling: Mapping[str, Any]) -> None:
+    """Serve until a signal asks to stop.
+
+    Args:
+        settings: What to serve, and where.
+        read: Reads the settings again, to see whether they have changed.
+        scaling: What `Scaling` takes.
+
+    Raises:
+        SettingsError: Secrets are where Ray would show them.
+        RuntimeError: Serve's; the message of what a replica has raised is in its text.
+    """
+    wanted, config = Scaling.model_validate(scaling), user_config(settings)
+    stopped = threading.Event()
+    with logging_unless_full(settings.log_format == "json"), joined_ray():
+        serve.start(
+            proxy_location="HeadOnly", http_options={"host": settings.host, "port": settings.port}
+        )
+        try:
+            _deploy(settings, wanted, config)
+
+            def follow(new: Settings, retry: bool) -> None:
+                nonlocal config
+                if (changed := user_config(new)) != config:
+                    config = changed
+                    _deploy(new, wanted, changed)
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stopped.set())
+            with following(follow, read, settings.watch_s) as watcher:
+                signal.signal(signal.SIGHUP, lambda *_: watcher.wake())
+                stopped.wait()
+        finally:
+            serve.shutdown()
+
+
+@contextmanager
+def joined_ray() -> Iterator[None]:
+    """Join the cluster that RAY_ADDRESS names, or let this machine be one, until the block ends."""
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.WARNING)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _deploy(settings: Settings, scaling: Scaling, config: Mapping[str, Any]) -> None:
+    serve.run(application(settings, scaling, config), name=_APPLICATION, route_prefix="/")
+    places = ", ".join(str(place) for place in settings.places.values())
+    log.info("serving %s on http://%s:%d, on Ray", places, settings.host, settings.port)
