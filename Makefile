@@ -17,6 +17,10 @@ PYTHON  ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(sh
 A       ?=
 B       ?= latest
 OPTIONS ?=
+# make predict-file IN=new.csv OUT=scored.csv WORKERS=2
+IN      ?=
+OUT     ?=
+WORKERS ?= 1
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
@@ -80,6 +84,11 @@ predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or
 .PHONY: predict-example
 predict-example: $(PREDICT)/ready conf/predict.conf ## Ask the model about a held-out row of its own dataset
 	@$(PREDICT)/bin/python -m predict example
+
+.PHONY: predict-file
+predict-file: $(PREDICT)/ready conf/predict.conf ## Score every row of the file IN and write OUT; OPTIONS="--probabilities --resume"
+	@[ -n '$(IN)' ] && [ -n '$(OUT)' ] || { echo "Name both files: make predict-file IN=new.csv OUT=scored.csv" >&2; exit 2; }
+	@$(PREDICT)/bin/python -m predict file --workers '$(WORKERS)' $(OPTIONS) -- '$(IN)' '$(OUT)'
 
 .PHONY: serve
 serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.conf as JSON over HTTP

@@ -1,4 +1,4 @@
-"""The command line of the inference side: ask once, or serve. Our errors become one line each."""
+"""The command line of the inference side: ask once, score a file, or serve. Our errors become one line each."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from predict.batch.command import file
+from predict.batch.errors import BatchError
 from predict.contract.artefact import ArtefactError
 from predict.scoring.errors import ModelError
 from predict.scoring.inputs import InstanceError
@@ -17,7 +19,7 @@ from predict.wording import printable, replace_unknown_characters
 if TYPE_CHECKING:
     from predict.scoring.predictor import Predictor
 
-_OUR_ERRORS = (ArtefactError, InstanceError, ModelError, SettingsError)
+_OUR_ERRORS = (ArtefactError, BatchError, InstanceError, ModelError, SettingsError)
 
 
 class _Group(click.Group):
@@ -64,6 +66,9 @@ def text(conf: Path, text: str, top_k: int | None) -> None:
 def example(conf: Path, number: int) -> None:
     """Print held-out example NUMBER, counted from 0: the instance, the model's answer and the truth."""
     _print_json(_load(conf).example(number))
+
+
+main.add_command(file)
 
 
 @main.command()

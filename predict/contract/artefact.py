@@ -28,6 +28,7 @@ from pydantic import (
 from predict.contract.canonical import Form, zone_of
 from predict.contract.encoder import ENCODER
 from predict.contract.files import open_regular, read_regular
+from predict.contract.notation import Decimal, Marks, Thousands
 from predict.contract.profile import Profile
 from predict.contract.words import Version
 from predict.wording import counted, listed
@@ -110,8 +111,12 @@ class Input(_Part):
     seen_minimum: FiniteFloat | None = None
     seen_maximum: FiniteFloat | None = None
     seen_categories: list[str] | None = None
-    # Only for a category or a date: what is written for a missing one, beside null and the empty string.
+    # Not for a text: what is written for a missing one, beside null and the empty string. Of a number, only in files.
     missing: list[str] | None = None
+    # Only for a number: how files write it; see `predict.contract.notation`.
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    unit: str | None = None
     # Only for a date: how it may be written beside ISO 8601, for strptime; and the zone its parts are read in, such as
     # UTC, +02:00 or Europe/Berlin. Without a zone they are read as they are written.
     date_format: str | None = None
@@ -120,6 +125,11 @@ class Input(_Part):
     tokenizer: Version = 1
     # The share of training rows without it, from 0 to 1; only people read it.
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @property
+    def marks(self) -> Marks:
+        """How files write it, if it is a number."""
+        return Marks(self.decimal, self.thousands, self.unit)
 
     @model_validator(mode="after")
     def _has_only_what_its_type_has(self) -> Self:
@@ -184,6 +194,11 @@ class Output(_Part):
     unsure_below: Annotated[float, Field(ge=0, le=1)] | None = None
     # Only for a label: an answer to an instance that is less familiar is marked as unsure.
     familiar_from: FiniteFloat | None = None
+    # How files write the truth: what means a missing one; of a number, its marks; what separates the labels of a set.
+    missing: list[str] | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    separator: str | None = None
 
     @property
     def can_be_unsure(self) -> bool:
@@ -235,6 +250,17 @@ class Output(_Part):
         return self
 
 
+class FileFormat(_Part):
+    """How the training file was written, if it had separated values. Who scores a file expects it to be alike."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)]
+    # What a quotation mark at the start of a field means; None if there was none.
+    quotes: Literal["enclose", "literal"] | None = None
+    encoding: str = "utf-8"
+    # The mark before decimals.
+    decimal: Decimal | None = None
+
+
 class Example(_Part):
     """A golden input with the answer that the trained model gave."""
 
@@ -270,6 +296,8 @@ class Metadata(_Part):
     durations_s: dict[str, float] = {}
     # How the test rows are distributed, which live traffic is compared with; older artefacts have none.
     profile: Profile | None = None
+    # Only where the dataset was one file of separated values.
+    file: FileFormat | None = None
 
     @property
     def input_types(self) -> dict[str, ColumnType]:

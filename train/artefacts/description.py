@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from train.artefacts.provenance import describe_commit, describe_dataset, describe_versions
+from train.data.dataset import Dataset
 from train.data.splits import Prepared
 from train.evaluation.answered import Answered
 from train.models.family import FittedModel, Outputs
@@ -33,7 +34,9 @@ def describe(
     config, dataset = prepared.config, prepared.dataset
     return {
         "task": config.task,
-        "outputs": [answered.decision.describe(dataset.columns.label, dataset.unit)],
+        "outputs": [
+            answered.decision.describe(dataset.columns.label, dataset.unit) | _truth(dataset)
+        ],
         "examples": _examples(prepared, answered.outputs),
         "metrics": dict(headline),
         **model.describe(prepared),
@@ -41,7 +44,32 @@ def describe(
         "seeds": {"split": config.split.seed, "training": config.training.seed},
         "versions": describe_versions(),
         "git": describe_commit(),
+        **_file(dataset),
     }
+
+
+def _truth(dataset: Dataset) -> dict[str, Any]:
+    """Return how the file writes what is predicted, so that a file that is scored is measured alike."""
+    columns, notation = dataset.columns, dataset.columns.notation_of_label
+    keys: dict[str, Any] = {}
+    if dataset.kind == "labels":
+        return {"separator": columns.separator}
+    if dataset.kind == "number":
+        keys = {"decimal": notation.decimal, "thousands": notation.thousands}
+    return {key: value for key, value in {**keys, "missing": columns.missing}.items() if value}
+
+
+def _file(dataset: Dataset) -> dict[str, Any]:
+    """Return how the file is written, if it is one of separated values."""
+    if dataset.file is None:
+        return {}
+    columns, types = dataset.columns, dataset.column_types
+    marks = {columns.notation_of(name).decimal for name in types if types[name] == "number"}
+    if dataset.kind == "number":
+        marks.add(columns.notation_of_label.decimal)
+    decimal = "," if "," in marks else None
+    file = dataset.file.model_copy(update={"decimal": decimal})
+    return {"file": file.model_dump(exclude_defaults=True)}
 
 
 def _examples(prepared: Prepared, outputs: Outputs) -> list[dict[str, Any]]:

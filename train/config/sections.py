@@ -20,6 +20,7 @@ from pydantic import (
 
 from predict.contract.canonical import text_of, zone_of
 from predict.contract.features import FeatureSettings
+from predict.contract.notation import Decimal, Marks, Thousands
 from predict.wording import shorten
 from train.config.paths import join_path
 
@@ -110,14 +111,19 @@ class NumberNotation(_Section):
     """How numbers are written in a file."""
 
     # The mark before decimals, between thousands (a blank is any blank), and what stands before or after a number.
-    decimal: Literal[".", ","] | None = None
-    thousands: Literal[",", ".", "'", " "] | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
     unit: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def marks(self) -> Marks:
+        """The three, as the contract has them."""
+        return Marks(self.decimal, self.thousands, self.unit)
 
     @property
     def of_numbers(self) -> bool:
         """Whether numbers are written in another way than Python's."""
-        return bool(self.decimal or self.thousands or self.unit)
+        return not self.marks.are_pythons
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:

@@ -1,9 +1,7 @@
 """The cleaning of a table: rows that cannot be learned from are dropped, and columns get their types."""
 
-import ast
 import difflib
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import pandas as pd
 
 from predict.contract.artefact import reads_only_texts
 from predict.contract.canonical import canonical, form_of, text_of
+from predict.contract.label_sets import labels_in, listed_in
 from predict.wording import counted, listed
 from train.config import TrainConfig
 from train.config.sections import Columns, NumberNotation
@@ -49,8 +48,6 @@ from train.errors import DatasetError
 from train.progress import Progress
 
 _CONFLICTS_SHOWN = 5
-# Labels of a row as a list in a text: longer ones are not read, and NaN is no literal of Python.
-_LONGEST_LIST, _NAN = 100_000, re.compile(r"\bnan\b(?=\s*[,\]])")
 # A separator that is in so few of the rows separates nothing, and another in so many may well.
 _SEPARATORS, _HARDLY, _MANY = (";", "|", "\t", ","), 0.01, 0.1
 # A label that is a number with more values than this, and few rows for each, is a quantity, not a class.
@@ -139,6 +136,7 @@ def clean(table: RawTable, config: TrainConfig) -> Dataset:
         label_names=targets.label_names,
         division=rows.division,
         decided=table.decided,
+        file=table.file,
         rows_read=len(table.frame),
         dropped=rows.dropped,
         duplicates=int(duplicated.sum()),
@@ -196,41 +194,18 @@ def _read_labels(
 
 
 def _labels_in(cell: object, separator: str) -> tuple[str, ...]:
-    """Return the labels of a cell: a text with separators, or a list as JSON, Python and Parquet know them."""
-    if isinstance(cell, str):
-        parts = _listed_in(cell)
-        parts = cell.split(separator) if parts is None else parts
-    elif isinstance(cell, (list, tuple, np.ndarray)):
-        parts = list(cell)
-    else:
-        parts = as_text(pd.Series([cell], dtype=object)).item().split(separator)
-    texts = as_text(pd.Series(parts, dtype=object)).tolist()  # a null among them is no label
-    return tuple(sorted({label for text in texts if (label := canonical(text, None))}))
-
-
-def _listed_in(cell: str) -> list[Any] | None:
-    """Return the elements of a list that is written as JSON or as Python writes it; None if the text is none.
-
-    >>> _listed_in("['a', None]"), _listed_in('["a", null]'), _listed_in("[a]")
-    (['a', None], ['a', None], None)
-    """
-    text = cell.strip()
-    if not (text.startswith("[") and text.endswith("]")) or len(text) > _LONGEST_LIST:
-        return None
-    for read in (json.loads, ast.literal_eval):  # neither runs anything
-        try:
-            parts = read(_NAN.sub("None", text) if read is ast.literal_eval else text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if all(part is None or isinstance(part, (str, int, float)) for part in parts):
-            return list(parts)
-    return None
+    """Return the labels of a cell, whatever pandas has put into it."""
+    if isinstance(cell, np.ndarray):
+        cell = cell.tolist()
+    elif not isinstance(cell, (str, list, tuple)):
+        cell = as_text(pd.Series([cell], dtype=object)).item()
+    return tuple(labels_in(cell, separator))
 
 
 def _separator_warnings(cells: "pd.Series[Any]", columns: Columns) -> list[str]:
     """Warn if the configured separator is hardly in a cell, while another one is in many."""
     texts = as_text(
-        cells[cells.map(lambda cell: isinstance(cell, str) and _listed_in(cell) is None)]
+        cells[cells.map(lambda cell: isinstance(cell, str) and listed_in(cell) is None)]
     )
     shares = {sign: float(texts.str.contains(sign, regex=False).mean()) for sign in _SEPARATORS}
     ours = float(texts.str.contains(columns.separator, regex=False).mean()) if len(texts) else 1.0

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from predict.contract.artefact import Kind, reads_only_texts
+from predict.contract.artefact import FileFormat, Kind, reads_only_texts
 from train.config.sections import Columns
 from train.data.parts import Division
 
@@ -37,6 +37,7 @@ class Dataset:
         seen: Column -> the share of rows in which it is missing, and a few values as they are in the file.
         identifiers: Column -> a number for each value, -1 for missing, of columns that may identify a row.
         decided: Key of the configuration -> what was guessed from the file.
+        file: How the file is written, if it is one of separated values.
         conflicts: How many texts occur with more than one label; `conflict_examples` has a few.
         notes: How values were read, a sentence each, where that was not declared.
         warnings: What was probably not read as it was meant, a sentence each.
@@ -68,6 +69,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     suspicions: tuple[str, ...] = ()
     decided: dict[str, Any] = field(default_factory=dict)
+    file: FileFormat | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -10,21 +10,19 @@ from typing import Any
 import pandas as pd
 
 from predict.contract.canonical import iso_date
+from predict.contract.notation import BLANKS, NO_NUMBER, plain_number, without_unit
 from train.config.sections import Notation, NumberNotation
 
-# What stands for the blank between groups of three digits.
-_BLANKS = " \u00a0\u202f"
 _UNITS = "%$€£¥"
 # A notation is evident only if nearly all values have it; the others are then named.
 _NEARLY_ALL = 0.9
-MINUS = "\N{MINUS SIGN}"  # what word processors and web pages write for a hyphen before a number
 # How thousands and decimals may be marked, and what only such a number looks like.
 _NUMBERS = {
     (".", ","): re.compile(r"\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}"),
     (",", "."): re.compile(r"\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,}"),
     (",", None): re.compile(r"\d+,(\d{1,2}|\d{4,})|(0|\d{4,}),\d+"),
-    (".", " "): re.compile(rf"\d{{1,3}}([{_BLANKS}]\d{{3}})+(\.\d+)?"),
-    (",", " "): re.compile(rf"\d{{1,3}}([{_BLANKS}]\d{{3}})+,\d+"),
+    (".", " "): re.compile(rf"\d{{1,3}}([{BLANKS}]\d{{3}})+(\.\d+)?"),
+    (",", " "): re.compile(rf"\d{{1,3}}([{BLANKS}]\d{{3}})+,\d+"),
     (".", "'"): re.compile(r"\d{1,3}(['’]\d{3})+(\.\d+)?"),
     (".", None): None,
 }
@@ -81,7 +79,7 @@ def plain_numbers(texts: "pd.Series[str]", notation: NumberNotation) -> "pd.Seri
     """
     if not notation.of_numbers:
         return texts
-    known = {text: _plain(text, notation) for text in texts.unique().tolist()}
+    known = {text: plain_number(text, notation.marks) for text in texts.unique().tolist()}
     return texts.map(known)
 
 
@@ -92,7 +90,7 @@ def sniff_numbers(known: "pd.Series[str]") -> Sniffed | None:
     if not values or len(values) < _NEARLY_ALL * len(different):
         return None
     unit = next((sign for sign in _UNITS if all(sign in text for text in values)), None)
-    bare = [_without(text, unit) for text in values]
+    bare = [without_unit(text, unit) for text in values]
     evident = list(_evident_numbers(bare, unit))
     if len(evident) == 1:
         return Sniffed(evident[0] | ({"unit": unit} if unit else {}))
@@ -176,7 +174,7 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
         keys = {} if decimal == "." else {"decimal": decimal}
         keys |= {} if thousands is None else {"thousands": thousands}
         notation = NumberNotation.model_validate(keys or {"decimal": "."})
-        matching = sum(_plain(text, notation) != _NO_NUMBER for text in bare)
+        matching = sum(plain_number(text, notation.marks) != NO_NUMBER for text in bare)
         if matching < _NEARLY_ALL * len(bare):
             continue
         if evidence is None:
@@ -184,28 +182,3 @@ def _evident_numbers(bare: list[str], unit: str | None) -> Iterator[dict[str, st
                 yield {}
         elif any(evidence.fullmatch(text.lstrip("+-")) for text in bare):
             yield keys
-
-
-_NO_NUMBER = "—"
-
-
-def _plain(text: str, notation: NumberNotation) -> str:
-    bare = _without(text, notation.unit)
-    decimal, thousands = notation.decimal or ".", notation.thousands or ""
-    signs = _BLANKS if thousands == " " else "'’" if thousands == "'" else thousands
-    whole = rf"\d{{1,3}}(?:[{re.escape(signs)}]\d{{3}})+|\d+" if signs else r"\d+"
-    number = rf"([+-]?(?:{whole})?)(?:{re.escape(decimal)}(\d*))?([eE][+-]?\d+)?"
-    match = re.fullmatch(number, bare, re.ASCII)
-    if match is None or not any(map(str.isdigit, bare)):
-        return _NO_NUMBER
-    digits = "".join(sign for sign in match[1] if sign not in signs or not signs)
-    return f"{digits}{'.' + match[2] if match[2] else ''}{match[3] or ''}"
-
-
-def _without(text: str, unit: str | None) -> str:
-    """Return a number without its unit, before or after it, and without blanks around it."""
-    bare = text.strip().replace(MINUS, "-")
-    if not unit:
-        return bare
-    sign = bare[:1] if bare[:1] in ("+", "-") and bare[1:].startswith(unit) else ""
-    return sign + bare.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()

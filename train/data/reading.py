@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from predict.contract.artefact import FileFormat
 from predict.wording import listed, plural
 from train.config import TrainConfig
 from train.data.formats import read_excel, read_json, read_parquet
@@ -84,10 +85,12 @@ class ReadTable:
     Attributes:
         frame: The rows, numbered from 0; the names of its columns are distinct texts.
         decided: Key of the configuration -> what was guessed from the file.
+        file: How a file of separated values is written; None for other formats.
     """
 
     frame: pd.DataFrame
     decided: dict[str, Any] = field(default_factory=dict)
+    file: FileFormat | None = None
 
 
 def read_table(
@@ -123,27 +126,30 @@ def read_table(
         )
     raw = _bytes_of(path, suffixes[-1] == ".gz", reading.max_bytes)
     decided: dict[str, Any] = {}
+    file = None
     if kind == ".parquet":
         frame = read_parquet(path, raw, reading.max_bytes)
     elif kind == ".xlsx":
         frame = read_excel(path, raw, reading.sheet, reading.max_bytes, progress)
     else:
-        frame, decided = _read_text(path, raw, kind, reading, progress)
-    return ReadTable(_with_named_columns(path, frame, reading, progress), decided)
+        frame, file = _read_text(path, raw, kind, reading, progress)
+        if file is not None and file.separator != _SEPARATORS[kind]:
+            decided = {"separator": file.separator}
+    return ReadTable(_with_named_columns(path, frame, reading, progress), decided, file)
 
 
 def _read_text(
     path: Path, raw: bytes, kind: str, reading: Reading, progress: Progress
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a format that is text; also return what was guessed from it."""
+) -> tuple[pd.DataFrame, FileFormat | None]:
+    """Read a format that is text; also return how separated values are written."""
     raw = _as_utf8(path, raw, reading.encoding, progress)
     _refuse_other_formats(path, raw)
     if kind in _JSON:
-        return read_json(path, raw.decode()), {}
+        return read_json(path, raw.decode()), None
     expected = reading.separator or _SEPARATORS[kind]
     dialect = Dialect(expected, reading.quotes, is_tsv=kind == ".tsv")
-    frame, separator = read_separated(path, raw, dialect, progress)
-    return frame, {} if separator == _SEPARATORS[kind] else {"separator": separator}
+    frame, file = read_separated(path, raw, dialect, progress)
+    return frame, file.model_copy(update={"encoding": reading.encoding})
 
 
 def _bytes_of(path: Path, is_packed: bool, max_bytes: int) -> bytes:

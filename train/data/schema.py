@@ -14,11 +14,11 @@ import pyarrow
 
 from predict.contract.artefact import Input
 from predict.contract.canonical import Form, canonical, form_of, text_of
+from predict.contract.notation import MISSING_TOKENS, as_number
 from predict.contract.words import LATEST
 from predict.wording import counted, listed
 from train.config.sections import ColumnConfig, Columns, Notation
 from train.data.notation import (
-    MINUS,
     offsets_of,
     plain_numbers,
     read_dates,
@@ -28,9 +28,7 @@ from train.data.notation import (
     sniff_numbers,
 )
 
-# What files have in place of a missing number or date. In a column of texts these may be words.
-_MISSING = frozenset(("", "?", "-", "na", "n/a", "nan", "null", "none", "#n/a"))
-# Those of them that are hardly ever words, wherever they are.
+# Tokens of a missing value that are hardly ever words, wherever they are.
 _HARDLY_WORDS = ("na", "n/a", "nan", "null", "#n/a")
 # How many different values a column of categories may have: in a small table, and at most.
 _FEW_CATEGORIES, _MOST_CATEGORIES = 20, 1000
@@ -205,7 +203,7 @@ def is_missing_token(texts: "pd.Series[str]", also: Sequence[str] = ()) -> "pd.S
     >>> is_missing_token(pd.Series(["3.5", "N/A", "?"])).tolist()
     [False, True, True]
     """
-    missing = texts.str.lower().isin(_MISSING)
+    missing = texts.str.lower().isin(MISSING_TOKENS)
     return missing | texts.isin(also) if also else missing
 
 
@@ -268,15 +266,18 @@ def as_numbers(texts: "pd.Series[str]") -> tuple["pd.Series[float]", "pd.Series[
     ([1000.0, nan, nan], [False, False, True])
     """
     try:
-        return _cast(texts), pd.Series(False, texts.index)
+        numbers = _cast(texts)
+        if not numbers.isna().any():
+            return numbers, pd.Series(False, texts.index)
     except ValueError:
-        texts = texts.str.strip()
+        pass
+    texts = texts.str.strip()
     missing = is_missing_token(texts)
     known = texts.mask(missing, "nan")
     try:
         numbers = _cast(known)
     except ValueError:
-        numbers = _for_each_value(known, _as_number).astype(float)
+        numbers = _for_each_value(known, as_number).astype(float)
     return numbers, numbers.isna() & ~missing
 
 
@@ -303,14 +304,6 @@ def _for_each_value(texts: "pd.Series[str]", function: Callable[[str], Any]) -> 
     codes, different = pd.factorize(texts.astype(object))
     values = np.array([function(text) for text in different])
     return pd.Series(values[codes] if len(codes) else values, texts.index)
-
-
-def _as_number(text: str) -> float:
-    try:
-        # Python reads 1_2 as 12, and does not know the minus sign of Unicode.
-        return math.nan if "_" in text else float(text.replace(MINUS, "-"))
-    except ValueError:
-        return math.nan
 
 
 def _inputs_of(frame: pd.DataFrame, columns: Columns) -> list[str]:
@@ -615,6 +608,7 @@ def _describe(
         "missing_share": round(float(lacking.mean()), 6) if len(lacking) else 0.0,
     }
     if kind == "number":
+        schema |= notation.marks._asdict()
         smallest, largest = (seen.min(), seen.max()) if len(seen) else (None, None)
         schema["minimum"], schema["maximum"] = smallest, largest
         if declared.minimum is not None:
@@ -626,7 +620,7 @@ def _describe(
         schema["categories"] = categories or sorted(seen.unique())
         schema["seen_categories"] = sorted(seen.unique()) if categories else None
         schema["form"] = _form_of(values, declared)
-    if kind in ("category", "date"):
+    if kind != "text":
         schema["missing"] = notation.missing or None
     if kind == "text":
         schema["tokenizer"] = LATEST

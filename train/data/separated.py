@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.csv
 
+from predict.contract.artefact import FileFormat
 from predict.wording import counted
 from train.errors import DatasetError
 from train.progress import Progress
@@ -44,7 +45,7 @@ class Dialect:
 
 def read_separated(
     path: Path, raw: bytes, dialect: Dialect, progress: Progress
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[pd.DataFrame, FileFormat]:
     """Read the rows of a file; values are strings.
 
     Args:
@@ -54,7 +55,7 @@ def read_separated(
         progress: Is told what was guessed.
 
     Returns:
-        The rows, and the separator that was used; names of columns may be empty.
+        The rows, and how the file is written; names of columns may be empty.
 
     Raises:
         DatasetError: Rows of different lengths, or a quotation mark that swallows rows.
@@ -62,7 +63,12 @@ def read_separated(
     skipped, raw, separator = _choose_separator(path, raw, dialect.separator, progress)
     text = _Text(path, raw, separator, skipped)
     encloses = _quotes_enclose(text, dialect, progress)
-    return _read_rows(text, encloses, progress), separator
+    literal = dialect.quotes == "literal" or (len(text.fields.opens) > 0 and not encloses)
+    quotes: Literal["enclose", "literal"] | None = (
+        "literal" if literal else "enclose" if encloses else None
+    )
+    written = FileFormat(separator=separator, quotes=quotes)
+    return _read_rows(text, encloses, progress), written
 
 
 # ----------------------------------------------------------------- separator

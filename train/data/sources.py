@@ -16,6 +16,7 @@ import pandas as pd
 import pooch
 import requests
 
+from predict.contract.artefact import FileFormat
 from train.config import TrainConfig
 from train.data.catalogue import CATALOGUE, OWN_TEST_SPLIT, CatalogueEntry, RemoteFile
 from train.data.downloading import Downloader, has_changed
@@ -42,6 +43,8 @@ class RawTable:
     frame: pd.DataFrame
     # Key of the configuration -> what was guessed from the file.
     decided: dict[str, Any] = field(default_factory=dict)
+    # How the file is written, if it is one of separated values.
+    file: FileFormat | None = None
     # <bool>[num_rows] of the dataset's own test split, or None.
     own_test: npt.NDArray[np.bool_] | None = None
     # What must not be overlooked about its test rows.
@@ -72,7 +75,7 @@ def fetch(config: TrainConfig, progress: Progress | None = None) -> RawTable:
     else:
         path = _existing_file(name, config)
     table = read_table(path, Reading.of(config), progress)
-    return RawTable(name, name, _sha256_of([path]), table.frame, table.decided)
+    return RawTable(name, name, _sha256_of([path]), table.frame, table.decided, table.file)
 
 
 def download(
