@@ -98,6 +98,11 @@ serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.con
 serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of conf/predict.conf; OPTIONS="--max-replicas 4"
 	@exec $(SCALE)/bin/python -m scale serve $(OPTIONS)
 
+.PHONY: predict-ray
+predict-ray: $(SCALE)/ready conf/predict.conf ## Score the files of the folder IN on Ray, into the folder OUT
+	@[ -n "$(IN)" ] && [ -n "$(OUT)" ] || { echo "usage: make predict-ray IN=folder OUT=folder [OPTIONS=\"--workers 4\"]" >&2; exit 2; }
+	@$(SCALE)/bin/python -m scale predict $(OPTIONS) -- '$(IN)' '$(OUT)'
+
 .PHONY: request-test
 request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
 	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \

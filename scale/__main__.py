@@ -2,17 +2,31 @@
 
 import os
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from predict.batch.command import ROWS_FAILED
+from predict.batch.errors import BatchError
+from predict.contract.artefact import ArtefactError
 from predict.settings import DEFAULT_FILE, SettingsError, load_settings
-from predict.wording import printable, replace_unknown_characters
+from predict.wording import counted, printable, replace_unknown_characters
+
+# What Ray Data may hold of parts on their way.
+_BATCH_BYTES = 200_000_000
 
 # How Serve tells of a replica that cannot start: with a traceback, and our message in it.
 _OURS = re.compile(
-    r"(?:ArtefactError|SettingsError|ServerError): (.+?)(?:\n\n|\n\S*Error|\Z)", re.S
+    r"(?:ArtefactError|BatchError|SettingsError|ServerError): (.+?)(?:\n\n|\n\S*Error|\Z)", re.S
 )
+
+
+def _as_ours(error: Exception) -> Exception:
+    """Return our message out of what Ray tells, or the error itself if it is none of ours."""
+    ours = _OURS.search(str(error))
+    return error if ours is None else click.ClickException(printable(ours[1].strip()))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,9 +63,62 @@ def serve(conf: Path, /, **scaling: object) -> None:
     except SettingsError as error:
         raise click.ClickException(printable(str(error))) from None
     except RuntimeError as error:  # Serve's, for whatever a replica has raised
-        if (ours := _OURS.search(str(error))) is None:
-            raise
-        raise click.ClickException(printable(ours[1].strip())) from None
+        raise _as_ours(error) from None
+
+
+@main.command()
+@click.argument("given", metavar="IN")
+@click.argument("output", metavar="OUT")
+@click.option(
+    "--format",
+    "kind",
+    metavar="NAME",
+    help="Of OUT: csv, tsv, jsonl or parquet; by default that of IN.",
+)
+@click.option("--prefix", default="predicted_", show_default=True, help="Of the answer's columns.")
+@click.option("--probabilities", is_flag=True, help="Write the probability of every label, too.")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), help="Write those of the most probable labels only."
+)
+@click.option(
+    "--max-errors", type=click.IntRange(min=0), help="Stop if there are more bad rows than this."
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is in OUT.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Actors that score."
+)
+@click.option("--num-cpus", type=float, default=1.0, show_default=True, help="Of each actor.")
+@click.pass_obj
+def predict(
+    conf: Path, /, given: str, output: str, kind: str | None, num_cpus: float, **chosen: Any
+) -> None:
+    """Score every row of the files in the folder IN, and write them with the answers into the folder OUT.
+
+    Both may be paths or URIs such as s3://bucket/folder. Rows that cannot be scored go to OUT/_errors; the exit code is
+    3 then.
+    """
+    from ray.exceptions import RayError
+
+    from predict.batch.run import Options
+    from scale.batch import ERRORS, score_folder
+    from scale.running import joined_ray
+
+    try:
+        artefact_dir = load_settings(conf).default_place
+        options = Options(**chosen)
+        with joined_ray(object_store_bytes=_BATCH_BYTES, num_cpus=options.workers * num_cpus + 1):
+            report = score_folder(artefact_dir, given, output, options, kind, num_cpus)
+    except (ArtefactError, BatchError, SettingsError) as error:
+        raise click.ClickException(printable(str(error))) from None
+    except RayError as error:
+        raise _as_ours(error) from None
+    speed = report.rows / report.seconds
+    told = f"{counted(report.rows, 'row')} in {report.seconds:.1f} s, {speed:,.0f} rows a second"
+    click.echo(told, err=True)
+    if report.failed:
+        failed = counted(report.failed, "row")
+        click.echo(f"{failed} could not be scored: {output}/{ERRORS}", err=True)
+        sys.exit(ROWS_FAILED)
 
 
 if __name__ == "__main__":

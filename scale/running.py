@@ -60,15 +60,23 @@ def run(settings: Settings, read: Callable[[], Settings], scaling: Mapping[str, 
 
 
 @contextmanager
-def joined_ray() -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names, or let this machine be one, until the block ends."""
+def joined_ray(
+    object_store_bytes: int = _OBJECT_STORE_BYTES, num_cpus: float | None = None
+) -> Iterator[None]:
+    """Join the cluster that RAY_ADDRESS names, or let this machine be one, until the block ends.
+
+    Args:
+        object_store_bytes: The memory for what is on its way, of this machine.
+        num_cpus: The cores that it says it has; None for those there are.
+    """
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.WARNING)
     else:
         ray.init(
             address="local",
             include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
+            object_store_memory=object_store_bytes,
+            num_cpus=num_cpus,
             logging_level=logging.WARNING,
         )
     try:
