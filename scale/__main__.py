@@ -20,7 +20,8 @@ _BATCH_BYTES = 200_000_000
 
 # How Serve tells of a replica that cannot start: with a traceback, and our message in it.
 _OURS = re.compile(
-    r"(?:ArtefactError|BatchError|SettingsError|ServerError): (.+?)(?:\n\n|\n\S*Error|\Z)", re.S
+    r"(?:ArtefactError|BatchError|SettingsError|ServerError): (.+?)(?:\n\n|\nFailed to |\n\S*Error|\Z)",
+    re.S,
 )
 
 

@@ -24,11 +24,12 @@ def why_no_ray() -> str | None:
     python = os.environ.get("SCALE_PYTHON")
     if not python:
         return "SCALE_PYTHON names no Python with scale/requirements.txt (`make test-scale` does)"
-    done = subprocess.run([ROOT / python, "-c", "import ray.serve"], capture_output=True)
+    found = "import sys, importlib.util as u; sys.exit(u.find_spec('ray') is None)"
+    done = subprocess.run([ROOT / python, "-c", found], capture_output=True)
     return None if done.returncode == 0 else f"{python} has no Ray"
 
 
-needs_ray = pytest.mark.skipif("why_no_ray()", reason="no Ray")
+needs_ray = pytest.mark.skipif(why_no_ray() is not None, reason=why_no_ray() or "")
 
 
 def scale_python() -> str:

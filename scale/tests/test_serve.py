@@ -62,7 +62,7 @@ def test_a_change_of_user_config_swaps_the_model_and_a_bad_one_is_told_and_not_t
     assert model()["directory"] == "another"
     service.become({"artefact_dir": tmp_path / "nothing"})
     assert model()["directory"] == "another"
-    assert "is not an artefact directory" in model()["refused"]["reason"]
+    assert "does not exist" in model()["refused"]["reason"]
     assert ask(service, "/predict", {"text": "svn"})[0] == 200
     service.become({"artefact_dir": tiny_artefact})
     assert "refused" not in model()
@@ -119,7 +119,7 @@ def test_what_cannot_be_served_at_first_is_one_line(
     tiny_artefact: Path,  # noqa: F811
 ) -> None:
     for settings, why in (
-        ({"ARTEFACT_DIR": tmp_path / "none"}, "is not an artefact directory"),
+        ({"ARTEFACT_DIR": tmp_path / "none"}, "does not exist"),
         ({"ARTEFACT_DIR": tiny_artefact, "API_KEYS": "k"}, "API_KEYS: Ray shows settings"),
     ):
         process = run_scale(tmp_path, "serve", **settings)
