@@ -10,11 +10,13 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
 
 from predict.hosting.watching import following
 from predict.http.log_stream import logging_unless_full
 from predict.settings import Settings
-from scale.serve import Scaling, application, user_config
+from scale.serve import DEPLOYMENT, Scaling, user_config
 
 log = logging.getLogger("predict")
 
@@ -86,6 +88,27 @@ def joined_ray(
 
 
 def _deploy(settings: Settings, scaling: Scaling, config: Mapping[str, Any]) -> None:
-    serve.run(application(settings, scaling, config), name=_APPLICATION, route_prefix="/")
+    """Let Serve have the application that a file of Serve's would describe.
+
+    `serve.run` would start other replicas at each change, and not reach those that answer.
+    """
+    fewest = settings.workers if scaling.min_replicas is None else scaling.min_replicas
+    given = {**scaling.model_dump(exclude_none=True), "conf": "", "min_replicas": fewest}
+    if scaling.max_replicas is None:
+        given["max_replicas"] = max(fewest, 1)
+    deployment = {
+        "name": DEPLOYMENT,
+        "user_config": dict(config),
+        "graceful_shutdown_timeout_s": settings.drain_timeout_s,
+    }
+    described = {
+        "name": _APPLICATION,
+        "import_path": "scale.serve:build",
+        "route_prefix": "/",
+        "args": given,
+        "deployments": [deployment],
+    }
+    schema = ServeDeploySchema.model_validate({"applications": [described]})
+    _get_global_client().deploy_apps(schema, _blocking=True)
     places = ", ".join(str(place) for place in settings.places.values())
     log.info("serving %s on http://%s:%d, on Ray", places, settings.host, settings.port)
