@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from predict.hosting.watching import following
 from predict.http.log_stream import logging_unless_full
@@ -23,6 +24,8 @@ log = logging.getLogger("predict")
 # Ray's least: requests and answers do not go through it.
 _OBJECT_STORE_BYTES = 80_000_000
 _APPLICATION = "predict"
+_LOOK_S = 0.3
+_FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
 
 
 def run(settings: Settings, read: Callable[[], Settings], scaling: Mapping[str, Any]) -> None:
@@ -109,6 +112,19 @@ def _deploy(settings: Settings, scaling: Scaling, config: Mapping[str, Any]) -> 
         "deployments": [deployment],
     }
     schema = ServeDeploySchema.model_validate({"applications": [described]})
-    _get_global_client().deploy_apps(schema, _blocking=True)
+    _get_global_client().deploy_apps(schema)
+    _wait_until_running()
     places = ", ".join(str(place) for place in settings.places.values())
     log.info("serving %s on http://%s:%d, on Ray", places, settings.host, settings.port)
+
+
+def _wait_until_running() -> None:
+    """Wait until Serve has done what it was told; raise RuntimeError with what a replica says if it cannot."""
+    time.sleep(_LOOK_S)  # until it has begun
+    while (found := serve.status().applications.get(_APPLICATION)) is None or (
+        found.status not in (ApplicationStatus.RUNNING, *_FAILED)
+    ):
+        time.sleep(_LOOK_S)
+    if found.status in _FAILED:
+        told = [found.message, *(each.message for each in found.deployments.values())]
+        raise RuntimeError("\n\n".join(told))
