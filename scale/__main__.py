@@ -71,7 +71,7 @@ def main(ctx: click.Context, conf: Path) -> None:
 @click.option(
     "--haproxy",
     is_flag=True,
-    help="Let HAProxy lead requests to the replicas: some 8 times as many.",
+    help="Let HAProxy lead requests to the replicas: several times as many.",
 )
 @click.pass_obj
 def serve(conf: Path, /, haproxy: bool, **scaling: object) -> None:
