@@ -24,10 +24,11 @@ WORKERS ?= 1
 CONDA   ?= $(shell command -v conda 2>/dev/null)
 DOCKER  ?= docker
 
-# One environment trains and, once somebody develops, has the tools on top; one has only what serves; and one has the
-# clients of platforms and a browser's driver, which ask the server as its users do.
+# One environment trains and, once somebody develops, has the tools on top; one has only what serves; one has Ray, which nothing
+# else needs; and one has the clients of platforms and a browser's driver, which ask the server as its users do.
 TRAIN       := .env/train
 PREDICT     := .env/predict
+SCALE       := .env/scale
 CONFORMANCE := .env/conformance
 
 # A blank separates two settings. A quote stays a quote, and reaches the configuration.
@@ -98,6 +99,15 @@ serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.con
 serve-jobs: $(TRAIN)/ready ## Serve a queue of training runs over HTTP, with a page, on 127.0.0.1:8090
 	@exec $(TRAIN)/bin/python -m jobs
 
+.PHONY: serve-ray
+serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of conf/predict.conf; OPTIONS="--max-replicas 4"
+	@exec $(SCALE)/bin/python -m scale serve $(OPTIONS)
+
+.PHONY: predict-ray
+predict-ray: $(SCALE)/ready conf/predict.conf ## Score the files of the folder IN on Ray, into the folder OUT
+	@[ -n "$(IN)" ] && [ -n "$(OUT)" ] || { echo "usage: make predict-ray IN=folder OUT=folder [OPTIONS=\"--workers 4\"]" >&2; exit 2; }
+	@$(SCALE)/bin/python -m scale predict $(OPTIONS) -- '$(IN)' '$(OUT)'
+
 .PHONY: request-test
 request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
 	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
@@ -139,11 +149,17 @@ test: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run the whole test suite
 test-conformance: $(CONFORMANCE)/ready $(PREDICT)/ready ## Ask the server with the platforms' own clients and in a browser
 	@PREDICT_PYTHON=$(PREDICT)/bin/python $(CONFORMANCE)/bin/python -m pytest -W default -rs tests/conformance
 
+.PHONY: test-scale
+test-scale: $(TRAIN)/ready-to-develop $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, and the HTTP application over it
+	@export PREDICT_PYTHON=$(PREDICT)/bin/python SCALE_PYTHON=$(SCALE)/bin/python; \
+	$(TRAIN)/bin/python -m pytest scale; \
+	$(TRAIN)/bin/python -m pytest -p scale.tests.over_serve predict/tests/test_app.py predict/tests/test_app_tables.py predict/tests/test_front.py
+
 .PHONY: lint
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
 	@$(TRAIN)/bin/ruff format --check .
-	@$(TRAIN)/bin/mypy train predict jobs
+	@$(TRAIN)/bin/mypy train predict jobs scale
 	@$(TRAIN)/bin/lint-imports --no-cache --no-logo
 	@git ls-files -z -- ':!requirements-dev.txt' ':!*/requirements.txt' | xargs -0 $(TRAIN)/bin/codespell
 
@@ -161,7 +177,7 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet \
+	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet scale/requirements \
 	    tests/conformance/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
@@ -203,6 +219,10 @@ $(PREDICT)/ready: predict/requirements.txt predict/environment.yml
 # The pins that kserve asks for are not those of the other environments.
 $(CONFORMANCE)/ready: PURPOSE = asking as platforms do (kserve, mlflow, tritonclient, playwright): about a minute, 1.4 GB
 $(CONFORMANCE)/ready: tests/conformance/requirements.txt tests/conformance/environment.yml
+	$(make-environment)
+
+$(SCALE)/ready: PURPOSE = Ray: about two minutes, 0.8 GB
+$(SCALE)/ready: scale/requirements.txt scale/environment.yml
 	$(make-environment)
 
 # Both recipes read the pins from the prerequisites: conda the .yml, pip the .txt. What they print goes to a log.

@@ -197,20 +197,32 @@ def load_settings(file: Path | None, environ: Mapping[str, str] = os.environ) ->
         SettingsError: The file is missing or malformed, or a key is unknown, or a value is wrong. It lists all
             problems at once.
     """
+    return check_settings(_read_file(file), str(file), environ)
+
+
+def check_settings(
+    written: Mapping[str, object], where: str, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Check settings by their keys, as `load_settings` does.
+
+    Args:
+        written: Key -> value.
+        where: What messages call the place where they are written.
+        environ: As above; it wins over what is written.
+    """
     keys = {name.upper(): name for name in Settings.model_fields}
-    written = _read_file(file)
     problems = [
-        f"{file}: {key}: unknown key.{suggestion(key, list(keys))}"
+        f"{where}: {key}: unknown key.{suggestion(key, list(keys))}"
         for key in written
         if key not in keys
     ]
     problems += [
-        f"{file}: {key}: empty; give a value, or remove the line."
+        f"{where}: {key}: empty; give a value, or remove the line."
         for key, value in written.items()
-        if not value
+        if value in ("", None)
     ]
     values = {keys[key]: value for key, value in written.items() if key in keys}
-    origin = {name: str(file) for name in values}
+    origin = {name: where for name in values}
     for key, name in keys.items():
         if environ.get(key):
             values[name], origin[name] = environ[key], "environment"

@@ -266,4 +266,4 @@ def test_every_environment_that_a_file_names_is_one_that_make_makes() -> None:
     names += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
     for name in names:
         for environment in re.findall(r"\.env/(\w+)", name.read_text()):
-            assert environment in ("train", "predict", "conformance"), name
+            assert environment in ("train", "predict", "scale", "conformance"), name

@@ -100,20 +100,21 @@ def open_source(
     with as_batch_error(shown, "read"):
         raw = FileIO(0, closefd=False) if path == PIPE else FileIO(path)
     try:
-        return _opened(raw, shown, kind, wanted, trained, chunk_rows)
+        return opened(raw, shown, kind, wanted, trained, chunk_rows)
     except BaseException:
         raw.close()
         raise
 
 
-def _opened(
-    raw: FileIO,
+def opened(
+    raw: Any,
     shown: str,
     kind: Format,
     wanted: Wanted,
     trained: FileFormat | None,
     chunk_rows: int,
 ) -> Source:
+    """Do as `open_source` does, with a file of bytes that is open already."""
     with as_batch_error(shown, "read"):
         if kind.kind == "parquet":
             if not raw.seekable():

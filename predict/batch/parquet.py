@@ -155,7 +155,7 @@ class ParquetFile:
 
     _GROUP_ROWS = 50_000
 
-    def __init__(self, path: Path, shown: Path) -> None:
+    def __init__(self, path: Path | BytesIO, shown: Path) -> None:
         self._arrow, self._path, self._shown = pyarrow_for(str(shown)), path, shown
         self._waiting: list[Any] = []
         self._count = 0

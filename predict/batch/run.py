@@ -101,7 +101,7 @@ def _score(
     output_kind: Format,
     options: Options,
 ) -> Report:
-    plan = _plan(predictor.metadata, source, output, output_kind, options)
+    plan = plan_for(predictor.metadata, source, output, output_kind, options)
     scorer = Scorer(predictor, artefact_dir, plan)
     with _target(given, output, source, predictor.metadata, plan, options) as target:
         before = target.done.rows
@@ -271,7 +271,10 @@ def _formats(given: str, output: str, options: Options) -> tuple[Format, Format]
     return kind, Format(kind.suffix, is_packed=False)
 
 
-def _plan(metadata: Metadata, source: Source, output: str, kind: Format, options: Options) -> Plan:
+def plan_for(
+    metadata: Metadata, source: Source, output: str, kind: Format, options: Options
+) -> Plan:
+    """Return what a worker must know of a file; raise BatchError if the model does not fit its columns."""
     table = source.table
     columns = table.columns
     _require_columns(source, metadata)

@@ -54,7 +54,7 @@ def _serve_alone(settings: Settings, read: Callable[[], Settings]) -> None:
 
     with (
         logging_without_waiting(settings.log_format == "json"),
-        _watched(settings) as watch,
+        watched(settings) as watch,
     ):
         models = Models(settings.places, settings.shadows, watch=watch)
         crew = Alone(models)
@@ -105,7 +105,7 @@ def _work(
     from predict.hosting.models import HostingError, Models
 
     try:
-        with _watched(settings, number) as watch:
+        with watched(settings, number) as watch:
             models = Models(named.places, named.shadows, standing, watch)
             # Without a parent nobody can change or stop this process in order.
             crew = Member(models, parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -132,16 +132,17 @@ def _server(
     load = Load()
     app = create_app(models, settings, crew, load)
     may_upload = Keys(settings).may_upload
-    server = Server(app, settings, listening, _is_quick(models), load, share, may_upload)
+    server = Server(app, settings, listening, is_quick(models), load, share, may_upload)
 
     def reconsider(model: str, result: str) -> None:
-        server.quick_model = _is_quick(models)
+        server.quick_model = is_quick(models)
 
     models.listeners.append(reconsider)
     return server
 
 
-def _is_quick(models: "Models") -> bool:
+def is_quick(models: "Models") -> bool:
+    """Return whether every model answers so quickly that handing a small request to a thread would cost more."""
     from predict.http.server import QUICK_MODEL_S
 
     loaded = [models.current(name).predictor for name in models.loaded_names]
@@ -149,7 +150,7 @@ def _is_quick(models: "Models") -> bool:
 
 
 @contextmanager
-def _watched(settings: Settings, number: int = 0) -> "Iterator[Watch]":
+def watched(settings: Settings, number: int | str = 0) -> "Iterator[Watch]":
     """Give what makes the monitors of models; each of several processes has a log of predictions of its own."""
     from predict.monitoring.monitor import ModelMonitor
 

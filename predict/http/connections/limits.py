@@ -1,15 +1,5 @@
 """What connections and their requests may take: times, counts and bytes."""
 
-# A request for this one is answered whatever waits, as probes are, but by a worker thread.
-METRICS = "/metrics"
-# Answers that may wait for other processes, or for a model that is loaded: never on the main loop.
-WAITING_PATHS = (METRICS, "/admin/", "/drift", "/feedback", "/models")
-# But for these, which begin like some of them and wait for nobody.
-NOT_WAITING = ("/models/", "/predict")
-# An explained answer may take a hundred times as long. Where the address or the body has the word, be it in a text, a
-# worker thread answers.
-EXPLAINED_PATH, EXPLAIN = "/predict", "explain"
-
 # A request of up to this size, headers and body, is answered by the main loop itself, if the model is quick.
 INLINE_REQUEST_BYTES = 2_000
 # The main loop answers requests for this long before it looks at the sockets again,

@@ -22,6 +22,7 @@ from predict.http.connections import limits, upkeep
 from predict.http.connections.channel import Channel
 from predict.http.connections.parsing import Known, MayUpload
 from predict.http.headers import AnswerHeaders
+from predict.http.inline import METRICS, may_wait
 from predict.http.load import Line, Load
 from predict.http.platforms.errors import PlatformErrors
 from predict.http.probes import Probes
@@ -211,9 +212,7 @@ class EventLoop:
         elif self._is_for_main_loop(channel, request):
             full = self._line.is_full(len(self._waiting))
             (self._refused if full else self._waiting).append(channel)
-        elif request.path != limits.METRICS and self._threads_line.is_full(
-            len(self._dispatcher.queue)
-        ):
+        elif request.path != METRICS and self._threads_line.is_full(len(self._dispatcher.queue)):
             self._refused.append(channel)
         else:
             self._dispatcher.add_task(channel)
@@ -224,12 +223,8 @@ class EventLoop:
         # body is as large as it likes.
         small = size <= limits.INLINE_REQUEST_BYTES and not channel.total_outbufs_len
         small = small and "CONTENT_ENCODING" not in request.headers
-        begin, end = limits.NOT_WAITING
-        waits = request.path.startswith(limits.WAITING_PATHS) and not (
-            request.path.startswith(begin) and request.path.endswith(end)
-        )
-        may_be = small and not waits and self.inline and channel.queued_at >= self._away_until
-        return may_be and not request.may_be_explained()
+        may_be = small and self.inline and channel.queued_at >= self._away_until
+        return may_be and not may_wait(request.path) and not request.may_be_explained()
 
     def refuse(self, channel: Channel) -> None:
         """Answer a connection's next request with 503."""
@@ -280,7 +275,7 @@ class EventLoop:
 
     def is_late(self, channel: Channel) -> bool:
         """Return whether a request has waited for too long for a worker thread."""
-        if channel.requests and channel.requests[0].path == limits.METRICS:
+        if channel.requests and channel.requests[0].path == METRICS:
             return False
         waited_s = time.perf_counter() - channel.queued_at
         return self._threads_line.is_late(waited_s, len(self._dispatcher.queue))

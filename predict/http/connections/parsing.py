@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote_plus
 from wsgiref.types import WSGIEnvironment
 
 from waitress.buffers import OverflowableBuffer
@@ -12,6 +11,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import FixedStreamReceiver
 
 from predict.http.connections import limits
+from predict.http.inline import may_be_explained
 
 # Headers in which a proxy says who asks. They are believed only where there is one.
 _OF_PROXIES = (
@@ -90,17 +90,16 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         return end + int(length)
 
     def may_be_explained(self) -> bool:
-        """Return whether an explanation may be asked for; one that is written with escapes is not seen here."""
-        if not self.path.endswith(limits.EXPLAINED_PATH):
-            return False
-        if self.query and limits.EXPLAIN in unquote_plus(self.query):
-            return True
+        """Return whether an explanation may be asked for."""
+        return may_be_explained(self.path, self.query, self._body)
+
+    def _body(self) -> bytes:
         if not self.body_bytes_received:
-            return False
+            return b""
         stream = self.get_body_stream()
-        has_word = limits.EXPLAIN.encode() in stream.read()
+        body: bytes = stream.read()
         stream.seek(0)
-        return has_word
+        return body
 
     def _remember(self, block: bytes) -> None:
         if (

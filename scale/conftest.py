@@ -1,0 +1,5 @@
+"""What is collected where there is no Ray: the modules that import it cannot be."""
+
+from importlib.util import find_spec
+
+collect_ignore = [] if find_spec("ray") else ["batch.py", "running.py", "serve.py"]
