@@ -44,7 +44,7 @@ help: ## Show this list
 
 .PHONY: train
 train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SET= override it), write data/artefacts/<timestamp>
-	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
+	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' --workers '$(WORKERS)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: check
 check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CONF and its dataset from training
@@ -102,6 +102,10 @@ serve-jobs: $(TRAIN)/ready ## Serve a queue of training runs over HTTP, with a p
 .PHONY: serve-ray
 serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of conf/predict.conf; OPTIONS="--max-replicas 4"
 	@exec $(SCALE)/bin/python -m scale serve $(OPTIONS)
+
+.PHONY: train-ray
+train-ray: $(TRAIN)/ready-for-ray conf/train-conf.yml ## Train as `make train` does; a search and its folds run on Ray
+	@$(TRAIN)/bin/python -m scale train --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: predict-ray
 predict-ray: $(SCALE)/ready conf/predict.conf ## Score the files of the folder IN on Ray, into the folder OUT
@@ -177,11 +181,11 @@ benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, secon
 
 .PHONY: lock
 lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the requirements files
-	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet scale/requirements \
-	    tests/conformance/requirements; do \
+	@for part in requirements-dev train/requirements predict/requirements predict/requirements-parquet \
+	    scale/requirements scale/requirements-train tests/conformance/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
-	        $$(case $$part in train/*|predict/*) echo --constraint requirements-dev.txt;; esac) $$part.in --output-file $$part.txt; \
+	        $$(case $$part in train/*|predict/*) echo --constraint requirements-dev.txt;; *-train) echo --constraint train/requirements.txt;; esac) $$part.in --output-file $$part.txt; \
 	done
 
 .PHONY: jupyter
@@ -210,6 +214,10 @@ $(TRAIN)/ready: train/requirements.txt train/environment.yml
 
 $(TRAIN)/ready-to-develop: PURPOSE = developing (pytest, mypy, ruff, JupyterLab) as well: about a minute, 0.4 GB
 $(TRAIN)/ready-to-develop: requirements-dev.txt environment.yml $(TRAIN)/ready
+	$(grow-environment)
+
+$(TRAIN)/ready-for-ray: PURPOSE = training on Ray as well: half a minute, 0.3 GB
+$(TRAIN)/ready-for-ray: scale/requirements-train.txt scale/environment-train.yml $(TRAIN)/ready
 	$(grow-environment)
 
 $(PREDICT)/ready: PURPOSE = serving (Flask, onnxruntime): about half a minute, 0.2 GB

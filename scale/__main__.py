@@ -1,4 +1,4 @@
-"""The command line of scaling: serve on Ray. Our errors become one line each."""
+"""The command line of scaling: serve, score folders and train on Ray. Our errors become one line each."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def _as_ours(error: Exception) -> Exception:
 )
 @click.pass_context
 def main(ctx: click.Context, conf: Path) -> None:
-    """Serve the models of conf/predict.conf on Ray. RAY_ADDRESS names a cluster; without it, this machine is one."""
+    """Serve, score folders and train on Ray. RAY_ADDRESS names a cluster; without it, this machine is one."""
     ctx.obj = conf
 
 
@@ -126,7 +126,7 @@ def predict(
 
     from predict.batch.run import Options
     from scale.batch import ERRORS, score_folder
-    from scale.running import joined_ray
+    from scale.cluster import joined_ray
 
     try:
         artefact_dir = load_settings(conf).default_place
@@ -144,6 +144,35 @@ def predict(
         failed = counted(report.failed, "row")
         click.echo(f"{failed} could not be scored: {output}/{ERRORS}", err=True)
         sys.exit(ROWS_FAILED)
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+def train(arguments: tuple[str, ...]) -> None:
+    """Train as `python -m train run` does, with its options; the fits of a search and its folds run on Ray.
+
+    Needs scale/requirements-train.txt, on every machine of a cluster.
+    """
+    if find_spec("sklearn") is None:
+        raise click.ClickException(
+            "This Python serves, and does not train. Use `make train-ray`, or install scale/requirements-train.txt."
+        )
+    from scale.cluster import joined_ray
+    from scale.search import on_ray
+    from train.__main__ import run
+    from train.errors import UserError
+
+    try:
+        with joined_ray():
+            run.main(
+                list(arguments),
+                prog_name="python -m scale train",
+                standalone_mode=False,
+                obj=on_ray,
+                help_option_names=["-h", "--help"],
+            )
+    except (ArtefactError, UserError) as error:
+        raise click.ClickException(printable(str(error))) from None
 
 
 if __name__ == "__main__":

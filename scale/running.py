@@ -1,15 +1,12 @@
 """Serving on Ray from this process: Ray is started or joined, and the settings are followed until a signal."""
 
 import logging
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import ray
 from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
@@ -17,12 +14,11 @@ from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 from predict.hosting.watching import following
 from predict.http.log_stream import logging_unless_full
 from predict.settings import Settings
+from scale.cluster import joined_ray
 from scale.serve import DEPLOYMENT, Scaling, user_config
 
 log = logging.getLogger("predict")
 
-# Ray's least: requests and answers do not go through it.
-_OBJECT_STORE_BYTES = 80_000_000
 _APPLICATION = "predict"
 _LOOK_S = 0.3
 _FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
@@ -62,32 +58,6 @@ def run(settings: Settings, read: Callable[[], Settings], scaling: Mapping[str, 
                 stopped.wait()
         finally:
             serve.shutdown()
-
-
-@contextmanager
-def joined_ray(
-    object_store_bytes: int = _OBJECT_STORE_BYTES, num_cpus: float | None = None
-) -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names, or let this machine be one, until the block ends.
-
-    Args:
-        object_store_bytes: The memory for what is on its way, of this machine.
-        num_cpus: The cores that it says it has; None for those there are.
-    """
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.WARNING)
-    else:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=object_store_bytes,
-            num_cpus=num_cpus,
-            logging_level=logging.WARNING,
-        )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _deploy(settings: Settings, scaling: Scaling, config: Mapping[str, Any]) -> None:

@@ -71,17 +71,34 @@ def main() -> None:
 
 @main.command()
 @_configured
-def run(conf: Path, overrides: tuple[str, ...], dataset: str | None) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Fits of a search or of a cross-validation at the same time, each in a process.",
+)
+@click.pass_obj
+def run(
+    fits: Any, /, conf: Path, overrides: tuple[str, ...], dataset: str | None, workers: int
+) -> None:
     """Train, evaluate and export. Print the metrics and the next command."""
     # As a container's first process it would otherwise not hear the signal; 143 is what a shell makes of it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     config = load_config(conf, overrides, dataset)
     settle_tensorflow()
+    from train.evaluation.fits import in_processes, one_by_one
     from train.progress import TerminalProgress
     from train.run import run as run_training
 
     progress = TerminalProgress()
-    result = run_training(config, progress, str(conf), own_code(conf))
+    if workers > 1 and config.search is None and not config.evaluation.folds:
+        progress.say(
+            "--workers: there is neither a search nor a cross-validation to share out among processes"
+        )
+    # Whoever calls this command may know of other places for fits than processes.
+    fits = fits or (in_processes(workers) if workers > 1 else one_by_one)
+    result = run_training(config, progress, str(conf), own_code(conf), fits=fits)
     progress.say("done")
     click.echo(_summary(result.metrics))
     echo(f"artefact: {result.artefact_dir}")

@@ -21,6 +21,7 @@ from train.data.splits import Prepared
 from train.evaluation import evidence
 from train.evaluation.answered import Answered
 from train.evaluation.baselines import Baselines, baselines_beside
+from train.evaluation.fits import Fits, one_by_one
 from train.evaluation.measures import headline
 from train.evaluation.profile import profile_of
 from train.evaluation.selection import cross_validate, search
@@ -51,6 +52,7 @@ def run(
     place: str = "configuration",
     trust: Trust | None = None,
     into: Path | None = None,
+    fits: Fits = one_by_one,
 ) -> RunResult:
     """Train what a configuration says, and write the artefact.
 
@@ -60,6 +62,7 @@ def run(
         place: Where the configuration comes from, for messages.
         trust: Allows functions that the configuration names to run.
         into: The folder in which the artefact is written, instead of `artefacts_dir`, whose `latest` stays then.
+        fits: Where the fits of a search and of a cross-validation run.
 
     Raises:
         UserError: Something that the user can fix; no artefact is left then.
@@ -70,13 +73,16 @@ def run(
     folder.prepare(artefacts_dir)
     tracking.check(config.tracking)
     watch = Stopwatch(progress)
-    prepared, searched = _search(prepare(config, watch, place, trust), watch)
+    prepared, searched = _search(prepare(config, watch, place, trust), watch, fits)
     baselines = baselines_beside(prepared)
     started = time.perf_counter()
     model = choice.fit(prepared, watch)
     fit_s = time.perf_counter() - started
     scope = choice.find_scope(prepared, model, watch)
-    answered, metrics = _evaluate(prepared, model, scope, baselines, fit_s, watch)
+    answered, metrics = _evaluate(prepared, model, scope, baselines, watch)
+    if folds := prepared.config.evaluation.folds:
+        with watch.stage("cross-validation", f"{folds} folds{each_about(fit_s)}"):
+            metrics["cross_validation"] = cross_validate(prepared, watch, fits)
     metrics["search"] = searched
     metadata = describe(prepared, model, answered, headline(metrics), config.dataset)
     with (
@@ -114,11 +120,13 @@ def run(
     return RunResult(artefact_dir, metrics, predictor.text_field is not None, failed)
 
 
-def _search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, Any] | None]:
+def _search(
+    prepared: Prepared, progress: Progress, fits: Fits
+) -> tuple[Prepared, dict[str, Any] | None]:
     if prepared.config.search is None:
         return prepared, None
     with progress.stage("search", "which parameters are best on held-out rows"):
-        return search(prepared, progress)
+        return search(prepared, progress, fits)
 
 
 def _evaluate(
@@ -126,10 +134,9 @@ def _evaluate(
     model: FittedModel,
     scope: Scope | None,
     baselines: Callable[[], Baselines],
-    fit_s: float,
     progress: Progress,
 ) -> tuple[Answered, dict[str, Any]]:
-    test, folds = prepared.split.test, prepared.config.evaluation.folds
+    test = prepared.split.test
     decision = choose_decision(prepared, model.validation_outputs, model.factors)
     if scope is not None:
         decision = replace(decision, familiar_from=scope.familiar_from)
@@ -139,9 +146,6 @@ def _evaluate(
         familiarity = None if scope is None else scope.familiarity_of(prepared.dataset, test)
         answered = Answered(prepared.test_targets, outputs, decision, familiarity=familiarity)
         metrics = evidence.gather(prepared, model, answered, baselines(), scope)
-    if folds:
-        with progress.stage("cross-validation", f"{folds} folds{each_about(fit_s)}"):
-            metrics["cross_validation"] = cross_validate(prepared, progress)
     return answered, metrics
 
 

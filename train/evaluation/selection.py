@@ -1,7 +1,9 @@
 """Fitting again and again: cross-validation, and a search for parameters."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from train.config.sections import SearchConfig
 from train.data.splits import Prepared, Split, fold_rows, hold_out, labels_without
 from train.errors import DatasetError, collected
 from train.evaluation.answered import Answered
+from train.evaluation.fits import Fit, Fits, one_by_one
 from train.evaluation.measures import evaluate, headline
 from train.evaluation.metrics import MAIN_METRICS, describe_metric, headline_keys
 from train.models import choice, decision
@@ -22,17 +25,28 @@ from train.models.family import Rows
 from train.progress import Progress, SilentProgress
 
 
-def cross_validate(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+def cross_validate(
+    prepared: Prepared, progress: Progress, fits: Fits = one_by_one
+) -> dict[str, Any]:
     """Fit and measure on each fold of the rows that are not for the test.
+
+    Args:
+        prepared: What is fitted, on other rows.
+        progress: Is told of every fold.
+        fits: Where the folds are fitted.
 
     Returns:
         `folds`, the single numbers of each, and their `mean` and `std` (with one degree of freedom less).
     """
     count = prepared.config.evaluation.folds
     results = []
-    with progress.bar("folds", count) as fold_ended:
-        for number, fold in enumerate(_folds(prepared, count), start=1):
-            results.append(_measure(fold))
+    folds = (Fit(prepared.config, fold) for fold in _folds(prepared, count))
+    with (
+        closing(fits(_measure, prepared, folds)) as measured,
+        progress.bar("folds", count) as fold_ended,
+    ):
+        for number, fold in enumerate(measured, start=1):
+            results.append(fold)
             fold_ended()
             numbers = list(results[-1].items())[:3]
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers)
@@ -63,8 +77,15 @@ def problems_of(prepared: Prepared) -> list[str]:
     return problems
 
 
-def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, Any]]:
+def search(
+    prepared: Prepared, progress: Progress, fits: Fits = one_by_one
+) -> tuple[Prepared, dict[str, Any]]:
     """Try parameters, and keep those that are best on rows not trained on; the test rows are not touched.
+
+    Args:
+        prepared: What is fitted, with the configuration of the search.
+        progress: Is told of every trial.
+        fits: Where the folds of the trials are fitted.
 
     Returns:
         The configuration with the best parameters and without a search; and what was tried: `metric`, `folds` and
@@ -75,11 +96,21 @@ def search(prepared: Prepared, progress: Progress) -> tuple[Prepared, dict[str, 
     assert settings is not None  # or there is nothing to search
     metric = settings.metric or MAIN_METRICS[prepared.dataset.kind].searched
     candidates = _candidates(settings)
+    configs = [_uncalibrated(_with(prepared.config, parameters)) for parameters in candidates]
     trials = []
-    with progress.bar("fits", len(candidates) * settings.folds) as fit_ended:
+    with (
+        closing(
+            fits(_timed, prepared, _fits_of_trials(prepared, configs, settings.folds))
+        ) as measured,
+        progress.bar("fits", len(candidates) * settings.folds) as fit_ended,
+    ):
         for number, parameters in enumerate(candidates, start=1):
-            trial = prepared.with_config(_uncalibrated(_with(prepared.config, parameters)))
-            tried = _try(trial, settings.folds, metric, fit_ended)
+            values, seconds = list[float](), 0.0
+            for numbers, took_s in islice(measured, settings.folds):
+                values.append(numbers[metric])
+                seconds += took_s
+                fit_ended()
+            tried = _tried(values, seconds)
             trials.append({"parameters": parameters, **tried})
             progress.say(
                 f"search: {number}/{len(candidates)}: {_shown(parameters)}: "
@@ -146,22 +177,26 @@ def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _try(
-    prepared: Prepared, count: int, metric: str, fit_ended: Callable[[], None]
-) -> dict[str, Any]:
-    started, split = time.perf_counter(), prepared.split
-    folds = (
-        [_fold(prepared, split.train, split.validation)] if count == 1 else _folds(prepared, count)
-    )
-    values = []
-    for fold in folds:
-        values.append(_measure(fold)[metric])
-        fit_ended()
+def _fits_of_trials(
+    prepared: Prepared, configs: Sequence[TrainConfig], count: int
+) -> Iterator[Fit]:
+    """Yield the folds of each trial, trial by trial; a single one is the validation rows."""
+    split = prepared.split
+    for config in configs:
+        trial = prepared.with_config(config)
+        folds = (
+            [_fold(trial, split.train, split.validation)] if count == 1 else _folds(trial, count)
+        )
+        for fold in folds:
+            yield Fit(config, fold)
+
+
+def _tried(values: Sequence[float], seconds: float) -> dict[str, Any]:
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         "values": values,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
     }
 
 
@@ -172,7 +207,7 @@ def _candidates(settings: SearchConfig) -> list[dict[str, Any]]:
     return list(ParameterSampler(settings.parameters, settings.trials, random_state=settings.seed))
 
 
-def _folds(prepared: Prepared, count: int) -> Iterator[Prepared]:
+def _folds(prepared: Prepared, count: int) -> Iterator[Split]:
     """Yield splits whose test rows are, in turn, a fold of all rows that are not for the real test."""
     seed = prepared.config.split.seed
     for known, held_out in fold_rows(prepared.dataset, prepared.known, count, seed):
@@ -207,8 +242,8 @@ def _check_divided_folds(prepared: Prepared, count: int) -> None:
                 "Lower the number of folds."
             )
     for number, fold in enumerate(_folds(prepared, count), start=1):
-        lacking = labels_without(prepared.dataset, fold.split.train)
-        if not len(fold.split.test) or lacking:
+        lacking = labels_without(prepared.dataset, fold.train)
+        if not len(fold.test) or lacking:
             why = f"nothing to learn about the label {listed(lacking)}" if lacking else "no row"
             raise DatasetError(
                 f"{prepared.dataset.name}: {count} folds by {what} leave fold {number} with {why}. "
@@ -222,12 +257,12 @@ def _labels_of(prepared: Prepared, rows: Rows) -> npt.NDArray[np.int64] | None:
     return labels if prepared.dataset.kind == "label" else None
 
 
-def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Prepared:
+def _fold(prepared: Prepared, known: Rows, held_out: Rows) -> Split:
     """Return a split whose test rows are those held out; its validation rows come from the rows known."""
     shares = prepared.config.split
     share = shares.validation / (1 - shares.test_share)
     train, validation = hold_out(prepared.dataset, known, share, shares.seed, "validation")
-    return prepared.with_split(Split(train, validation, held_out))
+    return Split(train, validation, held_out)
 
 
 def _measure(prepared: Prepared) -> dict[str, float]:
@@ -235,6 +270,11 @@ def _measure(prepared: Prepared) -> dict[str, float]:
     chosen = decision.choose_decision(prepared, model.validation_outputs, model.factors)
     outputs = model.predict(prepared.dataset, prepared.split.test)
     return headline(evaluate(Answered(prepared.test_targets, outputs, chosen)))
+
+
+def _timed(prepared: Prepared) -> tuple[dict[str, float], float]:
+    started = time.perf_counter()
+    return _measure(prepared), time.perf_counter() - started
 
 
 def _mean_and_std(results: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
