@@ -35,6 +35,8 @@ def _use_haproxy() -> None:
         ("RAY_SERVE_ENABLE_HA_PROXY", "1"),
         ("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0"),
         ("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", "1"),
+        # A line of HAProxy's for each request, read in Python; `GET /metrics` has what it would tell.
+        ("RAY_SERVE_HAPROXY_METRICS_ENABLED", "0"),
         ("BUNDLED_HAPROXY", str(bundled)),
         ("RAY_SERVE_HAPROXY_BINARY_PATH", str(Path(__file__).with_name("haproxy-on-loopback"))),
     ):

@@ -111,7 +111,7 @@ def application(
         max_constructor_retry_count=_FIRST_LOAD_TRIES,
         ray_actor_options={"num_cpus": scaling.num_cpus},
         # Our own log has a line a request, if anybody wants one.
-        logging_config={"enable_access_log": False},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
         **numbers,
     )
     return deployment.bind()
