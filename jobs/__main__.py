@@ -12,7 +12,7 @@ _NAMES = ", ".join(name.upper() for name in JobsSettings.model_fields)
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"Settings are environment variables, which docs/jobs.md explains: {_NAMES}.",
+    epilog=f"Settings are environment variables, which docs/how-to/jobs.md explains: {_NAMES}.",
 )
 def main() -> None:
     """Serve a queue of training runs over HTTP until SIGTERM or Ctrl-C."""

@@ -191,7 +191,7 @@ class Replica:
     async def check_health(self) -> None:
         """Let every model answer an example; raise if one does not answer as it did when it was loaded."""
         if self._hosting is None:
-            raise RuntimeError("No user_config names an artefact (docs/scale.md).")
+            raise RuntimeError("No user_config names an artefact (docs/how-to/scale.md).")
         await asyncio.to_thread(self._hosting.check)
 
     def __del__(self) -> None:

@@ -2,8 +2,8 @@
 
 Two numbers say so together. The population stability index (PSI) is the size of a difference, as in credit scoring:
 Siddiqi, Credit Risk Scorecards (2006). The evidence is a Bayes factor, which bounds how often chance alone would look
-like that, however often somebody looks: Grünwald, de Heide and Koolen, Safe Testing (JRSS B 2024). docs/monitoring.md
-has what both were measured to do.
+like that, however often somebody looks: Grünwald, de Heide and Koolen, Safe Testing (JRSS B 2024).
+docs/how-to/monitoring.md has what both were measured to do.
 """
 
 from collections.abc import Mapping, Sequence

@@ -113,7 +113,7 @@ class Explainer:
     def explain(
         self, instances: Sequence[Instance], predictions: Sequence[Prediction], seconds: float
     ) -> list[Explanation]:
-        """Return an explanation of each answer; docs/explanations.md says what is in it.
+        """Return an explanation of each answer; docs/explanation/explanations.md says what is in it.
 
         Args:
             instances: They have passed `check`.

@@ -115,7 +115,7 @@ def warning_of(leaks: Leaks) -> str:
     found = "; ".join(sentences(leaks.described(), leaks.tested))
     if not found:
         return ""
-    return f"{found}. The metrics may be too good: docs/splits.md"
+    return f"{found}. The metrics may be too good: docs/how-to/splits.md"
 
 
 def _share(count: int, tested: int) -> str:

@@ -1,4 +1,4 @@
-"""The table in docs/data.md, row by row, against the code."""
+"""The table in docs/how-to/data.md, row by row, against the code."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from train.config.sections import Columns
 from train.data.cleaning import _equal
 from train.data.schema import describe_inputs, type_columns
 
-PAGE = Path(__file__).parents[2] / "docs/data.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/data.md"
 # Another value of the same kind, so that a column has two.
 BESIDE = {
     "number": "7.25",

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the platforms' routes: their own shapes are told by docs/platforms.md."""
+"""What the OpenAPI document says of the platforms' routes: their own shapes are told by docs/reference/platforms.md."""
 
 from predict.http.descriptions import Describe, Description, Subject
 from predict.http.schemas import PROBLEM, Content, content
@@ -31,7 +31,7 @@ def asking(platform: str, key: str | None, by_model: bool) -> Describe:
         return Description(
             platform,
             "Ask about instances",
-            "docs/platforms.md has every form of the body.",
+            "docs/reference/platforms.md has every form of the body.",
             body=content({"type": "object"}, None if key is None or rows is None else {key: rows}),
             answers={200: _ANYTHING},
             errors=_errors(),
