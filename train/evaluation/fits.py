@@ -1,8 +1,12 @@
 """Where the fits of a search and of a cross-validation run: one after another, or several at once in processes."""
 
+import os
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 from joblib import Parallel, delayed
@@ -14,6 +18,9 @@ from train.errors import UserError
 from train.terminal import settle_tensorflow
 
 Result = TypeVar("Result")
+
+# How often a process looks whether its parent is still there.
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ def in_processes(workers: int) -> Fits:
         # Rows stay in memory: what is mapped from a file cannot be written to, which some fits want.
         parallel = Parallel(workers, return_as="generator", batch_size=1, max_nbytes=None)
         try:
-            yield from parallel(delayed(measure_elsewhere)(measure, prepared, fit) for fit in fits)
+            yield from parallel(
+                delayed(_measure_below)(os.getpid(), measure, prepared, fit) for fit in fits
+            )
         except BrokenProcessPool:
             raise UserError(
                 "A process of a fit has ended before the fit had, as one does that the system stops for want of "
@@ -83,3 +92,22 @@ def measure_elsewhere(
     """Run a fit in a process that was made for it."""
     settle_tensorflow()
     return measure(fit.of(prepared))
+
+
+def _measure_below(
+    parent: int, measure: Callable[[Prepared], Result], prepared: Prepared, fit: Fit
+) -> Result:
+    _end_without(parent)
+    return measure_elsewhere(measure, prepared, fit)
+
+
+@cache
+def _end_without(parent: int) -> None:
+    """Let this process end soon after its parent, which may have been killed without a word."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

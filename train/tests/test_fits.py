@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -106,3 +108,33 @@ def end_suddenly(prepared: Prepared) -> None:
 def test_a_process_that_is_killed_is_told_in_a_line(prepared: Prepared) -> None:
     with pytest.raises(UserError, match=r"want of memory.*--workers"):
         list(in_processes(2)(end_suddenly, prepared, fits_of(prepared, 3)))
+
+
+_RUN = """
+import os, sys
+from pathlib import Path
+from train.evaluation.fits import in_processes
+from train.progress import SilentProgress
+from train.run import prepare
+from train.tests import test_fits
+from train.tests.tables import table_config
+config = table_config(Path(sys.argv[1]), sys.argv[1] + "/t.csv")
+prepared = prepare(config, SilentProgress())
+fits = test_fits.fits_of(prepared, 100)
+for pid in in_processes(2)(test_fits.pid_of, prepared, fits):
+    print(pid, flush=True)
+"""
+
+
+def test_processes_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv")
+    command = [sys.executable, "-c", _RUN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pids = {int(process.stdout.readline()) for _ in range(8)}
+        process.kill()
+    assert len(pids) == 2
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
