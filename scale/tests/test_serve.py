@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from predict.tests.conftest import ROOT, interpreter, tiny_artefact  # noqa: F401  # a fixture
+from scale.tests.processes import kill_one
 from scale.tests.services import Service, needs_ray, scale_python
 
 pytestmark = needs_ray
@@ -168,31 +167,6 @@ def test_a_folder_is_scored_as_its_files_are_though_an_actor_is_killed(
     expected_bad = (tmp_path / "expected-a.csv.errors.jsonl").read_bytes()
     assert b"".join(part.read_bytes() for part in bad) == expected_bad
     assert not list(tmp_path.glob("*.partial"))
-
-
-def kill_one(title: str, ancestor: int) -> bool:
-    """Kill a process of Ray's, below another one, as soon as it works."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        for pid in below(ancestor):
-            try:
-                named = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.encode() in named and b"ray::" in named and b"__init__" not in named:
-                os.kill(pid, signal.SIGKILL)
-                return True
-        time.sleep(0.02)
-    return False
-
-
-def below(ancestor: int) -> list[int]:
-    done = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
-    parents = dict(tuple(map(int, line.split())) for line in done.stdout.splitlines())
-    found = {ancestor}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sorted(found - {ancestor})
 
 
 def test_a_folder_that_cannot_be_scored_leaves_nothing_and_says_why_in_one_line(
