@@ -1,6 +1,7 @@
 """Ray beside what does without it: Serve flag by flag, changes of the model and kills under load, and Data.
 
-Use: python -m benchmarks.ray {serve,swap,kill,data} --python PYTHON --scale-python PYTHON [--artefact DIR]
+Use: python -m benchmarks.ray WHAT --python PYTHON --scale-python PYTHON [--artefact DIR], where WHAT is serve, pinned,
+swap, kill, data or actors.
 """
 
 import json
@@ -18,7 +19,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -259,11 +260,43 @@ def compare_batches(python: str, scale_python: str, artefact: str, rows: int, ro
                     f"{memory_mb:.0f} MB at most",
                     flush=True,
                 )
-        whole = (folder / "0.csv").read_bytes()
-        header = whole.partition(b"\n")[0] + b"\n"
-        parts = sorted((folder / "0").glob("texts-*.csv"))
-        joined = header + b"".join(part.read_bytes().removeprefix(header) for part in parts)
-        print("the same bytes:", joined == whole)
+        print("the same bytes:", _joined(folder / "0") == (folder / "0.csv").read_bytes())
+
+
+def _joined(folder: Path) -> bytes:
+    """Return the parts of the only file of a folder as one file."""
+    parts = [part.read_bytes() for part in sorted(folder.glob("texts-*.csv"))]
+    header = parts[0].partition(b"\n")[0] + b"\n"
+    return header + b"".join(part.removeprefix(header) for part in parts)
+
+
+def kill_actors(python: str, scale_python: str, artefact: str, rows: int) -> None:
+    """Kill one of two actors ten times at random moments, and compare what they write with the file command's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        given, expected, scored = folder / "in", folder / "expected.csv", folder / "out"
+        given.mkdir()
+        write_texts(given / "texts.csv", rows)
+        environ = {**os.environ, "ARTEFACT_DIR": artefact, "RAY_USAGE_STATS_ENABLED": "0"}
+        whole = [python, "-m", "predict", "file", str(given / "texts.csv"), str(expected)]
+        subprocess.run(whole, env=environ, stderr=subprocess.DEVNULL, check=True)
+        command = [scale_python, "-m", "scale", "predict", "--workers", "2"]
+        with subprocess.Popen(
+            [*command, str(given), str(scored)], env=environ, stderr=subprocess.PIPE, text=True
+        ) as process:
+            killed = 0
+            while killed < 10 and process.poll() is None:
+                found = _processes("ray::MapWorker", process.pid)
+                if found:
+                    time.sleep(random.uniform(0.2, 3))
+                    with suppress(ProcessLookupError):
+                        os.kill(random.choice(found), signal.SIGKILL)
+                        killed += 1
+                time.sleep(0.1)
+            assert process.stderr is not None
+            told = process.stderr.read().strip().splitlines()[-1]
+        print(f"{killed} kills of actors; {told}; exit code {process.returncode}")
+        print("the same bytes:", _joined(scored) == expected.read_bytes())
 
 
 def _run_and_watch(command: list[str], environ: dict[str, str]) -> tuple[str, float]:
@@ -296,7 +329,7 @@ def _memory_mb(pid: int) -> float:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["serve", "pinned", "swap", "kill", "data"]))
+@click.argument("what", type=click.Choice(["serve", "pinned", "swap", "kill", "data", "actors"]))
 @click.option("--python", default=sys.executable, help="The interpreter that serves.")
 @click.option("--scale-python", required=True, help="The one that has Ray.")
 @click.option("--artefact", default="data/artefacts/latest")
@@ -314,7 +347,7 @@ def main(
     rows: int,
     variant: tuple[str, ...],
 ) -> None:
-    """Measure one of: serve, pinned (to one core), swap, kill, data."""
+    """Measure one of: serve, pinned (to one core), swap, kill (replicas), data, actors (killed)."""
     names: Any = variant or VARIANTS
     if what == "serve":
         compare(python, scale_python, artefact, seconds, rounds, names)
@@ -330,6 +363,8 @@ def main(
         for haproxy, replicas in ((False, 2), (True, 2), (False, 1), (True, 1)):
             print("HAProxy" if haproxy else "Python proxy")
             kill_under_load(scale_python, artefact, haproxy, replicas)
+    elif what == "actors":
+        kill_actors(python, scale_python, artefact, rows)
     else:
         compare_batches(python, scale_python, artefact, rows, rounds)
 
