@@ -20,6 +20,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class Asking:
                 kind = error.headers.get("Content-Type", "").partition(";")[0]
                 self.got[f"{error.code} {kind}"] += 1
                 error.close()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, HTTPException) as error:
                 self.got[f"no answer: {type(error).__name__}"] += 1
 
 
