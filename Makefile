@@ -185,7 +185,7 @@ lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the re
 	    scale/requirements scale/requirements-train tests/conformance/requirements; do \
 	    UV_CUSTOM_COMPILE_COMMAND='make lock' $(TRAIN)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url $(LOCK_OPTIONS) \
-	        $$(case $$part in train/*|predict/*) echo --constraint requirements-dev.txt;; *-train) echo --constraint train/requirements.txt;; esac) $$part.in --output-file $$part.txt; \
+	        $$(case $$part in train/*|predict/*|scale/*) echo --constraint requirements-dev.txt;; esac) $$part.in --output-file $$part.txt; \
 	done
 
 .PHONY: jupyter

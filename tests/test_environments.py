@@ -224,6 +224,19 @@ def pins(name: str) -> set[str]:
     return set(re.findall(r"^[\w.-]+==[^\\]+", (ROOT / name).read_text(), re.MULTILINE))
 
 
+def test_ray_serves_and_trains_with_the_pins_of_what_serves_and_trains() -> None:
+    for name in ("predict", "train"):
+        on_ray = pins(
+            "scale/requirements.txt" if name == "predict" else "scale/requirements-train.txt"
+        )
+        assert pins(f"{name}/requirements.txt") <= on_ray
+    versions = [
+        {pin for pin in pins(name) if pin.startswith("ray==")}
+        for name in ("scale/requirements.txt", "scale/requirements-train.txt")
+    ]
+    assert versions[0] == versions[1]
+
+
 @pytest.mark.parametrize("name", ["train/requirements.txt", "predict/requirements.txt"])
 def test_to_add_the_tools_changes_no_pin_of_what_trains_or_serves(name: str) -> None:
     assert len(pins(name)) > 10
@@ -236,6 +249,9 @@ def test_to_add_the_tools_changes_no_pin_of_what_trains_or_serves(name: str) -> 
         ("requirements-dev.in", "requirements-dev.txt"),
         ("train/requirements.in", "train/requirements.txt"),
         ("predict/requirements.in", "predict/requirements.txt"),
+        ("predict/requirements-parquet.in", "predict/requirements-parquet.txt"),
+        ("scale/requirements.in", "scale/requirements.txt"),
+        ("scale/requirements-train.in", "scale/requirements-train.txt"),
         ("tests/conformance/requirements.in", "tests/conformance/requirements.txt"),
     ],
 )
@@ -251,6 +267,8 @@ def test_every_library_that_is_asked_for_is_pinned(asked: str, locked: str) -> N
         ("environment.yml", "requirements-dev.txt"),
         ("train/environment.yml", "requirements.txt"),
         ("predict/environment.yml", "requirements.txt"),
+        ("scale/environment.yml", "requirements.txt"),
+        ("scale/environment-train.yml", "requirements-train.txt"),
         ("tests/conformance/environment.yml", "requirements.txt"),
     ],
 )
