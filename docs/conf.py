@@ -34,8 +34,8 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 smartquotes = False
 # A docstring's single backticks are code.
 default_role = "literal"
-# Our transcripts are shortened with `…`, which is no value in JSON; and a folder of pages may still be empty.
-suppress_warnings = ["misc.highlighting_failure", "toc.empty_glob"]
+# Our transcripts are shortened with `…`, which is no value in JSON.
+suppress_warnings = ["misc.highlighting_failure"]
 
 # ----------------------------------------------------------------- the API
 

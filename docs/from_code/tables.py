@@ -2,7 +2,7 @@
 
 from math import isinf
 
-from predict.batch.command import ROWS_FAILED
+from predict.command_line import EXIT_CODES
 from train.data.catalogue import CATALOGUE, CatalogueEntry
 from train.evaluation.metrics import MAIN_METRICS, METRICS, Metric
 
@@ -63,15 +63,9 @@ def _high(metric: Metric) -> str:
 
 
 def exit_codes_table() -> str:
-    """Return what the exit codes mean."""
-    from train.__main__ import _STOPPED_BY_GATE
-
+    """Return what the numbers mean that the commands end with."""
     rows = [
-        ["0", "all commands", "The command has done what it was told."],
-        ["1", "all commands", "An error that one line explains. `compare --expect-equal` and `reproduce`: the models are not equal."],
-        ["2", "all commands", "The command line was not understood."],
-        [str(_STOPPED_BY_GATE), "`python -m train run`", "The gate stopped the run. The artefact is kept, and `latest` has not moved."],
-        [str(ROWS_FAILED), "`python -m predict file`, `python -m scale predict`", "The file was scored; some rows were not."],
-        ["143", "`run`, `check`, `data`, `reproduce`", "SIGTERM ended it in order."],
+        [str(each.number), each.meaning, ", ".join(code(f"python -m {name}") for name in each.commands)]
+        for each in EXIT_CODES
     ]  # fmt: skip
-    return table(["code", "command", "meaning"], rows)
+    return table(["exit code", "meaning", "commands"], rows)
