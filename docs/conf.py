@@ -18,7 +18,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_click",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["from_code", "**/.ipynb_checkpoints"]
@@ -53,6 +52,7 @@ html_theme = "furo"
 html_title = "Capstone"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
+html_search_scorer = "_static/scorer.js"
 html_copy_source = False
 html_show_sphinx = False
 # No address of the author's machine, and nothing of somebody else's.

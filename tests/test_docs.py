@@ -121,7 +121,11 @@ def test_a_key_has_the_values_the_default_and_the_words_that_the_code_and_the_ma
     site: Path,
 ) -> None:
     keys = rows_of(site / "reference/configuration.html")
-    assert keys["training.hidden_size"] == ["whole number from 1", "128", "units of the hidden layer"]
+    assert keys["training.hidden_size"] == [
+        "whole number from 1",
+        "128",
+        "units of the hidden layer",
+    ]
     assert keys["dataset"][1] == "required"
     assert keys["quotes"][0] == "auto, enclose, literal"
     assert keys["columns.inputs.NAME.max_missing"][0] == "number from 0 to 1"

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from sphinx.application import Sphinx
 
+from .command_lines import command_lines
 from .configuration import configuration_table, jobs_settings_table, predict_settings_table
 from .http_routes import http_routes
 from .tables import catalogue_table, exit_codes_table, metrics_table
 
 _PARTS: dict[str, Callable[[], str]] = {
     "catalogue": catalogue_table,
+    "command lines": command_lines,
     "configuration": configuration_table,
     "exit codes": exit_codes_table,
     "HTTP routes": http_routes,

@@ -183,16 +183,15 @@ def told_of_configuration() -> dict[str, str]:
         for each in vars(sections).values()
         if isinstance(each, type) and issubclass(each, BaseModel) and each is not BaseModel
     ]
-    comments = {
-        id(model): _comments(*[base for base in model.__mro__ if base in models][::-1])
-        for model in [*models, FeatureSettings]
+    models.append(FeatureSettings)
+    of_sections = {
+        path: _comments(*[base for each in found for base in each.__mro__[::-1] if base in models])
+        for path, found in _models_of(TrainConfig).items()
     }
-    of_sections = _models_of(TrainConfig)
     told = {}
     for path in keys:
         section, _, name = path.rpartition(".")
-        model = of_sections.get(section)
-        told[path] = manual.get(path) or (comments.get(id(model), {}).get(name, ""))
+        told[path] = manual.get(path) or of_sections.get(section, {}).get(name, "")
     # What is said of all columns holds for one column and for the label.
     for path in keys:
         if not told[path] and path.startswith("columns."):
@@ -200,11 +199,13 @@ def told_of_configuration() -> dict[str, str]:
     return told | {f"{section}:": words for section, words in manual.items() if section in parents}
 
 
-def _models_of(model: type[BaseModel], path: str = "") -> dict[str, type[BaseModel]]:
-    found = {path: model}
+def _models_of(model: type[BaseModel], path: str = "") -> dict[str, list[type[BaseModel]]]:
+    """Return the models of each section by its path: several where a key may be one of them."""
+    found = {path: [model]}
     for name, field in model.model_fields.items():
         for inner, suffix in _models_in(field.annotation):
-            found |= _models_of(inner, f"{path}.{name}{suffix}".lstrip("."))
+            for place, models in _models_of(inner, f"{path}.{name}{suffix}".lstrip(".")).items():
+                found[place] = [*found.get(place, []), *models]
     return found
 
 
@@ -224,7 +225,7 @@ def configuration_table() -> str:
         by_section.setdefault(key.path.partition(".")[0] if "." in key.path else "", []).append(key)
     parts = []
     for section, keys in sorted(by_section.items(), key=lambda each: each[0] != ""):
-        parts.append(f"## {f'`{section}`' if section else 'The whole'}\n")
+        parts.append(f"## {f'`{section}`' if section else 'Outside the sections'}\n")
         parts.append(_section_words(section) + "\n")
         if section:
             parts.append(prose(told.get(f"{section}:", "")) + "\n")
@@ -234,8 +235,8 @@ def configuration_table() -> str:
 
 
 def _section_words(section: str) -> str:
-    model = TrainConfig if not section else _models_of(TrainConfig).get(section)
-    return prose(inspect.getdoc(model) or "") if model else ""
+    models = _models_of(TrainConfig).get(section, ())
+    return prose(" ".join(inspect.getdoc(model) or "" for model in models))
 
 
 def _keys_table(rows: list[list[str]]) -> str:

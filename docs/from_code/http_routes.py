@@ -11,9 +11,7 @@ from .markdown import code, table
 # It answers one of three labels to a text.
 _ARTEFACT = Path(__file__).parents[2] / "predict/tests/golden/format-4"
 _HEADS = ["status", "types", "meaning"]
-_WHATEVER = (
-    "These answers are left out above. Routes in the manner of another platform tell them in that platform's way."
-)
+_WHATEVER = "These answers are left out above. Routes in the manner of another platform tell them in that platform's way."
 _METHODS = ("get", "post", "put", "delete", "patch")
 
 
@@ -32,7 +30,10 @@ def http_routes() -> str:
     """Return every route: parameters, bodies with examples, and answers."""
     document = _document()
     by_tag: dict[str, list[str]] = {}
-    for path, methods in document["paths"].items():
+    # What every model has at an address of its own comes after the same for the default one.
+    for path, methods in sorted(
+        document["paths"].items(), key=lambda each: each[0].startswith("/models/")
+    ):
         for method in _METHODS:
             if method in methods:
                 operation = methods[method]
@@ -63,7 +64,9 @@ def _common() -> dict[str, str]:
 
 
 def _always() -> list[list[str]]:
-    return [[status, code("application/problem+json"), words] for status, words in _common().items()]
+    return [
+        [status, code("application/problem+json"), words] for status, words in _common().items()
+    ]
 
 
 def _route(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +75,9 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str
     if operation.get("description"):
         yield f"{operation['description']}\n"
     if operation.get("parameters"):
-        yield table(["parameter", "in", "values", "meaning"], map(_parameter, operation["parameters"]))
+        yield table(
+            ["parameter", "in", "values", "meaning"], map(_parameter, operation["parameters"])
+        )
     if "requestBody" in operation:
         yield "**Body**\n"
         yield from _bodies(operation["requestBody"]["content"])
