@@ -6,11 +6,6 @@ from pathlib import Path
 # The packages, and the extension beside this file.
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-# autodoc adds annotations to pydantic's BaseModel, after which a new model of ours could not be made: make all of them before.
-import predict.http.app
-import train.comparison.compare
-import train.run  # noqa: F401
-
 project = "Capstone"
 author = "The authors of Capstone"
 extensions = [
@@ -52,7 +47,7 @@ html_theme = "furo"
 html_title = "Capstone"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
-html_search_scorer = "_static/scorer.js"
+html_search_scorer = str(Path(__file__).with_name("_static") / "scorer.js")
 html_copy_source = False
 html_show_sphinx = False
 # No address of the author's machine, and nothing of somebody else's.

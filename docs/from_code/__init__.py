@@ -8,6 +8,11 @@ from collections.abc import Callable
 
 from sphinx.application import Sphinx
 
+# autodoc adds annotations to pydantic's BaseModel, after which no model of ours could be made: these make all of them.
+import predict.http.app
+import train.comparison.compare
+import train.run  # noqa: F401
+
 from .command_lines import command_lines
 from .configuration import configuration_table, jobs_settings_table, predict_settings_table
 from .http_routes import http_routes

@@ -29,9 +29,10 @@ def command_lines() -> str:
 
 
 def _helps(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    own_name = name.rpartition(" ")[2] if parent else name
     context = command.make_context(
-        name.rpartition(" ")[2] if parent else name, [], parent, resilient_parsing=True, max_content_width=_WIDTH, terminal_width=_WIDTH
-    )  # fmt: skip
+        own_name, [], parent, resilient_parsing=True, terminal_width=_WIDTH
+    )
     yield f"### `{name}`\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for each in command.list_commands(context):

@@ -11,7 +11,10 @@ from .markdown import code, table
 # It answers one of three labels to a text.
 _ARTEFACT = Path(__file__).parents[2] / "predict/tests/golden/format-4"
 _HEADS = ["status", "types", "meaning"]
-_WHATEVER = "These answers are left out above. Routes in the manner of another platform tell them in that platform's way."
+# Of statuses that most routes have.
+_WHATEVER = (
+    "These are left out above. Routes in the manner of a platform tell them in that platform's way."
+)
 _METHODS = ("get", "post", "put", "delete", "patch")
 
 
@@ -90,7 +93,8 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str
 
 def _parameter(parameter: Mapping[str, Any]) -> list[str]:
     parameter = _resolved(parameter)
-    return [code(parameter["name"]), parameter["in"], _kind(parameter.get("schema", {})), parameter.get("description", "")]  # fmt: skip
+    kind, words = _kind(parameter.get("schema", {})), parameter.get("description", "")
+    return [code(parameter["name"]), parameter["in"], kind, words]
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -144,5 +148,6 @@ def _kind(schema: Mapping[str, Any]) -> str:
     inside = schema.get("items")
     if words == "array" and isinstance(inside, dict):
         return f"list of {_kind(inside) or 'values'}"
-    limits = [f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema]  # fmt: skip
+    ends = (("minimum", "from"), ("maximum", "to"))
+    limits = [f"{word} {schema[key]}" for key, word in ends if key in schema]
     return " ".join([words, *limits])

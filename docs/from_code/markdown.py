@@ -23,7 +23,7 @@ def code(text: object) -> str:
 
 
 def prose(words: str) -> str:
-    """Return words of a comment or a docstring: angle brackets are shown, and names of our pages are links.
+    r"""Return words of a comment or a docstring: angle brackets are shown, and names of our pages are links.
 
     >>> prose("<timestamp>/, see docs/how-to/data.md")
     '\\\\<timestamp>/, see [how-to/data.md](../how-to/data.md)'
