@@ -9,7 +9,6 @@ from collections.abc import Callable
 from sphinx.application import Sphinx
 
 # autodoc adds annotations to pydantic's BaseModel, after which no model of ours could be made: these make all of them.
-import predict.http.app
 import train.comparison.compare
 import train.run  # noqa: F401
 

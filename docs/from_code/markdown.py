@@ -23,9 +23,9 @@ def code(text: object) -> str:
 
 
 def prose(words: str) -> str:
-    r"""Return words of a comment or a docstring: angle brackets are shown, and names of our pages are links.
+    """Return words of a comment or a docstring: angle brackets are shown, and names of our pages are links.
 
-    >>> prose("<timestamp>/, see docs/how-to/data.md")
-    '\\\\<timestamp>/, see [how-to/data.md](../how-to/data.md)'
+    >>> prose("see docs/how-to/data.md")
+    'see [how-to/data.md](../how-to/data.md)'
     """
     return _PAGE.sub(r"[\1](../\1)", words.replace("<", r"\<").replace("*", r"\*"))
