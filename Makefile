@@ -172,6 +172,15 @@ format: $(TRAIN)/ready-to-develop ## Rewrite the code in the project's style
 	@$(TRAIN)/bin/ruff check --fix .
 	@$(TRAIN)/bin/ruff format .
 
+.PHONY: docs
+docs: $(TRAIN)/ready-to-develop ## Build the documentation site in build/docs; a warning or a dead link is an error
+	@$(TRAIN)/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
+.PHONY: serve-docs
+serve-docs: docs ## Show the documentation site on 127.0.0.1:8100, until Ctrl-C
+	@exec $(TRAIN)/bin/python -m http.server --bind 127.0.0.1 --directory build/docs 8100
+
 .PHONY: benchmark
 benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, seconds to read and train, serving speed and memory; print tables
 	@$(TRAIN)/bin/python -m benchmarks.accuracy
@@ -199,7 +208,7 @@ test-notebooks: $(TRAIN)/ready-to-develop ## Run every notebook, offline
 
 .PHONY: clean
 clean: ## Remove environments and caches; keep data/ and conf/
-	rm -rf .env .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .env build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ## Files these need

@@ -10,6 +10,7 @@ import click
 
 from predict.batch.command import file
 from predict.batch.errors import BatchError
+from predict.command_line import SETTINGS, examples, exit_codes, with_version
 from predict.contract.artefact import ArtefactError
 from predict.scoring.errors import ModelError
 from predict.scoring.inputs import InstanceError
@@ -30,13 +31,27 @@ class _Group(click.Group):
             raise click.ClickException(printable(str(error))) from None
 
 
-@click.group(cls=_Group, commands=[file], context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    commands=[file],
+    context_settings=SETTINGS,
+    epilog=examples(
+        'python -m predict text "how do I undo a commit"',
+        "python -m predict file new.csv scored.csv",
+        "python -m predict serve",
+        "ARTEFACT_DIR=data/artefacts/latest PORT=9000 python -m predict serve",
+    )
+    + "\n\n"
+    + exit_codes("predict"),
+)
+@with_version
 @click.option(
     "--conf",
     type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     default=DEFAULT_FILE,
     show_default=True,
-    help="KEY=value file. Environment variables of the same names win over it.",
+    help="The configuration file, of KEY=value. Environment variables of the same names win over it.",
 )
 @click.pass_context
 def main(ctx: click.Context, conf: Path) -> None:
@@ -44,7 +59,13 @@ def main(ctx: click.Context, conf: Path) -> None:
     ctx.obj = conf
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        'python -m predict text "how do I undo a commit" --top-k 3',
+        "python -m predict text --explain -- '{\"sepal_length_cm\": 5.1}'",
+        'python -m predict --conf conf/predict.conf text "hello"',
+    )
+)
 @click.argument("text")
 @click.option(
     "--top-k",
@@ -68,7 +89,7 @@ def text(conf: Path, text: str, top_k: int | None, explain: bool) -> None:
     _print_json({"predictions": predictions, "model": predictor.metadata.name})
 
 
-@main.command()
+@main.command(epilog=examples("python -m predict example", "python -m predict example 2"))
 @click.argument("number", type=int, default=0)
 @click.pass_obj
 def example(conf: Path, number: int) -> None:
@@ -76,7 +97,13 @@ def example(conf: Path, number: int) -> None:
     _print_json(_load(conf).example(number))
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m predict serve",
+        "PORT=9000 WORKERS=2 python -m predict serve",
+        "python -m predict --conf conf/predict.conf serve",
+    )
+)
 @click.pass_obj
 def serve(conf: Path) -> None:
     """Serve JSON over HTTP until SIGTERM or Ctrl-C, and answer the requests in flight before stopping."""

@@ -3,14 +3,15 @@
 import os
 import re
 import sys
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from predict.batch.command import ROWS_FAILED
 from predict.batch.errors import BatchError
+from predict.command_line import ROWS_FAILED, SETTINGS, examples, exit_codes, with_version
 from predict.contract.artefact import ArtefactError
 from predict.settings import DEFAULT_FILE, SettingsError, load_settings
 from predict.wording import counted, printable, replace_unknown_characters
@@ -49,13 +50,24 @@ def _as_ours(error: Exception) -> Exception:
     return error if ours is None else click.ClickException(printable(ours[1].strip()))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings=SETTINGS,
+    epilog=examples(
+        "python -m scale serve --max-replicas 4",
+        "python -m scale predict incoming scored",
+        "RAY_ADDRESS=auto python -m scale train --conf conf/wine.yml",
+    )
+    + "\n\n"
+    + exit_codes("scale"),
+)
+@with_version
 @click.option(
     "--conf",
     type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     default=DEFAULT_FILE,
     show_default=True,
-    help="KEY=value file. Environment variables of the same names win over it.",
+    help="The configuration file, of KEY=value. Environment variables of the same names win over it.",
 )
 @click.pass_context
 def main(ctx: click.Context, conf: Path) -> None:
@@ -63,13 +75,47 @@ def main(ctx: click.Context, conf: Path) -> None:
     ctx.obj = conf
 
 
-@main.command()
-@click.option("--min-replicas", type=click.IntRange(min=0), help="By default WORKERS of --conf.")
-@click.option("--max-replicas", type=click.IntRange(min=1), help="By default no more than that.")
-@click.option("--target-ongoing-requests", type=float, default=8.0, show_default=True)
-@click.option("--max-ongoing-requests", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--max-queued-requests", type=click.IntRange(min=-1), default=512, show_default=True)
-@click.option("--num-cpus", type=float, default=1.0, show_default=True, help="Of each replica.")
+@main.command(
+    epilog=examples(
+        "python -m scale serve",
+        "python -m scale serve --min-replicas 1 --max-replicas 4 --num-cpus 0.5",
+        "python -m scale --conf conf/predict.conf serve --haproxy",
+    )
+)
+@click.option(
+    "--min-replicas",
+    type=click.IntRange(min=0),
+    help="Fewest replicas; by default WORKERS of --conf.",
+)
+@click.option(
+    "--max-replicas",
+    type=click.IntRange(min=1),
+    help="Most replicas; by default as many as the fewest.",
+)
+@click.option(
+    "--target-ongoing-requests",
+    type=float,
+    default=8.0,
+    show_default=True,
+    help="Requests in a replica on average; with more, replicas are added.",
+)
+@click.option(
+    "--max-ongoing-requests",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Requests in a replica, at most.",
+)
+@click.option(
+    "--max-queued-requests",
+    type=click.IntRange(min=-1),
+    default=512,
+    show_default=True,
+    help="Requests that wait for a replica, at most; -1 for no limit.",
+)
+@click.option(
+    "--num-cpus", type=float, default=1.0, show_default=True, help="Cores of each replica."
+)
 @click.option(
     "--haproxy",
     is_flag=True,
@@ -93,7 +139,13 @@ def serve(conf: Path, /, haproxy: bool, **scaling: object) -> None:
         raise _as_ours(error) from None
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m scale predict incoming scored",
+        "python -m scale predict s3://bucket/incoming s3://bucket/scored --format parquet --workers 4",
+        "python -m scale predict incoming scored --probabilities --overwrite",
+    )
+)
 @click.argument("given", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option(
@@ -102,7 +154,12 @@ def serve(conf: Path, /, haproxy: bool, **scaling: object) -> None:
     metavar="NAME",
     help="Of OUT: csv, tsv, jsonl or parquet; by default that of IN.",
 )
-@click.option("--prefix", default="predicted_", show_default=True, help="Of the answer's columns.")
+@click.option(
+    "--prefix",
+    default="predicted_",
+    show_default=True,
+    help="Of the names of the answer's columns.",
+)
 @click.option("--probabilities", is_flag=True, help="Write the probability of every label, too.")
 @click.option(
     "--top-k", type=click.IntRange(min=1), help="Write those of the most probable labels only."
@@ -114,7 +171,7 @@ def serve(conf: Path, /, haproxy: bool, **scaling: object) -> None:
 @click.option(
     "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Actors that score."
 )
-@click.option("--num-cpus", type=float, default=1.0, show_default=True, help="Of each actor.")
+@click.option("--num-cpus", type=float, default=1.0, show_default=True, help="Cores of each actor.")
 @click.pass_obj
 def predict(
     conf: Path, /, given: str, output: str, kind: str | None, num_cpus: float, **chosen: Any
@@ -159,19 +216,27 @@ def train(arguments: tuple[str, ...]) -> None:
         raise click.ClickException(
             "This Python serves, and does not train. Use `make train-ray`, or install scale/requirements-train.txt."
         )
-    from scale.cluster import joined_ray
-    from scale.search import on_ray
     from train.__main__ import run
     from train.errors import UserError
 
+    command = copy(run)
+    command.epilog = examples(
+        "python -m scale train --conf conf/wine.yml",
+        "RAY_ADDRESS=auto python -m scale train --conf conf/mine.yml --set evaluation.folds=5",
+    )
+    if not {"-h", "--help"}.isdisjoint(arguments):  # neither needs Ray nor starts it
+        command.main(["--help"], prog_name="python -m scale train", **SETTINGS)
+    from scale.cluster import joined_ray
+    from scale.search import on_ray
+
     try:
         with joined_ray():
-            run.main(
+            command.main(
                 list(arguments),
                 prog_name="python -m scale train",
                 standalone_mode=False,
                 obj=on_ray,
-                help_option_names=["-h", "--help"],
+                **SETTINGS,
             )
     except (ArtefactError, UserError) as error:
         raise click.ClickException(printable(str(error))) from None

@@ -9,6 +9,14 @@ from typing import Any
 
 import click
 
+from predict.command_line import (
+    SETTINGS,
+    STOPPED_BY_GATE,
+    TERMINATED,
+    examples,
+    exit_codes,
+    with_version,
+)
 from predict.contract.artefact import ArtefactError
 from predict.wording import printable, replace_unknown_characters
 from train.artefacts.folder import DEFAULT_DIR
@@ -28,9 +36,6 @@ from train.config.trust import functions_named, own_code, would_run
 from train.data.catalogue import CATALOGUE
 from train.errors import UserError, collected
 from train.terminal import DEFAULT_CONF, PlainTable, console, echo, options, settle_tensorflow
-
-# Neither an error that the user can fix (1) nor a wrong command line (2).
-_STOPPED_BY_GATE = 3
 
 
 class _Group(click.Group):
@@ -57,6 +62,7 @@ _configured = options(
     click.option(
         "--conf",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         default=DEFAULT_CONF,
         show_default=True,
         help="The configuration file.",
@@ -64,12 +70,30 @@ _configured = options(
 )
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings=SETTINGS,
+    epilog=examples(
+        "python -m train data mine.csv",
+        "python -m train run --conf conf/mine.yml",
+        "python -m train runs",
+        "python -m train report",
+    )
+    + "\n\n"
+    + exit_codes("train"),
+)
+@with_version
 def main() -> None:
     """Train a model on a labelled dataset and write an artefact that can be served."""
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m train run --conf conf/iris.yml",
+        "python -m train run --dataset docstrings --set training.epochs=3",
+        "python -m train run --conf conf/wine.yml --set evaluation.folds=5 --workers 2",
+    )
+)
 @_configured
 @click.option(
     "--workers",
@@ -83,8 +107,8 @@ def run(
     fits: Any, /, conf: Path, overrides: tuple[str, ...], dataset: str | None, workers: int
 ) -> None:
     """Train, evaluate and export. Print the metrics and the next command."""
-    # As a container's first process it would otherwise not hear the signal; 143 is what a shell makes of it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # As a container's first process it would otherwise not hear the signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     config = load_config(conf, overrides, dataset)
     settle_tensorflow()
     from train.evaluation.fits import in_processes, one_by_one
@@ -108,17 +132,22 @@ def run(
             f"gate:     stopped by {conditions}. The artefact is kept, `latest` has not moved.",
             err=True,
         )
-        sys.exit(_STOPPED_BY_GATE)
+        sys.exit(STOPPED_BY_GATE)
     echo(f"next:     {_next_command(result.artefact_dir, config, result.reads_one_text)}")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m train check --conf conf/titanic.yml",
+        "python -m train check --dataset mine.csv --set columns.label=team",
+    )
+)
 @_configured
 @trust_code
 def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_code: bool) -> None:
     """List what keeps a configuration or its dataset from training, and show its columns."""
     # A download leaves no half of a file then.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     draft = load_draft(conf, overrides, dataset)
     from train import preparation
     from train.artefacts import folder, tracking
@@ -140,7 +169,12 @@ def check(conf: Path, overrides: tuple[str, ...], dataset: str | None, trust_cod
         )
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m train distill --set embeddings.encoder.model=encoder/model.onnx --out data/small",
+        "python -m train distill --conf conf/mine.yml --out data/small --width 128",
+    )
+)
 @_configured
 @click.option(
     "--out",
@@ -163,7 +197,7 @@ def distill(
 
     The network is embeddings.encoder of the configuration. The words of the dataset are added to its own.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     config = load_config(conf, overrides, dataset)
     from train import preparation
     from train.features import distilling
@@ -177,7 +211,13 @@ def distill(
     echo(f"next:     python -m train run --conf {shlex.quote(str(conf))} --set {setting}")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "python -m train data mine.csv",
+        "python -m train data mine.csv --label price --page data.html --overwrite",
+        "python -m train data iris --out -",
+    )
+)
 @click.argument("dataset", metavar="PATH")
 @click.option("--label", help="The column to predict; by default it is guessed.")
 @click.option("--encoding", help="The encoding of the file; by default UTF-8.")
@@ -194,7 +234,7 @@ def data(
     encoding: str | None,
     out: Path | None,
     page: Path | None,
-    force: bool,
+    overwrite: bool,
 ) -> None:
     """Show what is in a file, and write a first configuration that trains on it.
 
@@ -218,7 +258,7 @@ def data(
     if page is not None:
         from train.exploration.page import render_page
 
-        write_page(page, render_page(profile, configuration), force)
+        write_page(page, render_page(profile, configuration), overwrite)
     preparation.check(draft_of(configuration, str(place)), SilentProgress())
     if to_stdout:
         click.echo(configuration, nl=False)
@@ -241,7 +281,7 @@ def _write_new(file: Path, text: str) -> None:
         raise UserError(f"--out {file}: cannot be written: {error.strerror}.") from None
 
 
-@main.command()
+@main.command(epilog=examples("python -m train datasets"))
 def datasets() -> None:
     """List the datasets that a configuration or DATASET= can name."""
     table = PlainTable()

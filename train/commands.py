@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from predict.command_line import TERMINATED, RenamedOption, examples
 from predict.contract.artefact import REPORT
 from predict.wording import counted
 from train.artefacts.folder import DEFAULT_DIR
@@ -29,6 +30,7 @@ _PREDICT_CONF = Path("conf/predict.conf")
 _artefacts_dir = click.option(
     "--artefacts-dir",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     default=DEFAULT_DIR,
     show_default=True,
     help="The folder in which artefacts are found by name.",
@@ -42,7 +44,7 @@ trust_code = click.option(
 
 
 def page_options(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add `--page FILE`, which refuses an existing file before any work, and `--force`, which allows it."""
+    """Add `--page FILE`, which refuses an existing file before any work, and `--overwrite`, which allows it."""
     page = click.option(
         "--page",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -51,26 +53,32 @@ def page_options(text: str) -> Callable[[Callable[..., None]], Callable[..., Non
         help=text,
     )
     # Eager, so that it is known when the page is looked at.
-    force = click.option(
-        "--force", is_flag=True, is_eager=True, help="Let --page replace a file that exists."
+    overwrite = click.option(
+        "--overwrite",
+        "--force",
+        "overwrite",
+        cls=RenamedOption,
+        is_flag=True,
+        is_eager=True,
+        help="Let --page replace a file that exists.",
     )
-    return options(force, page)
+    return options(overwrite, page)
 
 
 def _refuse_existing(context: click.Context, _: click.Parameter, page: Path | None) -> Path | None:
-    if page is not None and not context.params["force"] and os.path.lexists(page):
+    if page is not None and not context.params["overwrite"] and os.path.lexists(page):
         raise _exists(page)
     return page
 
 
 def _exists(page: Path) -> UserError:
-    return UserError(f"--page {page}: exists already. Name another file, or add --force.")
+    return UserError(f"--page {page}: exists already. Name another file, or add --overwrite.")
 
 
-def write_page(file: Path, page: str, force: bool) -> None:
+def write_page(file: Path, page: str, overwrite: bool) -> None:
     """Write an HTML page, and say where it is."""
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as opened:
+        with file.open("w" if overwrite else "x", encoding="utf-8") as opened:
             opened.write(page)
     except FileExistsError:
         raise _exists(file) from None
@@ -79,12 +87,19 @@ def write_page(file: Path, page: str, force: bool) -> None:
     echo(f"page: {file}", err=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "python -m train compare 2026-11-20-09-00-00 latest",
+        "python -m train compare data/artefacts/old latest --data new.csv --page compared.html",
+        "python -m train compare old latest --expect-equal 1e-6 --json",
+    )
+)
 @click.argument("a")
 @click.argument("b")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="A labelled file with A's columns; by default the test split of A's dataset.",
 )
 @page_options("Write the comparison as an HTML page.")
@@ -101,7 +116,7 @@ def compare(
     b: str,
     data: Path | None,
     page: Path | None,
-    force: bool,
+    overwrite: bool,
     as_json: bool,
     expect_equal: float | None,
     artefacts_dir: Path,
@@ -117,7 +132,7 @@ def compare(
         first, second, data, progress=SilentProgress() if as_json else TerminalProgress()
     )
     if page is not None:
-        write_page(page, compare_report.render_page(comparison), force)
+        write_page(page, compare_report.render_page(comparison), overwrite)
     if as_json:
         echo(json.dumps(comparing.as_json(comparison), indent=2, ensure_ascii=False))
     else:
@@ -126,7 +141,9 @@ def compare(
         echo(comparing.check_equivalent(comparison, expect_equal), err=as_json)
 
 
-@click.command()
+@click.command(
+    epilog=examples("python -m train report", "python -m train report 2026-11-20-09-00-00")
+)
 @click.argument("artefact", default="latest")
 @_artefacts_dir
 def report(artefact: str, artefacts_dir: Path) -> None:
@@ -151,11 +168,13 @@ _which_artefacts = options(
     click.option(
         "--artefacts-dir",
         type=click.Path(path_type=Path),
+        metavar="DIRECTORY",
         help="The folder of artefacts, instead of that of the configuration.",
     ),
     click.option(
         "--conf",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         default=DEFAULT_CONF,
         show_default=True,
         help="The configuration that names the folder (artefacts_dir), if it exists.",
@@ -171,7 +190,13 @@ def _folder(conf: Path, artefacts_dir: Path | None) -> Path:
     return DEFAULT_DIR
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "python -m train runs --where dataset=titanic --sort -accuracy",
+        "python -m train runs --json",
+        "python -m train runs --page runs.html --metric macro_f1 --overwrite",
+    )
+)
 @_which_artefacts
 @click.option(
     "--sort",
@@ -195,7 +220,7 @@ def runs(
     sort: str,
     as_json: bool,
     page: Path | None,
-    force: bool,
+    overwrite: bool,
     metric: str | None,
     verify: bool,
 ) -> None:
@@ -205,7 +230,7 @@ def runs(
     everything, unreadable = listing.find_runs(_folder(conf, artefacts_dir), verify)
     chosen = listing.sort_runs(listing.filter_runs(everything, where), sort)
     if page is not None:
-        write_page(page, listing.render_page(chosen, unreadable, metric), force)
+        write_page(page, listing.render_page(chosen, unreadable, metric), overwrite)
     if as_json:
         echo(listing.to_json(chosen, unreadable))
         return
@@ -215,7 +240,13 @@ def runs(
         echo(f"{item.path}: {item.reason}", err=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "python -m train prune --keep 5",
+        "python -m train prune --older-than 30d --where dataset=stackoverflow --yes",
+        "python -m train prune --failed",
+    )
+)
 @_which_artefacts
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N.")
 @click.option(
@@ -263,19 +294,27 @@ def _sum_of(chosen: "Sequence[Run]") -> str:
     return f"{counted(len(chosen), 'artefact')}, {show_size(size_bytes)}"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "python -m train reproduce latest",
+        "python -m train reproduce 2026-11-20-09-00-00 --out data/again",
+    )
+)
 @click.argument("artefact")
 @_artefacts_dir
 @click.option(
+    "--out",
     "--keep",
+    "out",
+    cls=RenamedOption,
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    metavar="DIRECTORY",
     help="Keep the new artefact in this folder, which must have no other.",
 )
 @trust_code
-def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None, trust_code: bool) -> None:
+def reproduce(artefact: str, artefacts_dir: Path, out: Path | None, trust_code: bool) -> None:
     """Train the configuration of ARTEFACT again and compare. Exit with 1 if metrics or predictions differ."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     settle_tensorflow()
     from train.artefacts import folder
     from train.progress import TerminalProgress
@@ -285,7 +324,7 @@ def reproduce(artefact: str, artefacts_dir: Path, keep: Path | None, trust_code:
     reproduction = run_again(
         folder.find(artefact, artefacts_dir),
         TerminalProgress(),
-        keep,
+        out,
         Trust() if trust_code else None,
     )
     console().print(table_of(reproduction))

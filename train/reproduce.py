@@ -310,7 +310,8 @@ def _compare_causes(stored: Metadata, again: Metadata) -> list[Line]:
         _line(name, stored.versions.get(name, "-"), again.versions.get(name, "-")) for name in names
     ]
     different = [line for line in versions if not line.same]
-    shown = f"Python, platform and {len(versions) - 2} libraries"
+    libraries = set(names) - {"capstone", "python", "platform"}
+    shown = f"Capstone, Python, platform and {len(libraries)} libraries"
     return lines + (different or [Line("versions", shown, shown, True)])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from predict.command_line import ROWS_FAILED, examples
 from predict.contract.artefact import load_artefact
 from predict.settings import load_settings
 from predict.wording import counted, listed, printable
@@ -13,8 +14,6 @@ from predict.wording import counted, listed, printable
 if TYPE_CHECKING:
     from predict.batch.run import Report
 
-# What the exit code says where the file was scored, but not all of its rows.
-ROWS_FAILED = 3
 _NAMED_SEPARATORS = {"\\t": "\t", "tab": "\t", "semicolon": ";", "comma": ",", "pipe": "|"}
 
 
@@ -27,7 +26,13 @@ def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str 
     return separator
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "python -m predict file new.csv scored.csv",
+        "python -m predict file new.csv.gz scored.jsonl --probabilities --workers 2 --resume",
+        "cat new.csv | python -m predict file --format csv - - > scored.csv",
+    )
+)
 @click.argument("given", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option(
@@ -53,6 +58,7 @@ def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str 
 @click.option(
     "--errors",
     type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     help="Where bad rows go.  [default: OUT.errors.jsonl]",
 )
 @click.option(
@@ -61,6 +67,7 @@ def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str 
 @click.option(
     "--metrics",
     type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     help="Write what was measured as JSON.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")

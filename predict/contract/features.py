@@ -51,6 +51,7 @@ class FeatureSettings(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=10_000)] = 256
     # Characters per n-gram, word boundaries included; 0 and 0 for none.
     min_ngram: Annotated[int, Field(ge=0, le=10)] = 2
+    # The most of them.
     max_ngram: Annotated[int, Field(ge=0, le=10)] = 5
     # Number of hash values for character n-grams and for word pairs; 0 for none.
     ngram_buckets: Annotated[int, Field(ge=0, le=1 << 22)] = 1 << 18

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
 
+from predict import __version__
 from predict.contract.artefact import Metadata
 from predict.hosting.models import Models
 from predict.http.descriptions import Description, Subject, described, description_of
@@ -142,7 +143,7 @@ def _document(
     schemas = {key: schema for model in models.values() for key, schema in model.components.items()}
     return {
         "openapi": _VERSION,
-        "info": {"title": "Capstone", "version": "1", "description": _DETAILS},
+        "info": {"title": "Capstone", "version": __version__, "description": _DETAILS},
         "servers": [{"url": "./"}],
         "paths": paths,
         "components": {

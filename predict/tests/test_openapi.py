@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
+from predict import __version__
 from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.http.descriptions import Description, described
@@ -46,6 +47,10 @@ def read(client: FlaskClient, **headers: str) -> Doc:
     answer = client.get("/openapi.json", headers=headers)
     assert answer.status_code == 200
     return json.loads(answer.data)
+
+
+def test_the_document_tells_the_version_of_the_project(document: Doc) -> None:
+    assert document["info"]["version"] == __version__
 
 
 def client_of(*paths: Path, **settings: Any) -> FlaskClient:

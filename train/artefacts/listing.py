@@ -59,6 +59,8 @@ class Run:
     latest: bool
     # Files and folders that no run wrote, and that only their owner should remove.
     additions: tuple[str, ...]
+    # Of the project that wrote it; None before there was one.
+    version: str | None
 
     def value(self, key: str) -> str | float | None:
         """Return what the run has under a key to sort or filter by; None if it has nothing there."""
@@ -142,6 +144,7 @@ def _read_run(path: Path, latest: Path, verify: bool) -> Run:
         failed_checks=failed,
         latest=path.resolve() == latest,
         additions=tuple(sorted(set(sizes) - {METADATA, *metadata.files})),
+        version=metadata.versions.get("capstone"),
     )
 
 

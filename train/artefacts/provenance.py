@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from predict import __version__
 from train.config.sections import SplitConfig
 from train.data.splits import Prepared
 
@@ -26,8 +27,12 @@ _PACKAGES = (
 
 
 def describe_versions() -> dict[str, str]:
-    """Return package -> version for what can change a result, with Python and the platform."""
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    """Return package -> version for what can change a result: this project, Python, the platform, and the libraries."""
+    versions = {
+        "capstone": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

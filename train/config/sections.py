@@ -110,9 +110,11 @@ Name = Annotated[str, Field(min_length=1)]
 class NumberNotation(_Section):
     """How numbers are written in a file."""
 
-    # The mark before decimals, between thousands (a blank is any blank), and what stands before or after a number.
+    # The mark before decimals.
     decimal: Decimal | None = None
+    # The mark between thousands; a blank is any blank.
     thousands: Thousands | None = None
+    # What stands before or after a number.
     unit: Annotated[str, Field(min_length=1)] | None = None
 
     @property
@@ -172,10 +174,15 @@ class Notation(NumberNotation):
 class ColumnConfig(Notation):
     """What is declared for one column of a table; training data is checked against it."""
 
+    # None: inferred from the values, or from what else is declared.
     type: Literal["number", "category", "text", "date", "ignore"] | None = None
+    # The least value of a number that is right.
     minimum: float | None = None
+    # The largest value of a number that is right.
     maximum: float | None = None
+    # The only values that are right.
     categories: Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)] | None = None
+    # The largest share of the rows that may have no value.
     max_missing: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
@@ -271,11 +278,17 @@ class ModelConfig(_Section):
 class FeatureConfig(_Section):
     """One column computed from others: exactly one of `ratio`, `cross`, `bins` and `date`."""
 
+    # Two columns: the first divided by the second.
     ratio: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    # Columns whose values together are a category.
     cross: Annotated[list[str], Field(min_length=2)] | None = None
+    # A number whose range, between the edges, is a category.
     bins: str | None = None
+    # Where one range ends and the next begins, ascending.
     edges: Annotated[list[float], Field(min_length=1)] | None = None
+    # A date of which one part is a number.
     date: str | None = None
+    # Which part; Monday is 0.
     part: DatePart | None = None
 
     @model_validator(mode="after")
@@ -306,7 +319,9 @@ class ImbalanceConfig(_Section):
 class Cost(_Section):
     """What a mistake costs: a false alarm, and a missed positive."""
 
+    # A false alarm.
     fp: Annotated[float, Field(ge=0)]
+    # A missed positive.
     fn: Annotated[float, Field(ge=0)]
 
 
@@ -319,12 +334,14 @@ class CostAim(_Section):
 class AccuracyAim(_Section):
     """The lowest score above which this share of the answers is right."""
 
+    # Of the answers that are sure.
     accuracy: Share
 
 
 class ScopeAim(_Section):
     """Answers to what is unlike the training rows are unsure; so many of the other answers are given up for that."""
 
+    # The share of the other answers, those within the scope, that become unsure.
     given_up: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     # A label that means none of the labels; None: there is none.
     none_label: Annotated[str, BeforeValidator(_as_text)] | None = None
@@ -395,10 +412,15 @@ class EvaluationConfig(_Section):
 class MustBe(_Section):
     """An instance whose answer is known."""
 
+    # A value for each column.
     instance: dict[str, Any] | None = None
+    # The text, for a model that reads one.
     text: str | None = None
+    # The label that must be answered.
     label: Annotated[str, BeforeValidator(_as_text)] | None = None
+    # The least number that may be answered.
     minimum: float | None = None
+    # The largest number that may be answered.
     maximum: float | None = None
 
     @model_validator(mode="after")
@@ -413,10 +435,15 @@ class MustBe(_Section):
 class Direction(_Section):
     """What a change of one column must not make smaller (`up`) or larger (`down`)."""
 
+    # The column that is changed.
     column: str
+    # up: the answer must not become smaller; down: it must not become larger.
     expect: Literal["up", "down"]
+    # What is added to a number.
     by: float | None = None
+    # What a category becomes.
     to: Annotated[str, BeforeValidator(_as_text)] | None = None
+    # The label whose probability is looked at.
     label: Annotated[str, BeforeValidator(_as_text)] | None = None
 
     @model_validator(mode="after")
@@ -434,6 +461,7 @@ class BehaviourConfig(_Section):
     swaps: list[
         Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=2, max_length=2)]
     ] = []
+    # Changes of one column that must not make the answer smaller, or larger.
     directions: list[Direction] = []
 
 
@@ -442,6 +470,7 @@ class TrackingConfig(_Section):
 
     # An address, sqlite:///mlflow.db or a folder.
     mlflow: Annotated[str, Field(min_length=1)] | None = None
+    # A folder for logs of TensorBoard.
     tensorboard: LoosePath | None = None
 
 
@@ -455,6 +484,7 @@ class SearchConfig(_Section):
     folds: Annotated[int, Field(ge=1, le=20)] = 3
     # None: log_loss, rmse or micro_f1, by the task.
     metric: str | None = None
+    # The chance of a random search and of its folds.
     seed: Annotated[int, Field(ge=0)] = 0
     parameters: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
 
@@ -484,6 +514,7 @@ class SplitConfig(_Section):
     # A share of all rows, or a file of test rows: a path or a URL.
     test: Share | Name = 0.2
     validation: Share = 0.08
+    # The chance by which rows are drawn.
     seed: Annotated[int, Field(ge=0)] = 0
     # A column with the values train, validation and test.
     column: Name | None = None
@@ -541,7 +572,9 @@ class SplitConfig(_Section):
 class FileSource(_Section):
     """A file beside the dataset: a path, a URL, or `package:NAME/PATH`, a file of an installed package."""
 
+    # A path, `package:NAME/PATH` of an installed package, or a URL, which needs its checksum.
     file: Name
+    # The checksum that the file must have.
     sha256: Checksum | None = None
 
     @property
@@ -582,6 +615,7 @@ class EmbeddingConfig(_Section):
     """The gensim vectors that the Keras embedding starts from, and what is joined to them."""
 
     algorithm: Literal["fasttext", "word2vec"] = "fasttext"
+    # Numbers of each vector.
     vector_size: Annotated[int, Field(ge=1, le=1024)] = 64
     window: Count = 5
     min_count: Count = 1

@@ -79,7 +79,7 @@ def test_a_page_replaces_a_file_only_when_that_is_demanded(
     }[command]
     refused = _call(command, *arguments, "--page", page)
     assert refused.exit_code == 1
-    assert "page.html: exists already. Name another file, or add --force." in refused.output
+    assert "page.html: exists already. Name another file, or add --overwrite." in refused.output
     assert page.read_text() == "mine"
     assert _call(command, *arguments, "--page", page, "--force").exit_code == 0
     assert "</html>" in page.read_text(encoding="utf-8")

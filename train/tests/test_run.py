@@ -55,7 +55,7 @@ def test_an_artefact_has_every_file_of_the_contract(trained: RunResult) -> None:
                     "label_counts duplicates ignored_columns rare_labels"),
         ("dataset.split", "train validation test seed own_test_split"),
         ("seeds", "split training"),
-        ("versions", "python platform gensim keras numpy onnx onnxruntime pandas scikit-learn tf2onnx"),
+        ("versions", "capstone python platform gensim keras numpy onnx onnxruntime pandas scikit-learn tf2onnx"),
         ("durations_s", "dataset embeddings features train refit evaluate"),
         ("metrics", "accuracy macro_f1 log_loss"),
         ("files", "model.onnx features.json metrics.json train-conf.yml report.html"),
