@@ -171,6 +171,62 @@ def test_a_job_that_prints_to_nobody_notices_the_end_of_its_server_too(tmp_path:
     assert folder.artefact() is None
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        "ctypes.PyDLL(None).sleep(600)",  # native code that keeps the interpreter to itself
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); time.sleep(600)",
+        "sys.stdin.close(); os.closerange(0, 1); time.sleep(600)",
+        "atexit._clear() or sys.modules.update(late=Late()) or sys.exit(0)",
+    ],
+    ids=["native", "signals held back", "input closed", "end of the interpreter"],
+)
+def test_a_job_ends_with_its_server_whatever_it_does(tmp_path: Path, run: str) -> None:
+    folder = Folder(tmp_path / "job")
+    folder.begin(json.dumps({"dataset": "iris"}))
+    begun = tmp_path / "begun"
+    program = (
+        "import atexit, ctypes, os, pathlib, signal, sys, time\n"
+        "import train.run\n"
+        "from jobs import child\n"
+        "class Late:\n"
+        "    def __del__(self, sleep=time.sleep): sleep(600)\n"
+        "def run(*arguments):\n"
+        f"    pathlib.Path({str(begun)!r}).touch()\n"
+        f"    {run}\n"
+        "train.run.run = run\n"
+        "child._run_as_program()\n"
+    )
+    with folder.locked() as lock:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(folder.path), str(lock), "0.5", "no code"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    try:
+        until(begun.exists)
+        process.stdin.close()
+        process.wait(20)
+        until(lambda: not _lives_in_group(process.pid), within_s=10)
+    finally:
+        if _lives_in_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _lives_in_group(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_server_that_is_stopped_interrupts_its_jobs_and_says_so(start: Start) -> None:
     service = start()
     running = service.train(**SLOW)
