@@ -22,6 +22,7 @@ from jobs import uploads
 from jobs.access import Access
 from jobs.app import create_app
 from jobs.problems import PROBLEM_TYPE, body_of
+from jobs.retention import Retention
 from jobs.settings import JobsSettings
 from jobs.store import Store
 from jobs.worker import Slots
@@ -51,14 +52,16 @@ def serve(settings: JobsSettings) -> None:
     with _only_server(settings):
         uploads.remove_unfinished(settings)
         store = Store(settings.jobs_dir / "jobs.sqlite")
-        slots = Slots(store, settings)
-        server = _listening(settings, create_app(store, slots, settings))
+        slots, retention = Slots(store, settings), Retention(store, settings)
+        server = _listening(settings, create_app(store, slots, retention, settings))
         try:
             slots.start()
+            retention.start()
             port = server.effective_port
             log.info("serving on http://%s:%s", _in_address(settings.host), port)
             server.run()
         finally:
+            retention.stop()
             slots.stop()
             server.close()
 
