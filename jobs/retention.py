@@ -27,7 +27,7 @@ class InUseError(Exception):
 class Retention:
     """Removes what nobody needs.
 
-    Whoever lets a job begin again, or an artefact be served, holds `lock` from the look at what is there to the note of it.
+    Whoever lets a job begin again, or an artefact be served, holds `lock` from the look at it to the note.
     """
 
     def __init__(self, store: Store, settings: JobsSettings) -> None:
