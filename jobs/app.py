@@ -1,8 +1,6 @@
 """The HTTP application: `create_app(store, slots, settings)` and its routes. Nothing happens at import."""
 
 import logging
-import os
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,22 +27,16 @@ from jobs.settings import JobsSettings
 from jobs.store import QUEUED, RUNNING, STATES, SUCCEEDED, Job, Store
 from jobs.worker import PASSED_OR_NONE, Slots
 from predict.contract.artefact import REPORT
+from predict.web.headers import SAFE, id_of_request
 from predict.wording import printable, suggestion
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_LISTED = 200
 _LINES_SHOWN = 20
 _RETRY_AFTER_S = 60
-_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _JSON = ("application/json",)
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
-_SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_SAFE = {**dict(SAFE), "Cross-Origin-Resource-Policy": "same-origin"}
 _CSP_OF_PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -76,8 +68,7 @@ def create_app(store: Store, slots: Slots, retention: Retention, settings: JobsS
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _ID.fullmatch(given) else os.urandom(12).hex()
+        g.request_id = id_of_request(request.headers.get("X-Request-ID"))
         g.started = time.perf_counter()
         if (refusal := access.refusal(request.path, request.headers)) is not None:
             raise refusal

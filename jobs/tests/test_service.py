@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from jobs.access import Access
 from jobs.folder import Folder
 from jobs.progress import read_progress
+from jobs.settings import JobsSettings
 from jobs.tests.conftest import ROOT, Service, lives, until
 from predict.scoring.predictor import Predictor
 
@@ -284,9 +286,9 @@ def test_bad_input_gets_a_problem_that_says_what_was_expected(
     status: int,
     told: str,
 ) -> None:
-    headers = {"Content-Type": content_type} if content_type else {}
+    headers = {"X-Request-ID": "mine"} | ({"Content-Type": content_type} if content_type else {})
     answer = service.ask(method, path, body, headers)
-    assert answer.status == status
+    assert (answer.status, answer.headers["X-Request-ID"]) == (status, "mine")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["status"] == status
     assert told in answer.json["detail"]
@@ -342,6 +344,13 @@ def test_an_upload_that_is_too_large_is_not_even_received(start: Start) -> None:
 
 
 # ----------------------------------------------------------------- who may ask
+
+
+def test_a_file_of_keys_has_one_a_line_and_a_key_may_have_blanks(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n  two words \r\nother\n")
+    access = Access(JobsSettings(api_keys_file=file))
+    assert [access.has_key("", key) for key in ("two words", "other", "two", "words")] == [True, True, False, False]  # fmt: skip
 
 
 def test_a_key_is_needed_where_one_is_set_and_is_never_logged(start: Start) -> None:
