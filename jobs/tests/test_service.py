@@ -350,7 +350,8 @@ def test_a_file_of_keys_has_one_a_line_and_a_key_may_have_blanks(tmp_path: Path)
     file = tmp_path / "keys"
     file.write_text("\n  two words \r\nother\n")
     access = Access(JobsSettings(api_keys_file=file))
-    assert [access.has_key("", key) for key in ("two words", "other", "two", "words")] == [True, True, False, False]  # fmt: skip
+    given = ("two words", "other", "two", "words")
+    assert [access.has_key("", key) for key in given] == [True, True, False, False]
 
 
 def test_a_key_is_needed_where_one_is_set_and_is_never_logged(start: Start) -> None:
