@@ -1,19 +1,16 @@
 """Who may ask: keys, compared in constant time and never written anywhere; and no page of another site."""
 
-import hashlib
-import hmac
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 
 from jobs.settings import JobsSettings
-from predict.settings import SettingsError
+from predict.web.keys import digests, is_one_of
 
 # The page, which asks for a key itself, and what a container's health check asks.
 _OPEN_PATHS = ("/", "/page.js", "/page.css", "/health")
 _HERE = ("localhost", "127.0.0.1", "::1")
-_SCHEME = "bearer "
 
 
 class Access:
@@ -25,26 +22,11 @@ class Access:
         Raises:
             SettingsError: The file of keys cannot be read, or has none.
         """
-        keys = [key.get_secret_value() for key in settings.api_keys]
-        if (file := settings.api_keys_file) is not None:
-            try:
-                keys = file.read_text(encoding="utf-8-sig").split()
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"API_KEYS_FILE: {file} cannot be read: {error}.") from None
-            if not keys:
-                raise SettingsError(f"API_KEYS_FILE: {file} has no key; expected one a line.")
-        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+        self._digests = digests(settings.api_keys, settings.api_keys_file, "API_KEYS_FILE")
 
     def has_key(self, authorization: str, api_key: str) -> bool:
         """Return whether a request has one of the keys; True if none is needed."""
-        bearer = authorization[: len(_SCHEME)].lower() == _SCHEME
-        given = authorization[len(_SCHEME) :].strip() if bearer else api_key
-        digest = hashlib.sha256(given.encode("latin-1", "replace")).digest()
-        # All of them are compared: the time must not tell which was close.
-        return (
-            any([hmac.compare_digest(digest, known) for known in self._digests])
-            or not self._digests
-        )
+        return not self._digests or is_one_of(self._digests, authorization, api_key)
 
     def refusal(self, path: str, headers: Headers) -> HTTPException | None:
         """Return why a request is refused; None if it may be answered.

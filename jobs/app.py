@@ -1,8 +1,6 @@
 """The HTTP application: `create_app(store, slots, settings)` and its routes. Nothing happens at import."""
 
 import logging
-import os
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,26 +22,21 @@ from jobs.access import Access
 from jobs.orders import names_of_configurations, read_order
 from jobs.problems import answer_errors_with_problems
 from jobs.progress import read_progress
+from jobs.retention import InUseError, Retention
 from jobs.settings import JobsSettings
 from jobs.store import QUEUED, RUNNING, STATES, SUCCEEDED, Job, Store
 from jobs.worker import PASSED_OR_NONE, Slots
 from predict.contract.artefact import REPORT
+from predict.web.headers import SAFE, id_of_request
 from predict.wording import printable, suggestion
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_LISTED = 200
 _LINES_SHOWN = 20
 _RETRY_AFTER_S = 60
-_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _JSON = ("application/json",)
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
-_SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_SAFE = {**dict(SAFE), "Cross-Origin-Resource-Policy": "same-origin"}
 _CSP_OF_PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -57,12 +50,13 @@ _CSP_OF_REPORT = (
 log = logging.getLogger("jobs")
 
 
-def create_app(store: Store, slots: Slots, settings: JobsSettings) -> Flask:
+def create_app(store: Store, slots: Slots, retention: Retention, settings: JobsSettings) -> Flask:
     """Make the application.
 
     Args:
         store: The jobs.
         slots: Where they run.
+        retention: What removes jobs and uploads.
         settings: Limits, folders, and what a configuration may name.
 
     Raises:
@@ -74,8 +68,7 @@ def create_app(store: Store, slots: Slots, settings: JobsSettings) -> Flask:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _ID.fullmatch(given) else os.urandom(12).hex()
+        g.request_id = id_of_request(request.headers.get("X-Request-ID"))
         g.started = time.perf_counter()
         if (refusal := access.refusal(request.path, request.headers)) is not None:
             raise refusal
@@ -97,9 +90,9 @@ def create_app(store: Store, slots: Slots, settings: JobsSettings) -> Flask:
         return response
 
     _add_page(app)
-    _add_datasets(app, settings)
+    _add_datasets(app, retention, settings)
     _add_jobs(app, store, slots, settings)
-    _add_changes(app, store, slots, settings)
+    _add_changes(app, store, slots, retention, settings)
     answer_errors_with_problems(app)
     return app
 
@@ -117,19 +110,34 @@ def _add_page(app: Flask) -> None:
     app.add_url_rule("/health", "health", lambda: jsonify(status="ok"))
 
 
-def _add_datasets(app: Flask, settings: JobsSettings) -> None:
+def _add_datasets(app: Flask, retention: Retention, settings: JobsSettings) -> None:
     @app.get("/configurations")
     def configurations() -> Response:
         return jsonify(configurations=names_of_configurations(settings))
 
     @app.get("/datasets")
     def datasets() -> Response:
-        return jsonify(
-            datasets=[
-                {"dataset": f"{uploads_name(name)}", "size_bytes": size}
+        with retention.lock:  # none is removed meanwhile
+            users = retention.users()
+            found = [
+                {
+                    "dataset": uploads_name(name),
+                    "size_bytes": size,
+                    "sha256": uploads.sha256_of(name, settings),
+                    "jobs": [job.id for job in users.get(name, ())][-_MOST_LISTED:],
+                }
                 for name, size in uploads.listed(settings)
             ]
-        )
+        return jsonify(datasets=found)
+
+    @app.delete("/datasets/<name>")
+    def remove(name: str) -> tuple[str, int]:
+        try:
+            if not retention.remove_upload(name):
+                raise NotFound(f"There is no upload {name[:100]!r}; GET /datasets lists them.")
+        except InUseError as error:
+            raise Conflict(str(error)) from None
+        return "", 204
 
     @app.post("/datasets")
     def upload() -> tuple[Response, int]:
@@ -183,17 +191,21 @@ def _add_jobs(app: Flask, store: Store, slots: Slots, settings: JobsSettings) ->
         return response
 
 
-def _add_changes(app: Flask, store: Store, slots: Slots, settings: JobsSettings) -> None:
+def _add_changes(
+    app: Flask, store: Store, slots: Slots, retention: Retention, settings: JobsSettings
+) -> None:
     @app.post("/train")
     def train() -> tuple[Response, int, dict[str, str]]:
         if request.mimetype not in (*_JSON, *_YAML):
             raise UnsupportedMediaType(
                 "Content-Type: expected application/json or application/yaml."
             )
-        order = read_order(request.get_data(), request.mimetype in _JSON, settings)
-        added = store.add(
-            order.name, order.configuration, order.runs_code, order.promote, settings.jobs_queue
-        )
+        body = request.get_data()
+        with retention.lock:  # what it names is not removed before it waits
+            order = read_order(body, request.mimetype in _JSON, settings)
+            added = store.add(
+                order.name, order.configuration, order.runs_code, order.promote, settings.jobs_queue
+            )
         if added is None:
             raise _queue_is_full(settings)
         slots.wake()
@@ -208,7 +220,8 @@ def _add_changes(app: Flask, store: Store, slots: Slots, settings: JobsSettings)
 
     @app.post("/jobs/<id>/retry")
     def retry(id: str) -> tuple[Response, int, dict[str, str]]:
-        queued = store.retry(id, settings.jobs_queue)
+        with retention.lock:
+            queued = store.retry(id, settings.jobs_queue)
         if queued is None:
             state = _known(store, id).state
             if state in (QUEUED, RUNNING, SUCCEEDED):
@@ -224,9 +237,11 @@ def _add_changes(app: Flask, store: Store, slots: Slots, settings: JobsSettings)
             raise Conflict(f"Job {id} cannot be promoted: it is {found.state}.")
         if found.gate not in PASSED_OR_NONE:
             raise Conflict(f"Job {id} cannot be promoted: it has failed its gate.")
-        if not (settings.artefacts_dir / str(found.artefact)).is_dir():
-            raise Conflict(f"The artefact {found.artefact} is not there any more.")
-        if not slots.promote(found):
+        with retention.lock:
+            if not (settings.artefacts_dir / str(found.artefact)).is_dir():
+                raise Conflict(f"The artefact {found.artefact} is not there any more.")
+            is_latest = slots.promote(found)
+        if not is_latest:
             raise Conflict(
                 "`latest` leads to a newer artefact, and does not go back. A server can be told to load an older one: "
                 "POST /admin/models/NAME there."

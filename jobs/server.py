@@ -21,11 +21,13 @@ from waitress.utilities import RequestEntityTooLarge
 from jobs import uploads
 from jobs.access import Access
 from jobs.app import create_app
-from jobs.problems import PROBLEM_TYPE, body_of
+from jobs.retention import Retention
 from jobs.settings import JobsSettings
 from jobs.store import Store
 from jobs.worker import Slots
 from predict.settings import LOG_TIME, SettingsError
+from predict.web.headers import SAFE, id_of_request
+from predict.web.problems import PROBLEM_TYPE, body_of
 from train.artefacts.folder import UNFINISHED
 
 # A server that was killed may have left a process that is about to become a job, and holds its lock until then.
@@ -51,14 +53,16 @@ def serve(settings: JobsSettings) -> None:
     with _only_server(settings):
         uploads.remove_unfinished(settings)
         store = Store(settings.jobs_dir / "jobs.sqlite")
-        slots = Slots(store, settings)
-        server = _listening(settings, create_app(store, slots, settings))
+        slots, retention = Slots(store, settings), Retention(store, settings)
+        server = _listening(settings, create_app(store, slots, retention, settings))
         try:
             slots.start()
+            retention.start()
             port = server.effective_port
             log.info("serving on http://%s:%s", _in_address(settings.host), port)
             server.run()
         finally:
+            retention.stop()
             slots.stop()
             server.close()
 
@@ -124,7 +128,7 @@ def _listening(settings: JobsSettings, app: Any) -> Any:
         def received(self, data: bytes) -> int:
             consumed: int = super().received(data)
             if isinstance(self.error, RequestEntityTooLarge):  # type: ignore[has-type]
-                self.error = _TooLarge("")
+                self.error = _TooLarge(id_of_request(self.headers.get("X_REQUEST_ID")))
             return consumed
 
     class Channel(HTTPChannel):  # type: ignore[misc]
@@ -155,7 +159,8 @@ class _TooLarge(RequestEntityTooLarge):  # type: ignore[misc]
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         """Return it as all other problems are told."""
         body = body_of(413, "body: larger than this service takes.")
-        return "413 Content Too Large", [("Content-Type", PROBLEM_TYPE)], body.encode()
+        headers = [("Content-Type", PROBLEM_TYPE), *SAFE, ("X-Request-ID", str(self.body))]
+        return "413 Content Too Large", headers, body
 
 
 def _in_address(host: str) -> str:

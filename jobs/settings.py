@@ -53,6 +53,8 @@ class JobsSettings(BaseModel):
     job_grace_s: Seconds = 10.0
     # What is kept of what a job prints.
     job_log_bytes: Annotated[int, Field(ge=10_000)] = 1_000_000
+    # After this a job that has ended is removed, with an artefact that was never promoted; None keeps all of them.
+    jobs_keep_days: Seconds | None = None
     # Whether a job that the end of the server interrupted is queued again, once.
     retry_interrupted: bool = False
     max_body_bytes: Count = 256_000

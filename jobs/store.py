@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     artefact TEXT,                    -- its name in the folder of artefacts
     gate TEXT,                        -- passed, failed, or nothing
     metrics TEXT,                     -- JSON
-    why TEXT                          -- it did not succeed
+    why TEXT,                         -- it did not succeed
+    promoted INTEGER NOT NULL DEFAULT 0  -- whether `latest` was ever led to its artefact
 )
 """
 _ROOM = "(SELECT count(*) FROM jobs WHERE state = 'queued') < :most"
@@ -59,6 +60,7 @@ class Job:
     gate: str | None
     metrics: dict[str, float] | None
     why: str | None
+    promoted: bool
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Store:
         with closing(self._connect()) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(_TABLE)
+            _bring_up_to_date(connection)
 
     def add(
         self, name: str, configuration: str, runs_code: bool, promote: bool, most: int
@@ -165,6 +168,25 @@ class Store:
         """Return the jobs that run, or ran when the server before was killed."""
         return self._all("SELECT * FROM jobs WHERE state = 'running' ORDER BY number")
 
+    def all(self) -> list[Job]:
+        """Return all jobs."""
+        return self._all("SELECT * FROM jobs ORDER BY number")
+
+    def ended_before(self, moment: float) -> list[Job]:
+        """Return the jobs that ended before a moment (seconds since 1970)."""
+        return self._all("SELECT * FROM jobs WHERE ended_at < :moment", moment=moment)
+
+    def note_promoted(self, id: str) -> None:
+        """Keep that `latest` is about to lead to the artefact of a job."""
+        self._one("UPDATE jobs SET promoted = 1 WHERE id = :id RETURNING *", id=id)
+
+    def remove(self, id: str) -> None:
+        """Forget a job that has ended."""
+        self._one(
+            "DELETE FROM jobs WHERE id = :id AND state NOT IN ('queued', 'running') RETURNING *",
+            id=id,
+        )
+
     def _one(self, statement: str, **values: Any) -> Job | None:
         return next(iter(self._all(statement, **values)), None)
 
@@ -180,9 +202,19 @@ class Store:
         return connection
 
 
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")  # another process may do the same
+    columns = [row["name"] for row in connection.execute("PRAGMA table_info(jobs)")]
+    if "promoted" not in columns:
+        connection.execute("ALTER TABLE jobs ADD COLUMN promoted INTEGER NOT NULL DEFAULT 0")
+        # Nobody has noted it: each of them may be what is served.
+        connection.execute("UPDATE jobs SET promoted = 1 WHERE state = 'succeeded'")
+    connection.execute("COMMIT")
+
+
 def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
-    for key in ("runs_code", "promote", "cancelling"):
+    for key in ("runs_code", "promote", "cancelling", "promoted"):
         values[key] = bool(values[key])
     values["metrics"] = json.loads(values["metrics"] or "null")
     return Job(**values)

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,28 @@ def listed(settings: JobsSettings) -> list[tuple[str, int]]:
     """Return the name and the bytes of every upload."""
     files = settings.uploads_dir.iterdir()
     return sorted((file.name, file.stat().st_size) for file in files if _NAME.fullmatch(file.name))
+
+
+def kept_at(name: str, settings: JobsSettings) -> float:
+    """Return when an upload was written, in seconds since 1970."""
+    return (settings.uploads_dir / name).stat().st_mtime
+
+
+def sha256_of(name: str, settings: JobsSettings) -> str:
+    """Return the checksum of an upload."""
+    file = settings.uploads_dir / name
+    state = file.stat()
+    return _sha256_known(file, state.st_ino, state.st_mtime_ns)
+
+
+def remove(name: str, settings: JobsSettings) -> bool:
+    """Remove an upload; False if there is none of that name."""
+    file = path_of(name, settings)
+    if file is None or not file.is_file():
+        return False
+    file.unlink()
+    sync_directory(file.parent)
+    return True
 
 
 def remove_unfinished(settings: JobsSettings) -> None:
@@ -131,6 +154,11 @@ def _check_kind(name: str, beginning: bytes) -> None:
         right = wide or not (beginning.startswith(_OTHERS) or b"\x00" in beginning)
     if not right:
         raise UploadError(f"{name}: the file is of another kind than its ending says.")
+
+
+@lru_cache(1024)  # an upload never changes, and reading it takes long
+def _sha256_known(file: Path, inode: int, changed_ns: int) -> str:
+    return _sha256_of(file)
 
 
 def _sha256_of(file: Path) -> str:

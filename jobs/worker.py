@@ -79,6 +79,7 @@ class Slots:
         """
         assert job.artefact is not None
         artefact = self._settings.artefacts_dir / job.artefact
+        self._store.note_promoted(job.id)
         point_latest_at(artefact)
         return is_latest(artefact)
 
@@ -217,6 +218,7 @@ class Slots:
         raise AssertionError  # there is always another name
 
     def _promoted(self, job: Job, artefact: Path) -> str | None:
+        self._store.note_promoted(job.id)
         try:
             point_latest_at(artefact)
         except UserError as error:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from jobs.access import Access
 from jobs.folder import Folder
 from jobs.progress import read_progress
+from jobs.settings import JobsSettings
 from jobs.tests.conftest import ROOT, Service, lives, until
 from predict.scoring.predictor import Predictor
 
@@ -171,6 +173,62 @@ def test_a_job_that_prints_to_nobody_notices_the_end_of_its_server_too(tmp_path:
     assert folder.artefact() is None
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        "ctypes.PyDLL(None).sleep(600)",  # native code that keeps the interpreter to itself
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); time.sleep(600)",
+        "sys.stdin.close(); os.closerange(0, 1); time.sleep(600)",
+        "atexit._clear() or sys.modules.update(late=Late()) or sys.exit(0)",
+    ],
+    ids=["native", "signals held back", "input closed", "end of the interpreter"],
+)
+def test_a_job_ends_with_its_server_whatever_it_does(tmp_path: Path, run: str) -> None:
+    folder = Folder(tmp_path / "job")
+    folder.begin(json.dumps({"dataset": "iris"}))
+    begun = tmp_path / "begun"
+    program = (
+        "import atexit, ctypes, os, pathlib, signal, sys, time\n"
+        "import train.run\n"
+        "from jobs import child\n"
+        "class Late:\n"
+        "    def __del__(self, sleep=time.sleep): sleep(600)\n"
+        "def run(*arguments):\n"
+        f"    pathlib.Path({str(begun)!r}).touch()\n"
+        f"    {run}\n"
+        "train.run.run = run\n"
+        "child._run_as_program()\n"
+    )
+    with folder.locked() as lock:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(folder.path), str(lock), "0.5", "no code"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    try:
+        until(begun.exists)
+        process.stdin.close()
+        process.wait(20)
+        until(lambda: not _lives_in_group(process.pid), within_s=10)
+    finally:
+        if _lives_in_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _lives_in_group(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_server_that_is_stopped_interrupts_its_jobs_and_says_so(start: Start) -> None:
     service = start()
     running = service.train(**SLOW)
@@ -228,9 +286,9 @@ def test_bad_input_gets_a_problem_that_says_what_was_expected(
     status: int,
     told: str,
 ) -> None:
-    headers = {"Content-Type": content_type} if content_type else {}
+    headers = {"X-Request-ID": "mine"} | ({"Content-Type": content_type} if content_type else {})
     answer = service.ask(method, path, body, headers)
-    assert answer.status == status
+    assert (answer.status, answer.headers["X-Request-ID"]) == (status, "mine")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["status"] == status
     assert told in answer.json["detail"]
@@ -271,7 +329,7 @@ def test_an_upload_is_never_written_over_another_one(service: Service) -> None:
     assert (kept / "once.csv").read_bytes() == b"a,label\n1,x\n"
     assert not list(kept.glob(".*"))
     listed = service.ask("GET", "/datasets").json["datasets"]
-    assert {"dataset": "uploads/once.csv", "size_bytes": 12} in listed
+    assert {**first.json, "jobs": []} in listed
 
 
 def test_an_upload_that_is_too_large_is_not_even_received(start: Start) -> None:
@@ -286,6 +344,14 @@ def test_an_upload_that_is_too_large_is_not_even_received(start: Start) -> None:
 
 
 # ----------------------------------------------------------------- who may ask
+
+
+def test_a_file_of_keys_has_one_a_line_and_a_key_may_have_blanks(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n  two words \r\nother\n")
+    access = Access(JobsSettings(api_keys_file=file))
+    given = ("two words", "other", "two", "words")
+    assert [access.has_key("", key) for key in given] == [True, True, False, False]
 
 
 def test_a_key_is_needed_where_one_is_set_and_is_never_logged(start: Start) -> None:

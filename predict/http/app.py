@@ -27,7 +27,7 @@ from predict.http.monitoring import ROUTES, add_monitoring_routes
 from predict.http.openapi import METADATA_LEFT_OUT, add_openapi_route
 from predict.http.pages import add_page
 from predict.http.platforms.routes import add_platform_routes
-from predict.http.problems import answer_errors_with_problems, problem
+from predict.http.problems import answer_errors_with_problems
 from predict.http.request_log import RequestLog, log_body
 from predict.http.requests import (
     PredictRequest,
@@ -41,6 +41,7 @@ from predict.http.shortcut import Quick, Shortcut
 from predict.http.tracing import traced
 from predict.monitoring.metrics import Metrics
 from predict.settings import Settings
+from predict.web.problems import problem
 
 Layer = Callable[[WSGIApplication], WSGIApplication]
 

@@ -1,20 +1,12 @@
 """The headers of every answer, whoever gives it: the application, or the connection before there is a request."""
 
-import os
 import re
 
 from predict.settings import Settings
+from predict.web.headers import SAFE, id_of_request
 
-_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # https://www.w3.org/TR/trace-context/, version 00
 _TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-# A browser that is led here shall neither guess another type nor keep, frame or follow anything.
-_SAFE = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-]
 
 
 class AnswerHeaders:
@@ -33,9 +25,8 @@ class AnswerHeaders:
             trace: Its `traceparent`, which is passed on if it is one of W3C's.
             origin: Its `Origin`, for a browser's page on another site.
         """
-        # 96 random bits: nobody guesses the id of another one's request.
-        name = given_id if given_id and _ID.fullmatch(given_id) else os.urandom(12).hex()
-        headers = [*_SAFE, ("X-Request-ID", name)]
+        name = id_of_request(given_id)
+        headers = [*SAFE, ("X-Request-ID", name)]
         if trace is not None and _TRACE.fullmatch(trace):
             headers.append(("traceparent", trace))
         if origin and self._origins:

@@ -1,17 +1,14 @@
 """Who may ask, and who may change models: keys, compared in constant time and never written anywhere."""
 
-import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 
-from pydantic import SecretStr
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 
 from predict.http.probes import Probes
-from predict.settings import Settings, SettingsError
+from predict.settings import Settings
+from predict.web.keys import digests, is_one_of
 
 # Pages for people are the same for everybody, hold nothing of a model and ask for the key themselves. What is sent to
 # the same address needs one.
@@ -19,7 +16,6 @@ PAGE_PATH, PAGE_FILES = "/", "/page/"
 DOCS_PATH, DOCS_FILES = "/docs", "/docs/"
 _READING = ("GET", "HEAD")
 ADMIN_PATH = "/admin/"
-_BEARER = "bearer "
 
 
 class Keys:
@@ -31,11 +27,11 @@ class Keys:
         Raises:
             SettingsError: A file of keys cannot be read, or has none.
         """
-        self._clients = _digests(settings.api_keys, settings.api_keys_file, "API_KEYS_FILE")
+        self._clients = digests(settings.api_keys, settings.api_keys_file, "API_KEYS_FILE")
         token = [] if settings.admin_token is None else [settings.admin_token]
         # What a load balancer asks, which has no key.
         self._open = Probes(settings)
-        self._admins = _digests(token, settings.admin_token_file, "ADMIN_TOKEN_FILE")
+        self._admins = digests(token, settings.admin_token_file, "ADMIN_TOKEN_FILE")
 
     @property
     def needed(self) -> bool:
@@ -57,7 +53,7 @@ class Keys:
             headers: As waitress names them: `AUTHORIZATION`.
         """
         given = headers.get("AUTHORIZATION", ""), headers.get("X_API_KEY", "")
-        return path.startswith(ADMIN_PATH) and _is_one_of(self._admins, *given)
+        return path.startswith(ADMIN_PATH) and is_one_of(self._admins, *given)
 
     def refusal_of_admin(self, environ: WSGIEnvironment) -> HTTPException | None:
         """Return why a request may not change models; None if it may."""
@@ -87,26 +83,4 @@ def _unauthorized(what: str) -> Unauthorized:
 
 def _has_one(known: Sequence[bytes], environ: WSGIEnvironment) -> bool:
     authorization, key = environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", "")
-    return _is_one_of(known, authorization, key)
-
-
-def _is_one_of(known: Sequence[bytes], authorization: str, key: str) -> bool:
-    bears = authorization[: len(_BEARER)].lower() == _BEARER
-    given = authorization[len(_BEARER) :].strip() if bears else key
-    digest = hashlib.sha256(given.encode("latin-1")).digest()
-    # Each is compared: the time must not tell which one was close. Digests hide the length as well.
-    return any([hmac.compare_digest(digest, other) for other in known])
-
-
-def _digests(secrets: Sequence[SecretStr], file: Path | None, key: str) -> list[bytes]:
-    keys = [secret.get_secret_value() for secret in secrets]
-    if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{key}: {file} cannot be read: {error}.") from None
-        keys = [line.strip() for line in lines if line.strip()]
-        if not keys:
-            raise SettingsError(f"{key}: {file} has no key; expected one a line.")
-    # A header reaches us as Latin-1, whatever it was: the bytes are what counts.
-    return [hashlib.sha256(key.encode()).digest() for key in keys]
+    return is_one_of(known, authorization, key)

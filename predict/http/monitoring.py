@@ -11,7 +11,7 @@ from predict.hosting.crew import Crew
 from predict.hosting.models import Models
 from predict.http import operations
 from predict.http.descriptions import described
-from predict.http.problems import problem, problem_of_places
+from predict.http.problems import problem_of_places
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.monitoring.feedback import FeedbackError, FeedbackGivenError, UnknownRequestError
@@ -19,6 +19,7 @@ from predict.monitoring.metrics import Metrics, Watched, render
 from predict.monitoring.monitor import report
 from predict.monitoring.snapshots import merged
 from predict.settings import Settings
+from predict.web.problems import problem
 from predict.wording import shorten
 
 ROUTES = ("/metrics", "/drift", "/models/<model>/drift", "/feedback")

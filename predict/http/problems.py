@@ -2,12 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import ErrorDetails
 from werkzeug.exceptions import HTTPException
 
 from predict.contract.artefact import ArtefactError
@@ -15,33 +13,18 @@ from predict.hosting.models import HostingError, NoModelError, UnknownModelError
 from predict.http.requests import PredictRequest
 from predict.scoring.errors import ModelError, TimeLimitError
 from predict.scoring.inputs import InstanceError
+from predict.web.problems import http_problem, problem
 from predict.wording import listed, shorten
 
-PROBLEM_TYPE = "application/problem+json"
 _ERRORS_SHOWN = 10
 _MOST_ERRORS = 1_000
-# What an exception of werkzeug says beside its text.
-_KEPT_HEADERS = ("allow", "retry-after", "www-authenticate")
 
 log = logging.getLogger("predict")
 
 
-def problem(status: int, detail: str, errors: Sequence[dict[str, str]] = ()) -> Response:
-    """Build an RFC 9457 answer; `errors` are `{"place": …, "message": …}` dicts."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if errors:
-        body["errors"] = list(errors)
-    return Response(to_json(body), status, content_type=PROBLEM_TYPE)
-
-
 def answer_errors_with_problems(app: Flask) -> None:
     """Register what answers each kind of exception."""
-    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(HTTPException, http_problem)
     app.register_error_handler(InstanceError, _instance_problem)
     app.register_error_handler(ValidationError, _request_problem)
     app.register_error_handler(UnknownModelError, lambda error: problem(404, str(error)))
@@ -50,14 +33,6 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(ArtefactError, lambda error: problem(422, str(error)))
     app.register_error_handler(ModelError, _model_problem)
     app.register_error_handler(Exception, _our_fault)
-
-
-def _http_problem(error: HTTPException) -> Response:
-    response = problem(error.code or 500, error.description or "")
-    for key, value in error.get_headers():
-        if key.lower() in _KEPT_HEADERS:
-            response.headers[key] = value
-    return response
 
 
 def problem_of_places(problems: Sequence[Sequence[str]]) -> Response:

@@ -11,7 +11,7 @@ from waitress.task import ErrorTask, WSGITask
 from predict.http.content import JSON
 from predict.http.environment import ON_MAIN_LOOP, WAITED_S
 from predict.http.headers import AnswerHeaders
-from predict.http.problems import problem
+from predict.web.problems import problem
 from predict.wording import shorten
 
 log = logging.getLogger("predict")

@@ -26,13 +26,13 @@ from predict.http.platforms import (
 from predict.http.platforms.asking import Asked, Contract
 from predict.http.platforms.describing import PLAIN, asking, probing
 from predict.http.platforms.errors import PlatformErrors
-from predict.http.problems import PROBLEM_TYPE
 from predict.http.requests import read_json
 from predict.http.responses import json_response
 from predict.http.shortcut import Quick
 from predict.scoring.inputs import Instance
 from predict.scoring.predictor import Places, Predictor
 from predict.settings import Settings, SettingsError
+from predict.web.problems import PROBLEM_TYPE
 from predict.wording import shorten
 
 # As SageMaker's and MLflow's own servers answer a probe.
