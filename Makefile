@@ -1,7 +1,7 @@
-# Everything a person does with Capstone. `make` alone lists it.
+# Everything a person does with Capstone. `make` says what to do first, and `make help` lists the rest.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.DEFAULT_GOAL := help
+.DEFAULT_GOAL := start
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 unexport MAKEFLAGS
@@ -35,15 +35,78 @@ CONFORMANCE := .env/conformance
 quoted   = '$(subst ','\'',$(1))'
 SETTINGS = $(foreach s,$(SET),--set $(call quoted,$(s))) $(if $(DATASET),--dataset $(call quoted,$(DATASET)))
 
-.PHONY: help
-help: ## Show this list
-	@echo "usage: make TARGET [DATASET=name|path|URL] [SET=\"key=value …\"] [TEXT=\"…\"] [CONF=file]"; echo
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
+# ------------------------------------------------------------ what was typed
 
-## Use
+# What reads which variable of the command line, beside what sets up environments.
+readers-A        := compare
+readers-ARTEFACT := report reproduce image-predict
+readers-B        := compare
+readers-CONF     := train check runs prune train-ray
+readers-DATASET  := train check data demo train-ray
+readers-DOCKER   := image-train image-predict image-jobs test-images
+readers-IN       := predict-file predict-ray
+readers-LOCK_OPTIONS := lock
+readers-OPTIONS  := train check data compare runs prune reproduce predict-file serve-ray train-ray predict-ray
+readers-OUT      := predict-file predict-ray
+readers-SET      := train check train-ray
+readers-TEXT     := predict-test request-test
+readers-WORKERS  := train predict-file serve serve-ray
+VARIABLES := $(patsubst readers-%,%,$(filter readers-%,$(.VARIABLES)))
+TARGETS   := $(shell sed -n 's/^\.PHONY: //p' Makefile)
+
+# Settings of the servers reach them through the environment, whoever sets them; PYTHON and CONDA are for all targets.
+server-settings = $(shell cat conf/predict.conf.dist jobs/settings.py 2>/dev/null | \
+    sed -n 's/^\#\{0,1\}\([A-Z][A-Z_]*\)=.*/\1/p; s/^    \([a-z_]*\): .*/\1/p' | tr a-z A-Z)
+# What other programs understand is theirs.
+OF_OTHERS := CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS LDLIBS MAKE% GNUMAKEFLAGS SHELL PATH HOME TMPDIR LANG LC_% V VERBOSE \
+    PIP_% UV_% TF_% RAY_% OMP_% OTEL_% CUDA_% MLFLOW_% AWS_% XDG_% PYTHON% PYTEST_% BROWSER NO_COLOR COLUMNS \
+    HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy DATASET_MIRROR CAPSTONE_% PREDICT_PYTHON SCALE_PYTHON
+
+typed   := $(foreach v,$(.VARIABLES),$(if $(findstring command,$(origin $v)),$v))
+strange := $(filter-out $(VARIABLES) CONDA PYTHON $(OF_OTHERS),$(typed))
+ifneq ($(strange),)
+strange := $(filter-out $(server-settings),$(strange))
+endif
+# A file with a folder in its name may be made, too; a word alone is a target or a mistake.
+unknown := $(foreach g,$(MAKECMDGOALS),$(if $(findstring /,$g),,$(filter-out $(TARGETS),$g)))
+
+# The nearest of the known words, by the same rule as in all messages; nothing where there is no Python yet.
+nearest = $(if $(PYTHON),$(shell '$(PYTHON)' -c 'import sys; from predict.wording import did_you_mean; print(did_you_mean(sys.argv[1], sys.argv[2:]))' $(call quoted,$(1)) $(2) 2>/dev/null))
+
+$(foreach g,$(unknown),$(error No target $g.$(call nearest,$g,$(TARGETS)) `make help` lists all))
+$(foreach v,$(strange),$(error No variable $v.$(call nearest,$v,$(VARIABLES) CONDA PYTHON $(server-settings)) What the programs read from the environment goes before make: $v=… make))
+
+# A known variable that none of the targets reads.
+no-effect := $(foreach v,$(filter $(VARIABLES),$(typed)),$(if $(filter $(readers-$v) .env/%,$(MAKECMDGOALS)),,$v))
+$(foreach v,$(no-effect),$(shell echo 'WARNING: $v has no effect on $(or $(MAKECMDGOALS),start). These read it: $(readers-$v).' >&2))
+
+.PHONY: start
+start: ## Say what to do first
+	@printf '%s\n' 'A labelled file goes in; a tested, measured model service comes out. First:' '' \
+	    '  make demo                   the whole tour on embedded data, in two minutes' '' \
+	    '  make train                  1. train on titles of StackOverflow; offline, on embedded texts' \
+	    '  make predict-test TEXT="…"  2. ask the model' \
+	    '  make report                 3. see how good it is' \
+	    '  make serve                  4. serve it, with a page, on 127.0.0.1:8080' '' \
+	    '  make data DATASET=mine.csv  your own file: what is in it? Writes a configuration that trains' \
+	    '  make train CONF=conf/iris.yml' '                              a table, embedded as well; conf/ has more' '' \
+	    'The first of them sets up .env/train: one to three minutes, 2.3 GB. `make help` lists the rest,' 'and README.md explains it.'
+
+.PHONY: help
+help: ## List all targets
+	@echo 'usage: make TARGET [DATASET=name|path|URL] [SET="key=value …"] [TEXT="…"] [CONF=file] [OPTIONS="…"]'
+	@sed -n -e 's/^## \(.*\)/\n\1/p' -e 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
+	    awk -F'|' '/\|/ { shown = shown heading sprintf("%-18s %s\n", $$1, $$2); heading = ""; next } \
+	        { heading = $$0 == "" ? "\n" : heading $$0 "\n" } END { printf "%s", shown }'
+
+## Train and look
+
+.PHONY: demo
+demo: $(TRAIN)/ready $(PREDICT)/ready ## Show the whole tour on embedded data, in data/demo; DATASET=docstrings for texts
+	@exec $(TRAIN)/bin/python -m scripts.demo --predict-python $(PREDICT)/bin/python $(if $(DATASET),--dataset '$(DATASET)')
 
 .PHONY: train
-train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SET= override it), write data/artefacts/<timestamp>
+train: $(TRAIN)/ready conf/train-conf.yml ## Train as CONF says (DATASET= and SET= override it); write data/artefacts/<time>
 	@$(TRAIN)/bin/python -m train run --conf '$(CONF)' --workers '$(WORKERS)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: check
@@ -51,7 +114,7 @@ check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CON
 	@$(TRAIN)/bin/python -m train check --conf '$(CONF)' $(SETTINGS) $(OPTIONS)
 
 .PHONY: data
-data: $(TRAIN)/ready ## Show what is in DATASET, and write a first conf/<name>.yml; OPTIONS="--label price --page data.html"
+data: $(TRAIN)/ready ## Show what is in DATASET, and write conf/<name>.yml; OPTIONS="--label price"
 	@$(TRAIN)/bin/python -m train data $(OPTIONS)$(if $(DATASET), -- '$(DATASET)')
 
 .PHONY: datasets
@@ -71,12 +134,14 @@ runs: $(TRAIN)/ready ## List all artefacts; OPTIONS="--sort -accuracy --where da
 	@$(TRAIN)/bin/python -m train runs --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: prune
-prune: $(TRAIN)/ready ## List the artefacts that may go; OPTIONS="--keep 5 --failed", and --yes to remove them
+prune: $(TRAIN)/ready ## List the artefacts that may go; OPTIONS="--keep 5"; --yes removes them
 	@$(TRAIN)/bin/python -m train prune --conf '$(CONF)' $(OPTIONS)
 
 .PHONY: reproduce
 reproduce: $(TRAIN)/ready ## Train the configuration of ARTEFACT again, and compare metrics and predictions
 	@$(TRAIN)/bin/python -m train reproduce '$(or $(ARTEFACT),latest)' $(OPTIONS)
+
+## Ask and serve
 
 .PHONY: predict-test
 predict-test: $(PREDICT)/ready conf/predict.conf ## Ask the model about TEXT (or a JSON object of columns), without a server
@@ -99,8 +164,19 @@ serve: $(PREDICT)/ready conf/predict.conf ## Serve the model of conf/predict.con
 serve-jobs: $(TRAIN)/ready ## Serve a queue of training runs over HTTP, with a page, on 127.0.0.1:8090
 	@exec $(TRAIN)/bin/python -m jobs
 
+.PHONY: request-test
+request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
+	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
+	curl --silent --show-error --fail-with-body --max-time 10 --data-urlencode "text=$$TEXT" \
+	    "http://127.0.0.1:$${port:-8080}/predict" || { echo; echo "No answer on port $${port:-8080}? Run 'make serve' in another terminal." >&2; exit 1; }
+
+# TEXT may hold quotes and dollars: it goes through the environment, not through the command line.
+export TEXT
+
+## On Ray
+
 .PHONY: serve-ray
-serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of conf/predict.conf; OPTIONS="--max-replicas 4"
+serve-ray: $(SCALE)/ready conf/predict.conf ## Serve the same on Ray, at HOST and PORT of its conf; OPTIONS="--max-replicas 4"
 	@exec $(SCALE)/bin/python -m scale serve $(OPTIONS)
 
 .PHONY: train-ray
@@ -111,15 +187,6 @@ train-ray: $(TRAIN)/ready-for-ray conf/train-conf.yml ## Train as `make train` d
 predict-ray: $(SCALE)/ready conf/predict.conf ## Score the files of the folder IN on Ray, into the folder OUT
 	@[ -n "$(IN)" ] && [ -n "$(OUT)" ] || { echo "usage: make predict-ray IN=folder OUT=folder [OPTIONS=\"--workers 4\"]" >&2; exit 2; }
 	@$(SCALE)/bin/python -m scale predict $(OPTIONS) -- '$(IN)' '$(OUT)'
-
-.PHONY: request-test
-request-test: conf/predict.conf ## Ask the running server about TEXT, with curl
-	@port=$${PORT:-$$(sed -n 's/^ *PORT *= *//p' conf/predict.conf)}; \
-	curl --silent --show-error --fail-with-body --max-time 10 --data-urlencode "text=$$TEXT" \
-	    "http://127.0.0.1:$${port:-8080}/predict" || { echo; echo "No answer on port $${port:-8080}? Run 'make serve' in another terminal." >&2; exit 1; }
-
-# TEXT may hold quotes and dollars: it goes through the environment, not through the command line.
-export TEXT
 
 ## Containers
 
@@ -182,7 +249,7 @@ serve-docs: docs ## Show the documentation site on 127.0.0.1:8100, until Ctrl-C
 	@exec $(TRAIN)/bin/python -m http.server --bind 127.0.0.1 --directory build/docs 8100
 
 .PHONY: benchmark
-benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, seconds to read and train, serving speed and memory; print tables
+benchmark: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Measure accuracy, speed and memory; print tables
 	@$(TRAIN)/bin/python -m benchmarks.accuracy
 	@$(TRAIN)/bin/python -m benchmarks.serving --python $(PREDICT)/bin/python
 	@$(TRAIN)/bin/python -m benchmarks.tables --python $(PREDICT)/bin/python

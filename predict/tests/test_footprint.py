@@ -30,7 +30,7 @@ HOMES = {
     "onnxruntime": {"scoring.session"},
     "waitress": {f"http.connections.{name}" for name in ("channel", "loop", "parsing", "tasks")},
     "prometheus_client": {"monitoring.metrics"},
-    "click": {"__main__", "batch.command", "batch.progress"},
+    "click": {"__main__", "batch.command", "batch.progress", "command_line"},
     "pyarrow": {"batch.parquet"},
 }
 

@@ -182,8 +182,8 @@ def _download_one(cache: pooch.Pooch, name: str, downloader: Downloader) -> Path
     except requests.RequestException as error:
         raise UnreachableError(
             f"{url}: cannot be reached ({type(error).__name__}). Check the network, set DATASET_MIRROR to a mirror, "
-            "choose another dataset with DATASET= (docstrings needs no network), "
-            "or set `offline: docstrings` in the configuration to fall back on it."
+            "or train on what needs no network: texts with DATASET=docstrings, a table with CONF=conf/iris.yml. "
+            "`offline: docstrings` in a configuration for texts falls back on them."
         ) from None
     except ValueError as error:  # pooch: the checksum differs
         raise DatasetError(f"{url}: {error}") from None

@@ -408,7 +408,9 @@ def test_an_unreachable_host_trains_on_the_offline_dataset_and_says_so_loudly(
 def test_without_an_offline_dataset_an_unreachable_host_is_an_error_and_nothing_else_is_tried(
     tmp_path: Path, closed_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UnreachableError, match="or set `offline: docstrings`"):
+    with pytest.raises(
+        UnreachableError, match=r"DATASET=docstrings, a table with CONF=conf/iris\.yml"
+    ):
         prepare(tiny_config(tmp_path, f"{closed_url}/d.csv"), TerminalProgress())
     assert "WARNING" not in capsys.readouterr().err
 
