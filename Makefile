@@ -264,6 +264,14 @@ lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the re
 	        $$(case $$part in train/*|predict/*|scale/*) echo --constraint requirements-dev.txt;; esac) $$part.in --output-file $$part.txt; \
 	done
 
+# What a release has to pass: RELEASE_CHECK= takes another command.
+VERSION       ?=
+RELEASE_CHECK ?= make lint test$(if $(shell sed -n '/^docs:/p' Makefile), docs)
+
+.PHONY: release
+release: $(TRAIN)/ready-to-develop ## Check everything, date the changelog, commit and tag VERSION; push nothing
+	@$(TRAIN)/bin/python -m scripts.release '$(VERSION)' -- $(RELEASE_CHECK)
+
 .PHONY: jupyter
 jupyter: $(TRAIN)/ready-to-develop ## Open the notebooks, on this machine only
 	@exec $(TRAIN)/bin/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks
