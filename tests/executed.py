@@ -105,7 +105,7 @@ class Workplace:
             if python:
                 executable = folder / ".env" / name / "bin/python"
                 executable.parent.mkdir(parents=True)
-                executable.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+                executable.write_text(f'#!/bin/sh\nexec '{ROOT / python}' "$@"\n')
                 executable.chmod(0o755)
                 for stamp in ("ready", "ready-to-develop", "ready-for-ray"):
                     (folder / ".env" / name / stamp).touch()

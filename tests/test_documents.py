@@ -90,7 +90,9 @@ def test_every_variable_given_to_make_is_one_that_the_makefile_reads(name: str) 
     settings = (ROOT / "conf/predict.conf.dist").read_text(encoding="utf-8")
     for command in _commands(name):
         if match := re.match(r"\$? *make +[a-z][\w-]*((?: +[A-Z_]+=.*)?)$", command):
-            for variable in re.findall(r"(?:^| )([A-Z_]+)=", re.sub(r'"[^"]*"|\'[^\']*\'', "", match[1])):
+            for variable in re.findall(
+                r"(?:^| )([A-Z_]+)=", re.sub(r'"[^"]*"|\'[^\']*\'', "", match[1])
+            ):
                 known = f"$({variable})" in makefile or f"${variable}" in makefile
                 assert known or variable in settings, command
 
