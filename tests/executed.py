@@ -1,6 +1,7 @@
 """Documents whose commands run: `python -m tests.executed` writes what they print into docs/tutorials.
 
-A block of ```` ```sh ```` is run as a whole. A block of ```` ```console ```` is a transcript: `$ command`, then what it prints.
+A block of ```` ```sh ```` is run as a whole. A block of ```` ```console ```` is a transcript:
+`$ command`, then what it prints.
 A comment before a block says more: `<!-- background -->` starts a server, and waits until it serves;
 `<!-- not executed: reason -->` leaves the block alone.
 """
@@ -105,7 +106,7 @@ class Workplace:
             if python:
                 executable = folder / ".env" / name / "bin/python"
                 executable.parent.mkdir(parents=True)
-                executable.write_text(f'#!/bin/sh\nexec '{ROOT / python}' "$@"\n')
+                executable.write_text(f'#!/bin/sh\nexec "{ROOT / python}" "$@"\n')
                 executable.chmod(0o755)
                 for stamp in ("ready", "ready-to-develop", "ready-for-ray"):
                     (folder / ".env" / name / stamp).touch()
@@ -169,7 +170,9 @@ class Workplace:
 
 
 @contextmanager
-def workplace(folder: Path, train: str, predict: str, scale: str | None = None) -> Iterator[Workplace]:
+def workplace(
+    folder: Path, train: str, predict: str, scale: str | None = None
+) -> Iterator[Workplace]:
     """Make a workplace, and stop its servers in the end."""
     place = Workplace(folder, train, predict, scale)
     try:
