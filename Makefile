@@ -226,6 +226,10 @@ test-scale: $(TRAIN)/ready-to-develop $(TRAIN)/ready-for-ray $(PREDICT)/ready $(
 	$(TRAIN)/bin/python -m pytest scale; \
 	$(TRAIN)/bin/python -m pytest -p scale.tests.over_serve predict/tests/test_app.py predict/tests/test_app_tables.py predict/tests/test_front.py
 
+.PHONY: tutorials
+tutorials: $(TRAIN)/ready-to-develop $(PREDICT)/ready ## Run docs/tutorials, and write into them what their commands print
+	@PREDICT_PYTHON=$(abspath $(PREDICT))/bin/python $(TRAIN)/bin/python -m tests.executed
+
 .PHONY: lint
 lint: $(TRAIN)/ready-to-develop ## Check style, types, spelling and import direction
 	@$(TRAIN)/bin/ruff check .
