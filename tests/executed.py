@@ -29,6 +29,10 @@ _WIDTH, _LINES = 150, 24
 _NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d[\d,.:]*(?:e[+-]\d+)?(?:-\d[\d-]*)?")
 # What depends on the machine: how many such lines there are, and whether a rest of time is worth telling.
 _BY_THE_CLOCK = re.compile(r"^\[ *[\d.]+ s\] (?:epoch \d|.* so far(?:;|$))")
+# What Ray logs of itself, in an order that differs, with the numbers of its processes.
+_OF_RAY = re.compile(
+    r"^(?:\x1b\[|\(\w+ pid=|(?:INFO |WARNING |\[)\d{4}-|\d{4}-\d\d-\d\d [\d:]+,\d+\s).*\n?", re.MULTILINE
+)
 _TO_GO = re.compile(r"(?:, each|[;,]) about \d+ (?:s|min)(?: to go at this rate)?")
 
 
@@ -161,7 +165,7 @@ class Workplace:
     def _as_written(self, printed: str) -> str:
         for port, taken in self._ports.items():
             printed = printed.replace(f":{taken}", f":{port}")
-        return printed.replace(f"{self.folder}/", "")
+        return _OF_RAY.sub("", printed).replace(f"{self.folder}/", "")
 
     def close(self) -> None:
         """Stop every server, and wait for its end."""
