@@ -48,8 +48,10 @@ readers-IN       := predict-file predict-ray
 readers-LOCK_OPTIONS := lock
 readers-OPTIONS  := train check data compare runs prune reproduce predict-file serve-ray train-ray predict-ray
 readers-OUT      := predict-file predict-ray
+readers-RELEASE_CHECK := release
 readers-SET      := train check train-ray
 readers-TEXT     := predict-test request-test
+readers-VERSION  := release
 readers-WORKERS  := train predict-file serve serve-ray
 VARIABLES := $(patsubst readers-%,%,$(filter readers-%,$(.VARIABLES)))
 TARGETS   := $(shell sed -n 's/^\.PHONY: //p' Makefile)
@@ -221,9 +223,10 @@ test-conformance: $(CONFORMANCE)/ready $(PREDICT)/ready ## Ask the server with t
 	@PREDICT_PYTHON=$(PREDICT)/bin/python $(CONFORMANCE)/bin/python -m pytest -W default -rs tests/conformance
 
 .PHONY: test-scale
-test-scale: $(TRAIN)/ready-to-develop $(TRAIN)/ready-for-ray $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, and the HTTP application over it
+test-scale: $(TRAIN)/ready-to-develop $(TRAIN)/ready-for-ray $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, its tutorial, and the HTTP application over it
 	@export PREDICT_PYTHON=$(PREDICT)/bin/python SCALE_PYTHON=$(SCALE)/bin/python; \
 	$(TRAIN)/bin/python -m pytest scale; \
+	$(TRAIN)/bin/python -m pytest tests/test_documents.py -k 5-scale; \
 	$(TRAIN)/bin/python -m pytest -p scale.tests.over_serve predict/tests/test_app.py predict/tests/test_app_tables.py predict/tests/test_front.py
 
 .PHONY: tutorials
