@@ -265,7 +265,7 @@ def test_a_job_has_a_deadline_and_its_output_a_limit(start: Start) -> None:
         ("POST", "/jobs/nothing/retry", None, None, 404, "There is no job"),
         ("POST", "/jobs/nothing/promote", None, None, 404, "There is no job"),
         ("GET", "/jobs?state=Running", None, None, 404, "Did you mean running?"),
-        ("GET", "/nothing", None, None, 404, ""),
+        ("GET", "/nothing", None, None, 404, "no such route"),
         ("PUT", "/jobs", b"", None, 405, ""),
         ("POST", "/train", b"dataset: iris", "text/plain", 415, "application/yaml"),
         ("POST", "/train", b"{", "application/json", 422, "not JSON"),
