@@ -48,8 +48,10 @@ readers-IN       := predict-file predict-ray
 readers-LOCK_OPTIONS := lock
 readers-OPTIONS  := train check data compare runs prune reproduce predict-file serve-ray train-ray predict-ray
 readers-OUT      := predict-file predict-ray
+readers-RELEASE_CHECK := release
 readers-SET      := train check train-ray
 readers-TEXT     := predict-test request-test
+readers-VERSION  := release
 readers-WORKERS  := train predict-file serve serve-ray
 VARIABLES := $(patsubst readers-%,%,$(filter readers-%,$(.VARIABLES)))
 TARGETS   := $(shell sed -n 's/^\.PHONY: //p' Makefile)
@@ -115,7 +117,8 @@ check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CON
 
 .PHONY: data
 data: $(TRAIN)/ready ## Show what is in DATASET, and write conf/<name>.yml; OPTIONS="--label price"
-	@$(TRAIN)/bin/python -m train data $(OPTIONS)$(if $(DATASET), -- '$(DATASET)')
+	@[ -n '$(DATASET)' ] || { echo "Name a file, a URL or a dataset: make data DATASET=mine.csv" >&2; exit 2; }
+	@$(TRAIN)/bin/python -m train data $(OPTIONS) -- '$(DATASET)'
 
 .PHONY: datasets
 datasets: $(TRAIN)/ready ## List the datasets that DATASET= knows by name
