@@ -117,7 +117,8 @@ check: $(TRAIN)/ready conf/train-conf.yml ## List everything that would keep CON
 
 .PHONY: data
 data: $(TRAIN)/ready ## Show what is in DATASET, and write conf/<name>.yml; OPTIONS="--label price"
-	@$(TRAIN)/bin/python -m train data $(OPTIONS)$(if $(DATASET), -- '$(DATASET)')
+	@[ -n '$(DATASET)' ] || { echo "Name a file, a URL or a dataset: make data DATASET=mine.csv" >&2; exit 2; }
+	@$(TRAIN)/bin/python -m train data $(OPTIONS) -- '$(DATASET)'
 
 .PHONY: datasets
 datasets: $(TRAIN)/ready ## List the datasets that DATASET= knows by name
@@ -273,7 +274,7 @@ lock: $(TRAIN)/ready-to-develop ## Pin the newest compatible libraries in the re
 
 # What a release has to pass: RELEASE_CHECK= takes another command.
 VERSION       ?=
-RELEASE_CHECK ?= make lint test$(if $(shell sed -n '/^docs:/p' Makefile), docs)
+RELEASE_CHECK ?= make lint test docs
 
 .PHONY: release
 release: $(TRAIN)/ready-to-develop ## Check everything, date the changelog, commit and tag VERSION; push nothing

@@ -1,1 +1,1 @@
-"""The benchmarks behind the tables of README.md: each module prints one."""
+"""The benchmarks behind the tables of docs/explanation/measurements.md: each module prints one."""

@@ -50,6 +50,7 @@ html_css_files = ["tables.css"]
 html_search_scorer = str(Path(__file__).with_name("_static") / "scorer.js")
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 # No address of the author's machine, and nothing of somebody else's.
 html_theme_options = {"footer_icons": []}
 copybutton_prompt_text = "$ "

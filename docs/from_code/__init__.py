@@ -5,8 +5,10 @@ A line `% from code: NAME` in a page is replaced by what `NAME` yields; nothing 
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 # autodoc adds annotations to pydantic's BaseModel, after which no model of ours could be made: these make all of them.
 import train.comparison.compare
@@ -38,8 +40,20 @@ _ELSEWHERE = {
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register what replaces the lines."""
+    app.connect("env-get-outdated", _made_of_code)
     app.connect("source-read", _fill_in)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _made_of_code(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Return the pages that are read again by every build: the code may have changed though they have not."""
+    return [
+        page
+        for page in env.found_docs
+        if _LINE.search(Path(env.doc2path(page)).read_text(encoding="utf-8"))
+    ]
 
 
 def _fill_in(app: Sphinx, page: str, source: list[str]) -> None:

@@ -16,7 +16,7 @@ _PROGRAMS = {
     "On Ray": ("python -m scale", scale.__main__.main),
 }
 # Columns of a line of help.
-_WIDTH = 96
+_WIDTH = 88
 
 
 def command_lines() -> str:

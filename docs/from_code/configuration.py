@@ -225,9 +225,9 @@ def configuration_table() -> str:
         by_section.setdefault(key.path.partition(".")[0] if "." in key.path else "", []).append(key)
     parts = []
     for section, keys in sorted(by_section.items(), key=lambda each: each[0] != ""):
-        parts.append(f"## {f'`{section}`' if section else 'Outside the sections'}\n")
-        parts.append(_section_words(section) + "\n")
+        parts.append(f"## {f'`{section}`' if section else 'At the top level'}\n")
         if section:
+            parts.append(_section_words(section) + "\n")
             parts.append(prose(told.get(f"{section}:", "")) + "\n")
         rows = [[code(k.path), k.kind, code(k.default), prose(told[k.path])] for k in keys]
         parts.append(_keys_table(rows))

@@ -78,9 +78,7 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str
     if operation.get("description"):
         yield f"{operation['description']}\n"
     if operation.get("parameters"):
-        yield table(
-            ["parameter", "in", "values", "meaning"], map(_parameter, operation["parameters"])
-        )
+        yield table(["parameter", "in", "values"], map(_parameter, operation["parameters"]))
     if "requestBody" in operation:
         yield "**Body**\n"
         yield from _bodies(operation["requestBody"]["content"])
@@ -93,8 +91,7 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str
 
 def _parameter(parameter: Mapping[str, Any]) -> list[str]:
     parameter = _resolved(parameter)
-    kind, words = _kind(parameter.get("schema", {})), parameter.get("description", "")
-    return [code(parameter["name"]), parameter["in"], kind, words]
+    return [code(parameter["name"]), parameter["in"], _kind(parameter.get("schema", {}))]
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[list[str]]:
