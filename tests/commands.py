@@ -243,7 +243,7 @@ def _routes() -> dict[str, Map]:
 def is_route(service: str, method: str, path: str) -> bool:
     """Tell whether a service answers a method on a path; a word in capitals stands for any.
 
-    >>> is_route("predict", "GET", "/models"), is_route("predict", "GET", "/modles")
+    >>> is_route("predict", "GET", "/models"), is_route("predict", "GET", "/modelz")
     (True, False)
     """
     try:

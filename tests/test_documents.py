@@ -171,7 +171,7 @@ def test_what_a_sentence_names_is_there(name: str) -> None:
             "python -m scale serve has no option --min-replica",
         ),
         ("python -m jobs --por 1", "python -m jobs has no option --por"),
-        ("curl -s localhost:8080/modles", "predict has no route GET /modles"),
+        ("curl -s localhost:8080/modelz", "predict has no route GET /modelz"),
         ("curl -s -d x localhost:8080/models", "predict has no route POST /models"),
         ("curl -s localhost:8090/predict -d x", "jobs has no route POST /predict"),
         ("curl -s 'localhost:8080/predict?top_k=2' -d x", None),
