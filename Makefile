@@ -224,9 +224,10 @@ test-conformance: $(CONFORMANCE)/ready $(PREDICT)/ready ## Ask the server with t
 	@PREDICT_PYTHON=$(PREDICT)/bin/python $(CONFORMANCE)/bin/python -m pytest -W default -rs tests/conformance
 
 .PHONY: test-scale
-test-scale: $(TRAIN)/ready-to-develop $(TRAIN)/ready-for-ray $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, and the HTTP application over it
+test-scale: $(TRAIN)/ready-to-develop $(TRAIN)/ready-for-ray $(PREDICT)/ready $(SCALE)/ready ## Test what runs on Ray, its tutorial, and the HTTP application over it
 	@export PREDICT_PYTHON=$(PREDICT)/bin/python SCALE_PYTHON=$(SCALE)/bin/python; \
 	$(TRAIN)/bin/python -m pytest scale; \
+	$(TRAIN)/bin/python -m pytest tests/test_documents.py -k 5-scale; \
 	$(TRAIN)/bin/python -m pytest -p scale.tests.over_serve predict/tests/test_app.py predict/tests/test_app_tables.py predict/tests/test_front.py
 
 .PHONY: tutorials

@@ -19,6 +19,7 @@ from werkzeug.exceptions import (
 
 from jobs import uploads
 from jobs.access import Access
+from jobs.guard import UPLOADS, missing_uploads
 from jobs.orders import names_of_configurations, read_order
 from jobs.problems import answer_errors_with_problems
 from jobs.progress import read_progress
@@ -29,6 +30,7 @@ from jobs.worker import PASSED_OR_NONE, Slots
 from predict.contract.artefact import REPORT
 from predict.web.headers import SAFE, id_of_request
 from predict.wording import printable, suggestion
+from train.config import ConfigError
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_LISTED = 200
@@ -117,17 +119,14 @@ def _add_datasets(app: Flask, retention: Retention, settings: JobsSettings) -> N
 
     @app.get("/datasets")
     def datasets() -> Response:
-        with retention.lock:  # none is removed meanwhile
-            users = retention.users()
-            found = [
-                {
-                    "dataset": uploads_name(name),
-                    "size_bytes": size,
-                    "sha256": uploads.sha256_of(name, settings),
-                    "jobs": [job.id for job in users.get(name, ())][-_MOST_LISTED:],
-                }
-                for name, size in uploads.listed(settings)
-            ]
+        users = retention.users()
+        found = [
+            {
+                **_upload(kept),
+                "jobs": [job.id for job in users.get(kept.name, ())][-_MOST_LISTED:],
+            }
+            for kept in uploads.described(settings)
+        ]
         return jsonify(datasets=found)
 
     @app.delete("/datasets/<name>")
@@ -148,17 +147,12 @@ def _add_datasets(app: Flask, retention: Retention, settings: JobsSettings) -> N
         if request.mimetype not in ("application/octet-stream", "text/csv"):
             raise UnsupportedMediaType("Content-Type: expected application/octet-stream.")
         kept = uploads.keep(request.args.get("name", ""), cast(BinaryIO, request.stream), settings)
-        answer = {
-            "dataset": uploads_name(kept.name),
-            "size_bytes": kept.size_bytes,
-            "sha256": kept.sha256,
-        }
-        return jsonify(answer), 201
+        return jsonify(_upload(kept)), 201
 
 
-def uploads_name(name: str) -> str:
-    """Return what a configuration calls an upload."""
-    return f"uploads/{name}"
+def _upload(kept: uploads.Upload) -> dict[str, Any]:
+    name = f"{UPLOADS}{kept.name}"
+    return {"dataset": name, "size_bytes": kept.size_bytes, "sha256": kept.sha256}
 
 
 def _add_jobs(app: Flask, store: Store, slots: Slots, settings: JobsSettings) -> None:
@@ -201,8 +195,13 @@ def _add_changes(
                 "Content-Type: expected application/json or application/yaml."
             )
         body = request.get_data()
+        if store.waiting() >= settings.jobs_queue:  # reading it would be for nothing
+            raise _queue_is_full(settings)
+        # Seconds, for a large search: nobody waits for that.
+        order = read_order(body, request.mimetype in _JSON, settings)
         with retention.lock:  # what it names is not removed before it waits
-            order = read_order(body, request.mimetype in _JSON, settings)
+            if gone := missing_uploads(order.uploads, settings):
+                raise ConfigError(*gone)
             added = store.add(
                 order.name, order.configuration, order.runs_code, order.promote, settings.jobs_queue
             )

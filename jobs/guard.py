@@ -5,7 +5,7 @@ operator wants to allow is in the settings, or in a configuration of `conf_dir`.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +20,8 @@ from train.data.catalogue import CATALOGUE
 
 UPLOADS = "uploads/"
 _PACKAGE = "package:"
+# The keys that may name an upload.
+_OF_ROWS = ("dataset", "offline", "split.test")
 _LONGEST = 200
 
 
@@ -41,10 +43,24 @@ def settled(config: TrainConfig, settings: JobsSettings) -> TrainConfig:
     }
     if settings.mlflow is not None:
         changes["tracking.mlflow"] = settings.mlflow
-    for key, name in _datasets(config):
-        if name.startswith(UPLOADS):
-            changes[key] = str(uploads.path_of(name.removeprefix(UPLOADS), settings))
+    for key, name in uploads_of(config).items():
+        changes[key] = str(uploads.path_of(name, settings))
     return with_values(config, changes)
+
+
+def uploads_of(config: TrainConfig) -> dict[str, str]:
+    """Return the names of the uploads that a configuration reads, by key."""
+    named = dict(_datasets(config)).items()
+    return {key: name.removeprefix(UPLOADS) for key, name in named if name.startswith(UPLOADS)}
+
+
+def missing_uploads(named: Mapping[str, str], settings: JobsSettings) -> list[str]:
+    """Return which uploads are not there, of those that `uploads_of` has returned."""
+    return [
+        f"{key}: {shorten(f'{UPLOADS}{name}', _LONGEST)}: there is no such upload; GET /datasets lists them."
+        for key, name in named.items()
+        if not uploads.is_there(name, settings)
+    ]
 
 
 def _problems(config: TrainConfig, settings: JobsSettings) -> Iterator[str]:
@@ -76,12 +92,8 @@ def _of_code(config: TrainConfig, settings: JobsSettings) -> Iterator[str]:
 
 def _datasets(config: TrainConfig) -> Iterator[tuple[str, str]]:
     """Yield the keys that name a file of rows, with what they name."""
-    named = {
-        "dataset": config.dataset,
-        "offline": config.offline,
-        "split.test": config.split.test_file,
-    }
-    yield from ((key, name) for key, name in named.items() if name is not None)
+    named = (config.dataset, config.offline, config.split.test_file)
+    yield from ((key, name) for key, name in zip(_OF_ROWS, named, strict=True) if name is not None)
 
 
 def _of_files(config: TrainConfig, settings: JobsSettings) -> Iterator[str]:
@@ -121,10 +133,8 @@ def _of_file(key: str, name: str, settings: JobsSettings) -> Iterator[str]:
     elif (host := _host_of(name)) is not None:
         if host not in settings.allow_hosts:
             yield f"{shown}: downloads from there are not allowed{_but(settings.allow_hosts)}."
-    elif name.startswith(UPLOADS):
-        path = uploads.path_of(name.removeprefix(UPLOADS), settings)
-        if path is None or not path.is_file():
-            yield f"{shown}: there is no such upload; GET /datasets lists them."
+    elif name.startswith(UPLOADS) and key in _OF_ROWS:
+        yield from missing_uploads({key: name.removeprefix(UPLOADS)}, settings)
     elif not _is_below(Path(os.path.expanduser(name)), settings.allow_folders):
         yield f"{shown}: files from there are not allowed.{_instead(key, name)}"
 

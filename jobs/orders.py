@@ -31,12 +31,14 @@ class Order:
         configuration: YAML, with all its keys.
         runs_code: Whether it names functions, all of which the operator has listed.
         promote: Whether `latest` is to move if the gate is passed.
+        uploads: The names of the uploads that it reads, by key.
     """
 
     name: str
     configuration: str
     runs_code: bool
     promote: bool
+    uploads: dict[str, str]
 
 
 def names_of_configurations(settings: JobsSettings) -> list[str]:
@@ -78,7 +80,8 @@ def read_order(body: bytes, is_json: bool, settings: JobsSettings) -> Order:
         raise ConfigError(*problems)
     config = guard.settled(draft.config, settings)
     runs_code = bool(functions_named(config))
-    return Order(name or draft.config.dataset, to_yaml(config), runs_code, promote)
+    named = guard.uploads_of(draft.config)
+    return Order(name or draft.config.dataset, to_yaml(config), runs_code, promote, named)
 
 
 def _content_of(body: bytes, is_json: bool) -> dict[str, Any]:

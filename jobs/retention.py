@@ -1,18 +1,16 @@
 """What is kept and what goes: old jobs with their artefacts, and uploads. A removal that was killed is done again."""
 
 import logging
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from jobs import uploads
 from jobs.settings import JobsSettings
 from jobs.store import QUEUED, RUNNING, Job, Store
 from train.artefacts.folder import is_latest
-from train.config import ConfigError
-from train.config.written import Written, parse
 
 _DAY_S = 24 * 3600.0
 _LOOK_EVERY_S = 600.0
@@ -49,15 +47,12 @@ class Retention:
 
     def users(self) -> dict[str, list[Job]]:
         """Return the jobs that name an upload, by the name of each upload."""
-        names = [name for name, _ in uploads.listed(self._settings)]
-        found: dict[str, list[Job]] = {name: [] for name in names}
+        found: dict[str, list[Job]] = {name: [] for name, _ in uploads.listed(self._settings)}
+        # Of the path, YAML may quote or break all but this part; and parsing thousands of jobs takes a minute.
+        named = re.compile(rf"\b{re.escape(self._settings.uploads_dir.name)}/([A-Za-z0-9._-]+)")
         for job in self._store.all():
-            folder = str(self._settings.uploads_dir.resolve())
-            if folder in job.configuration:  # parsing takes longer than looking
-                texts = _texts_of(job.configuration)
-                for name in names:
-                    if f"{folder}/{name}" in texts:
-                        found[name].append(job)
+            for name in set(named.findall(job.configuration)) & found.keys():
+                found[name].append(job)
         return found
 
     def remove_upload(self, name: str) -> bool:
@@ -123,21 +118,3 @@ def is_open(job: Job) -> bool:
 
 def _unused(users: Iterable[tuple[str, list[Job]]]) -> list[str]:
     return [name for name, jobs in users if not jobs]
-
-
-def _texts_of(configuration: str) -> set[str]:
-    """Return every text in a configuration."""
-    try:
-        return set(_texts_in(parse(configuration, "configuration")))
-    except ConfigError:  # of another version
-        return set(configuration.split())
-
-
-def _texts_in(content: Any) -> list[str]:
-    if isinstance(content, Written):
-        content = content.value
-    if isinstance(content, dict):
-        content = list(content.values())
-    if isinstance(content, list):
-        return [text for part in content for text in _texts_in(part)]
-    return [content] if isinstance(content, str) else []

@@ -164,6 +164,12 @@ class Store:
             most=most,
         )
 
+    def waiting(self) -> int:
+        """Return how many jobs wait."""
+        with closing(self._connect()) as connection:
+            statement = "SELECT count(*) FROM jobs WHERE state = 'queued'"
+            return int(connection.execute(statement).fetchone()[0])
+
     def running(self) -> list[Job]:
         """Return the jobs that run, or ran when the server before was killed."""
         return self._all("SELECT * FROM jobs WHERE state = 'running' ORDER BY number")

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,8 +57,27 @@ def path_of(name: str, settings: JobsSettings) -> Path | None:
 
 def listed(settings: JobsSettings) -> list[tuple[str, int]]:
     """Return the name and the bytes of every upload."""
-    files = settings.uploads_dir.iterdir()
-    return sorted((file.name, file.stat().st_size) for file in files if _NAME.fullmatch(file.name))
+    found = []
+    for file in settings.uploads_dir.iterdir():
+        with suppress(FileNotFoundError):  # it is being removed
+            if _NAME.fullmatch(file.name):
+                found.append((file.name, file.stat().st_size))
+    return sorted(found)
+
+
+def described(settings: JobsSettings) -> list[Upload]:
+    """Return every upload with its checksum. The first time, this reads all of them."""
+    found = []
+    for name, size in listed(settings):
+        with suppress(FileNotFoundError):
+            found.append(Upload(name, size, sha256_of(name, settings)))
+    return found
+
+
+def is_there(name: str, settings: JobsSettings) -> bool:
+    """Return whether there is an upload of a name."""
+    path = path_of(name, settings)
+    return path is not None and path.is_file()
 
 
 def kept_at(name: str, settings: JobsSettings) -> float:
@@ -74,9 +94,9 @@ def sha256_of(name: str, settings: JobsSettings) -> str:
 
 def remove(name: str, settings: JobsSettings) -> bool:
     """Remove an upload; False if there is none of that name."""
-    file = path_of(name, settings)
-    if file is None or not file.is_file():
+    if not is_there(name, settings):
         return False
+    file = settings.uploads_dir / name
     file.unlink()
     sync_directory(file.parent)
     return True

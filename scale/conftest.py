@@ -2,4 +2,8 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("ray") else ["batch.py", "running.py", "serve.py"]
+collect_ignore = (
+    []
+    if find_spec("ray")
+    else [f"{name}.py" for name in ("batch", "cluster", "running", "search", "serve")]
+)

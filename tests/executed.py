@@ -3,7 +3,7 @@
 A block of ```` ```sh ```` is run as a whole. A block of ```` ```console ```` is a transcript:
 `$ command`, then what it prints.
 A comment before a block says more: `<!-- background -->` starts a server, and waits until it serves;
-`<!-- not executed: reason -->` leaves the block alone.
+`<!-- not executed: reason -->` leaves the block alone. A command that begins with `sleep` waits for something.
 """
 
 import os
@@ -24,10 +24,16 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parent.parent
 TUTORIALS = ROOT / "docs/tutorials"
 _PORTS = (8080, 8090)
-_PATIENCE_S = 180
+_PATIENCE_S = 900  # for a command that hangs; nothing slower than that is right, however busy the machine
 _WIDTH, _LINES = 150, 24
-_NUMBER = re.compile(r"\d[\d,.:]*(?:e[+-]\d+)?(?:-\d[\d-]*)?")
-_SLOW_STEPS = re.compile(r"\] (?:epoch \d|.* so far)")  # how many there are depends on the machine
+_NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d[\d,.:]*(?:e[+-]\d+)?(?:-\d[\d-]*)?")
+# What depends on the machine: how many such lines there are, and whether a rest of time is worth telling.
+_BY_THE_CLOCK = re.compile(r"^\[ *[\d.]+ s\] (?:epoch \d|.* so far(?:;|$))")
+# What Ray logs of itself, in an order that differs, with the numbers of its processes.
+_OF_RAY = re.compile(
+    r"^(?:\x1b\[|\(\w+ pid=|(?:INFO |WARNING |\[)\d{4}-|\d{4}-\d\d-\d\d [\d:]+,\d+\s).*\n?", re.MULTILINE
+)
+_TO_GO = re.compile(r"(?:, each|[;,]) about \d+ (?:s|min)(?: to go at this rate)?")
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class Workplace:
             )
         self._servers.append(server)
         deadline = time.monotonic() + _PATIENCE_S
-        while "serving" not in (text := log.read_text()):
+        while not re.search(r"\bserving\b.*\n", text := log.read_text(encoding="utf-8")):
             assert server.poll() is None, text
             assert time.monotonic() < deadline, text
             time.sleep(0.05)
@@ -159,14 +165,19 @@ class Workplace:
     def _as_written(self, printed: str) -> str:
         for port, taken in self._ports.items():
             printed = printed.replace(f":{taken}", f":{port}")
-        return printed.replace(f"{self.folder}/", "")
+        return _OF_RAY.sub("", printed).replace(f"{self.folder}/", "")
 
     def close(self) -> None:
         """Stop every server, and wait for its end."""
         for server in self._servers:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
+        for server in self._servers:
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
 
 
 @contextmanager
@@ -199,21 +210,29 @@ def as_shown(printed: str) -> str:
 
 
 def agree(shown: str, printed: str) -> bool:
-    """Compare without numbers, times and paths' timestamps; `…` stands for anything.
+    """Compare what a document shows with all that was printed, without numbers and what the clock decides.
+
+    A line `…` stands for any lines, and `…` within a line for anything in that line.
 
     >>> agree("accuracy 0.91 after 3 s", "accuracy 0.934 after 12 s")
     True
     >>> agree("accuracy 0.91", "macro_f1 0.91")
     False
     """
-    pattern = ".*".join(re.escape(_bare(part)) for part in shown.split("…"))
-    return re.fullmatch(pattern, _bare(printed), re.DOTALL) is not None
+    pattern = "".join(
+        r"(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n"
+        for line in _bare(shown)
+    )
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in _bare(printed))) is not None
 
 
-def _bare(printed: str) -> str:
-    kept = (line for line in printed.splitlines() if not _SLOW_STEPS.search(line))
-    joined = "\n".join(re.sub(r"\s+", " ", line.strip()) for line in kept)
-    return _NUMBER.sub("#", joined.replace("[ ", "["))
+def _bare(printed: str) -> list[str]:
+    lines = (" ".join(line.split()).replace("[ ", "[") for line in printed.splitlines())
+    return [
+        _NUMBER.sub("#", _TO_GO.sub("", line))
+        for line in lines
+        if line and not _BY_THE_CLOCK.search(line)
+    ]
 
 
 def refreshed(text: str, place: Workplace) -> str:

@@ -61,7 +61,8 @@ def run(
         progress: Is told how it goes.
         place: Where the configuration comes from, for messages.
         trust: Allows functions that the configuration names to run.
-        into: The folder in which the artefact is written, instead of `artefacts_dir`, whose `latest` stays then.
+        into: The folder in which the artefact is written, instead of `artefacts_dir`, whose `latest` stays then; a
+            tracker is told of the place in `artefacts_dir` all the same, to which the caller moves it.
         fits: Where the fits of a search and of a cross-validation run.
 
     Raises:
@@ -115,7 +116,8 @@ def run(
         artefact_dir = artefact.finish(metadata, files, latest=to_be_latest)
     if to_be_latest and not folder.is_latest(artefact_dir):
         progress.warn("export: `latest` does not move: a newer run has finished meanwhile")
-    tracking.track(artefact_dir, prepared.config.tracking, progress)
+    found_at = config.artefacts_dir / artefact_dir.name
+    tracking.track(artefact_dir, prepared.config.tracking, progress, found_at)
     failed = [verdict["check"] for verdict in verdicts if not verdict["passed"]]
     return RunResult(artefact_dir, metrics, predictor.text_field is not None, failed)
 

@@ -144,6 +144,7 @@ REFUSED = [
     ("tracking.mlflow", "{dataset: iris, tracking: {mlflow: http://evil.example.org}}"),
     ("tracking.tensorboard", "{dataset: iris, tracking: {tensorboard: logs}}"),
     ("embeddings.pretrained.file", "{dataset: sms-spam, embeddings: {pretrained: /etc/passwd}}"),
+    ("embeddings.pretrained.file", "{dataset: sms-spam, embeddings: {pretrained: uploads/mine.csv}}"),
     (
         "embeddings.pretrained.file",
         f"{{dataset: sms-spam, embeddings: {{pretrained: {{file: 'https://evil.org/v', sha256: '{SHA}'}}}}}}",

@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.app import create_app
+from jobs.orders import read_order
 from jobs.retention import InUseError, Retention
 from jobs.settings import JobsSettings
 from jobs.store import SUCCEEDED, Job, Outcome, Store
 from jobs.tests.conftest import ROOT, Service
+from jobs.worker import Slots
 
 LATER = time.time() + 10 * 24 * 3600
 
@@ -109,6 +113,39 @@ def test_an_upload_stays_as_long_as_a_job_names_it(store: Store, settings: JobsS
     store.cancel(waiting.id)
     assert retention.remove_upload("a.csv")
     assert not retention.remove_upload("a.csv")
+
+
+def test_an_upload_in_use_is_found_however_its_path_is_written(tmp_path: Path) -> None:
+    settings = JobsSettings(jobs_dir=tmp_path / f"a folder: it's {'long ' * 20}#é")
+    settings.uploads_dir.mkdir(parents=True)
+    for name in ("a.csv", "a.csv.gz"):
+        (settings.uploads_dir / name).write_text("x")
+    order = read_order(b"dataset: uploads/a.csv", False, settings)
+    store = Store(settings.jobs_dir / "jobs.sqlite")
+    waiting = store.add(order.name, order.configuration, False, False, 100)
+    assert waiting is not None
+    assert str(settings.uploads_dir) not in waiting.configuration
+    assert Retention(store, settings).users() == {"a.csv": [waiting], "a.csv.gz": []}
+
+
+def test_reading_a_large_configuration_keeps_nobody_waiting_and_its_upload_is_looked_for_again(
+    settings: JobsSettings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings.uploads_dir / "a.csv").write_text("x")
+    retention, slots = Retention(store, settings), Slots(store, settings)
+    ask = create_app(store, slots, retention, settings).test_client()
+
+    def read(*given: Any) -> Any:
+        order = read_order(*given)
+        assert not retention.lock.locked()
+        assert ask.delete("/datasets/a.csv").status_code == 204  # meanwhile
+        return order
+
+    monkeypatch.setattr("jobs.app.read_order", read)
+    answer = ask.post("/train", json={"dataset": "uploads/a.csv"})
+    assert answer.status_code == 422
+    assert "uploads/a.csv: there is no such upload" in answer.json["detail"]
+    assert store.all() == []
 
 
 def test_what_a_table_of_before_has_not_noted_counts_as_promoted(

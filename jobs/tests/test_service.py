@@ -314,6 +314,8 @@ def test_a_queue_that_is_full_says_when_to_ask_again(start: Start) -> None:
     service.train()
     answer = service.ask("POST", "/train", {"conf": "iris"})
     assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
+    # Before anything is read, which can take seconds.
+    assert service.ask("POST", "/train", {"conf": "none"}).status == 503
 
 
 # -------------------------------------------------------------------- uploads

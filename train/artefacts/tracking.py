@@ -70,17 +70,21 @@ def _has_password(address: str) -> bool:
     return False
 
 
-def track(artefact_dir: Path, config: TrackingConfig, progress: Progress) -> None:
+def track(
+    artefact_dir: Path, config: TrackingConfig, progress: Progress, found_at: Path | None = None
+) -> None:
     """Track a finished run; whatever goes wrong is only a warning, because the artefact is complete.
 
     Args:
         artefact_dir: What the run wrote.
         config: Where the run is tracked.
         progress: Is told where the run can be seen, or what went wrong.
+        found_at: Where the artefact is going to be found, if it is moved afterwards.
     """
+    place = (found_at or artefact_dir).resolve()
     mlflow, tensorboard = config.mlflow, config.tensorboard
     if mlflow is not None:
-        _attempt("mlflow", lambda: _track_with_mlflow(artefact_dir, mlflow), progress)
+        _attempt("mlflow", lambda: _track_with_mlflow(artefact_dir, mlflow, place), progress)
     if tensorboard is not None:
         _attempt("tensorboard", lambda: _write_scalars(artefact_dir, tensorboard), progress)
 
@@ -104,7 +108,7 @@ def _read(file: Path) -> dict[str, Any]:
 # -------------------------------------------------------------------- MLflow
 
 
-def _track_with_mlflow(artefact_dir: Path, address: str) -> str:
+def _track_with_mlflow(artefact_dir: Path, address: str, place: Path) -> str:
     """Make a run in the experiment named after the dataset: parameters, metrics, tags and all files."""
     for key, value in _MLFLOW_SETTINGS.items():
         os.environ.setdefault(key, value)
@@ -119,7 +123,7 @@ def _track_with_mlflow(artefact_dir: Path, address: str) -> str:
         _experiment(client, metadata["dataset"]["name"]),
         start_time=created_ms - int(1000 * sum(metadata["durations_s"].values())),
         run_name=metadata["name"],
-        tags=_tags(metadata, artefact_dir),
+        tags=_tags(metadata, place),
     )
     run_id = run.info.run_id
     try:
@@ -151,10 +155,10 @@ def _experiment(client: Any, dataset: str) -> str:
     return identifier
 
 
-def _tags(metadata: Mapping[str, Any], artefact_dir: Path) -> dict[str, str]:
+def _tags(metadata: Mapping[str, Any], place: Path) -> dict[str, str]:
     git = metadata.get("git") or {}
     tags = {
-        "artefact": str(artefact_dir.resolve()),
+        "artefact": str(place),
         "task": metadata["task"],
         "dataset.sha256": metadata["dataset"]["sha256"],
         "mlflow.source.git.commit": git.get("commit"),

@@ -17,8 +17,10 @@ import pytest
 from predict.tests.tiny_artefact import change_metadata, write_tiny_artefact
 from train.artefacts import tracking
 from train.artefacts.tracking import TrackingError, check, parameters_of, track
+from train.config import TrainConfig
 from train.config.sections import TrackingConfig
 from train.progress import SilentProgress, TerminalProgress
+from train.run import run
 
 HISTORY = [{"loss": 2.0, "validation_loss": 3.0}, {"loss": 1.0, "validation_loss": 2.0}]
 
@@ -118,6 +120,30 @@ def test_mlflow_is_told_parameters_metrics_tags_and_files(
     assert told(mlflow, "files") == [str(artefact)]
     assert told(mlflow, "end") == ["FINISHED"]
     assert "tracking: mlflow: run r1 in http://tracker" in capsys.readouterr().err
+
+
+def test_the_artefact_is_named_where_it_is_found_in_the_end(
+    artefact: Path, mlflow: type[Client], tmp_path: Path
+) -> None:
+    track(artefact, TrackingConfig(mlflow="x"), SilentProgress())
+    track(artefact, TrackingConfig(mlflow="x"), SilentProgress(), tmp_path / "published")
+    places = [about["tags"]["artefact"] for about in told(mlflow, "run")]
+    assert places == [str(artefact), str(tmp_path / "published")]
+
+
+def test_a_run_of_a_job_names_the_folder_of_the_service(
+    mlflow: type[Client], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tracking, "_is_installed", lambda name: True)
+    config = TrainConfig(
+        dataset="iris",
+        artefacts_dir=tmp_path / "artefacts",
+        tracking=TrackingConfig(mlflow="x"),
+    )
+    result = run(config, SilentProgress(), into=tmp_path / "job")
+    [about] = told(mlflow, "run")
+    assert about["tags"]["artefact"] == str(tmp_path / "artefacts" / result.artefact_dir.name)
+    assert result.artefact_dir.parent == tmp_path / "job"
 
 
 def test_many_parameters_go_in_as_many_requests_as_mlflow_needs(
