@@ -161,15 +161,15 @@ def _add_jobs(app: Flask, store: Store, slots: Slots, settings: JobsSettings) ->
         state = request.args.get("state")
         if state is not None and state not in STATES:
             raise NotFound(f"state: there is no state {state[:60]!r}.{suggestion(state, STATES)}")
-        return jsonify(jobs=[_summary(job) for job in store.newest(_MOST_LISTED, state)])
+        return jsonify(jobs=[_summary(job, settings) for job in store.newest(_MOST_LISTED, state)])
 
     @app.get("/jobs/<id>")
     def job(id: str) -> Response:
-        return jsonify(_described(_known(store, id), slots))
+        return jsonify(_described(_known(store, id), slots, settings))
 
     @app.get("/jobs/<id>/log")
     def job_log(id: str) -> Response:
-        text = printable(slots.folder_of(_known(store, id)).log())
+        text = _as_named(slots.folder_of(_known(store, id)).log(), settings)
         return Response(text, content_type="text/plain; charset=utf-8")
 
     @app.get("/jobs/<id>/report")
@@ -208,14 +208,14 @@ def _add_changes(
         if added is None:
             raise _queue_is_full(settings)
         slots.wake()
-        return _accepted(added)
+        return _accepted(added, settings)
 
     @app.delete("/jobs/<id>")
     def cancel(id: str) -> tuple[Response, int, dict[str, str]]:
         cancelled = store.cancel(id)
         if cancelled is None:
             raise Conflict(f"Job {id} has ended: it is {_known(store, id).state}.")
-        return _accepted(cancelled)
+        return _accepted(cancelled, settings)
 
     @app.post("/jobs/<id>/retry")
     def retry(id: str) -> tuple[Response, int, dict[str, str]]:
@@ -227,7 +227,7 @@ def _add_changes(
                 raise Conflict(f"Job {id} cannot be retried: it is {state}.")
             raise _queue_is_full(settings)
         slots.wake()
-        return _accepted(queued)
+        return _accepted(queued, settings)
 
     @app.post("/jobs/<id>/promote")
     def promote(id: str) -> Response:
@@ -254,8 +254,8 @@ def _known(store: Store, id: str) -> Job:
     return job
 
 
-def _accepted(job: Job) -> tuple[Response, int, dict[str, str]]:
-    return jsonify(_summary(job)), 202, {"Location": url_for("job", id=job.id)}
+def _accepted(job: Job, settings: JobsSettings) -> tuple[Response, int, dict[str, str]]:
+    return jsonify(_summary(job, settings)), 202, {"Location": url_for("job", id=job.id)}
 
 
 def _queue_is_full(settings: JobsSettings) -> HTTPException:
@@ -265,7 +265,7 @@ def _queue_is_full(settings: JobsSettings) -> HTTPException:
     )
 
 
-def _summary(job: Job) -> dict[str, Any]:
+def _summary(job: Job, settings: JobsSettings) -> dict[str, Any]:
     """Return what is told of a job in a list."""
     return {
         "id": job.id,
@@ -279,22 +279,27 @@ def _summary(job: Job) -> dict[str, Any]:
         "artefact": job.artefact if job.state == SUCCEEDED else None,
         "gate": job.gate,
         "metrics": job.metrics,
-        "why": job.why,
+        "why": None if job.why is None else _as_named(job.why, settings),
     }
 
 
-def _described(job: Job, slots: Slots) -> dict[str, Any]:
+def _described(job: Job, slots: Slots, settings: JobsSettings) -> dict[str, Any]:
     """Return all that is told of a job."""
     folder = slots.folder_of(job)
     progress = read_progress(folder.path) if job.state == RUNNING else None
-    lines = printable(folder.log()).splitlines()[-_LINES_SHOWN:]
+    lines = _as_named(folder.log(), settings).splitlines()[-_LINES_SHOWN:]
     problems = folder.problems() if job.why is not None else []
-    return _summary(job) | {
+    return _summary(job, settings) | {
         "progress": progress,
-        "problems": problems,
+        "problems": [_as_named(problem, settings) for problem in problems],
         "log": lines,
         "configuration": job.configuration,
     }
+
+
+def _as_named(text: str, settings: JobsSettings) -> str:
+    """Return what a job has said, with an upload by the name that its client knows."""
+    return printable(text.replace(f"{settings.uploads_dir.resolve()}/", UPLOADS))
 
 
 def _as_time(seconds: float | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs import guard
 from jobs.settings import JobsSettings
-from predict.wording import printable, suggestion
+from predict.wording import listed, printable, suggestion
 from train.config import ConfigError
 from train.config.loading import Draft, draft_of, load_draft, to_yaml
 from train.config.trust import functions_named
@@ -89,9 +89,13 @@ def _content_of(body: bytes, is_json: bool) -> dict[str, Any]:
         text = body.decode("utf-8-sig")
         if is_json:
             text = _as_yaml(json.loads(text, object_pairs_hook=_once))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError("body: nested too deeply.") from None
+    except ValueError as error:
+        # Python says of a long number how a programmer raises its limit.
+        why = str(error).partition(": value has ")[0]
         what = "JSON" if is_json else "UTF-8 text"
-        raise ConfigError(f"body: not {what} ({error}).") from None
+        raise ConfigError(f"body: not {what} ({why}).") from None
     content = parse(text, "body")
     if not isinstance(content, dict):
         raise ConfigError(
@@ -131,10 +135,11 @@ def _named(
         if key not in (_CONF, _SET, _PROMOTE):
             problems.append(f"{key}: unknown key beside conf. To override it: set: {{{key}: …}}.")
     overrides = list(_overrides(content.get(_SET, {}), problems))
+    if not isinstance(name, str):
+        problems.append(f"{_CONF}: expected the name of a configuration. Known: {listed(known)}.")
+        return "", None, []
     if name not in known:
-        problems.append(
-            f"{_CONF}: no configuration is called {name!r}.{suggestion(str(name), known)}"
-        )
+        problems.append(f"{_CONF}: no configuration is called {name!r}.{suggestion(name, known)}")
         return "", None, []
     file = settings.conf_dir / f"{name}{_ENDING}"
     base = load_draft(file).config
@@ -147,8 +152,8 @@ def _overrides(changes: object, problems: list[str]) -> Iterator[str]:
         problems.append(f'{_SET}: expected keys and values, such as {{"training.epochs": 3}}.')
         return
     for key, value in changes.items():
-        if "=" in key:
-            problems.append(f"{_SET}: a key has no =, got {key[:100]!r}.")
+        if "=" in key or not key.strip():
+            problems.append(f"{_SET}: expected keys such as training.epochs, got {key[:100]!r}.")
         else:
             yield f"{key}={_as_yaml(value)}"
 

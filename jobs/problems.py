@@ -5,7 +5,7 @@ import sqlite3
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from jobs.uploads import TakenError, TooLargeError, UploadError
 from predict.web.problems import http_problem, problem
@@ -18,6 +18,7 @@ log = logging.getLogger("jobs")
 def answer_errors_with_problems(app: Flask) -> None:
     """Register what answers each kind of exception."""
     app.register_error_handler(HTTPException, http_problem)
+    app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(
         ConfigError,
         lambda error: problem(422, " ".join(error.problems), list(map(_placed, error.problems))),
@@ -28,6 +29,12 @@ def answer_errors_with_problems(app: Flask) -> None:
     app.register_error_handler(OSError, _disk_problem)
     app.register_error_handler(sqlite3.OperationalError, _disk_problem)
     app.register_error_handler(Exception, _our_fault)
+
+
+def _not_found(error: NotFound) -> Response:
+    if error.description == NotFound.description:  # nobody has said what there is not
+        error = NotFound("There is no such route; docs/how-to/jobs.md lists them.")
+    return http_problem(error)
 
 
 def _placed(told: str) -> dict[str, str]:

@@ -24,14 +24,17 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parent.parent
 TUTORIALS = ROOT / "docs/tutorials"
 _PORTS = (8080, 8090)
-_PATIENCE_S = 900  # for a command that hangs; nothing slower than that is right, however busy the machine
+_PATIENCE_S = (
+    900  # for a command that hangs; nothing slower than that is right, however busy the machine
+)
 _WIDTH, _LINES = 150, 24
 _NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d[\d,.:]*(?:e[+-]\d+)?(?:-\d[\d-]*)?")
 # What depends on the machine: how many such lines there are, and whether a rest of time is worth telling.
 _BY_THE_CLOCK = re.compile(r"^\[ *[\d.]+ s\] (?:epoch \d|.* so far(?:;|$))")
 # What Ray logs of itself, in an order that differs, with the numbers of its processes.
 _OF_RAY = re.compile(
-    r"^(?:\x1b\[|\(\w+ pid=|(?:INFO |WARNING |\[)\d{4}-|\d{4}-\d\d-\d\d [\d:]+,\d+\s).*\n?", re.MULTILINE
+    r"^(?:\x1b\[|\(\w+ pid=|(?:INFO |WARNING |\[)\d{4}-|\d{4}-\d\d-\d\d [\d:]+,\d+\s).*\n?",
+    re.MULTILINE,
 )
 _TO_GO = re.compile(r"(?:, each|[;,]) about \d+ (?:s|min)(?: to go at this rate)?")
 

@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from jobs.settings import JobsSettings
 from jobs.tests.conftest import Service
+from predict.contract.profile import Dimension, Profile
 from predict.hosting.models import Models
 from predict.http.app import create_app
 from predict.scoring.predictor import Predictor
 from predict.settings import Settings
+from predict.tests.tiny_artefact import change_metadata, write_tiny_artefact
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -55,6 +58,12 @@ def test_a_port_is_reached_from_this_machine_alone_and_is_nobody_elses(name: str
     assert len(set(own)) == len(own)
     for port in SERVICES[name]["ports"]:
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+
+
+@pytest.mark.parametrize("name", ["jobs", "predict"])
+def test_a_port_of_ours_is_the_one_that_the_image_listens_on(name: str) -> None:
+    listens = re.findall(r"^EXPOSE (\d+)$", (ROOT / f"Dockerfile.{name}").read_text(), re.MULTILINE)
+    assert [port.split(":")[2] for port in SERVICES[name]["ports"]] == listens
 
 
 def test_every_volume_and_every_file_of_the_compose_file_is_there() -> None:
@@ -108,6 +117,27 @@ def exported() -> set[str]:
     return names
 
 
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return the labels of each sample that a server exports which has answered, and been told the truth."""
+    directory = write_tiny_artefact(tmp_path_factory.mktemp("watched") / "artefact")
+    lengths = Dimension(of="input", name="title", edges=[3.0], missing=True, counts=[500, 500, 0])
+    profile = Profile(rows=1_000, dimensions=[lengths])
+    change_metadata(directory, profile=profile.model_dump(mode="json", exclude_none=True))
+    models = Models.of(Predictor.load(directory))
+    client = create_app(models, Settings(log_requests=False)).test_client()
+    for count in range(200):
+        sent = {"X-Request-ID": str(count)}
+        answer = client.post("/predict", json={"text": "svn"}, headers=sent).json
+        truth = {"request_id": str(count), "truths": [answer["predictions"][0]["label"]]}
+        assert client.post("/feedback", json=truth).status_code < 300
+    text = client.get("/metrics").get_data(as_text=True)
+    found: dict[str, set[str]] = {}
+    for name, some in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", text, re.MULTILINE):
+        found.setdefault(name, set()).update(re.findall(r'(\w+)="', some))
+    return found
+
+
 def _expressions() -> Iterator[tuple[str, str]]:
     dashboard = json.loads((DEPLOY / "grafana/dashboards/capstone.json").read_text())
     for panel in dashboard["panels"]:
@@ -123,6 +153,21 @@ def test_a_panel_shows_what_the_server_exports(
     assert names
     assert set(names) <= exported, title
     assert expression.count("(") == expression.count(")")
+
+
+@pytest.mark.parametrize(("title", "expression"), list(_expressions()))
+def test_a_panel_asks_for_labels_that_the_metrics_have(
+    title: str, expression: str, labels: dict[str, set[str]]
+) -> None:
+    asked = {
+        label.strip()
+        for group in re.findall(r"\bby \(([^)]*)\)", expression)
+        for label in group.split(",")
+    }
+    asked |= set(re.findall(r"[{,](\w+)=~?\"", expression))
+    names = re.findall(r"\b(?:capstone|process)_\w+", expression)
+    for name in names:
+        assert asked <= labels[name], (title, name)
 
 
 def test_the_dashboard_has_panels_that_do_not_overlap_and_the_source_that_is_provisioned() -> None:
@@ -147,6 +192,21 @@ def test_prometheus_asks_a_service_that_is_there() -> None:
 
 
 # ---------------------------------------------------------------- the schedule
+
+
+def test_the_schedule_asks_the_service_for_a_configuration_that_its_image_has() -> None:
+    environment = SERVICES["airflow"]["environment"]
+    address = urlsplit(environment["CAPSTONE_JOBS_URL"])
+    assert f"127.0.0.1:{address.port}:{address.port}" in SERVICES[address.hostname or ""]["ports"]
+    [name] = re.findall(r":-([\w-]+)\}", environment["CAPSTONE_CONF"])
+    assert (
+        f"conf/{name}.yml.dist /build/app/conf/{name}.yml"
+        in (ROOT / "Dockerfile.train").read_text()
+    )
+    source = (DEPLOY / "airflow/capstone_train.py").read_text()
+    assert set(re.findall(r"""["'](CAPSTONE_\w+)""", source)) == {
+        key for key in environment if key.startswith("CAPSTONE_")
+    }
 
 
 def test_the_schedule_queues_a_job_and_waits_for_its_end(

@@ -2,6 +2,7 @@
 // Whatever comes from the service is text: it becomes textContent, and never HTML.
 
 const REFRESH_MS = 2000;
+const USERS_SHOWN = 3;
 let key = "";
 let shown = null;
 const at = (id) => document.getElementById(id);
@@ -34,6 +35,7 @@ async function ask(path, options = {}) {
 async function act(doing, done) {
   try {
     tell(done(await doing()));
+    await fill();
     await refresh();
   } catch (error) {
     tell(error.message, true);
@@ -41,6 +43,8 @@ async function act(doing, done) {
 }
 
 const short = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(4));
+
+const when = (time) => `${time.slice(0, 16).replace("T", " ")} UTC`;
 
 function metricsOf(job) {
   return Object.entries(job.metrics ?? {}).slice(0, 3).map(([name, value]) => `${name} ${short(value)}`).join(", ");
@@ -64,7 +68,7 @@ function actions(job) {
 async function row(job) {
   const line = make("tr");
   const name = make("th", job.name, { scope: "row" });
-  name.append(make("span", `${job.id}, ${job.created_at}`, { class: "note" }));
+  name.append(make("span", `${job.id}, ${when(job.created_at)}`, { class: "note" }));
   const state = make("td", job.state, { class: job.state });
   if (job.gate) state.append(make("span", `gate ${job.gate}`, { class: "note" }));
   const progress = make("td");
@@ -125,9 +129,36 @@ async function fill() {
   const [{ configurations }, { datasets }] = await Promise.all(
     ["configurations", "datasets"].map(async (path) => (await ask(path)).json()),
   );
-  at("configuration").replaceChildren(...configurations.map((name) => make("option", name)));
+  offer("configuration", configurations.map((name) => make("option", name)));
   const own = make("option", "as configured", { value: "" });
-  at("dataset").replaceChildren(own, ...datasets.map(({ dataset }) => make("option", dataset)));
+  offer("dataset", [own, ...datasets.map(({ dataset }) => make("option", dataset))]);
+  at("uploads").tBodies[0].replaceChildren(...datasets.map(uploadRow));
+  at("no-uploads").hidden = datasets.length > 0;
+}
+
+// What is chosen stays chosen, if it is still there.
+function offer(id, options) {
+  const chosen = at(id).value;
+  at(id).replaceChildren(...options);
+  if (options.some((option) => option.value === chosen)) at(id).value = chosen;
+}
+
+function uploadRow({ dataset, size_bytes: size, sha256, jobs }) {
+  const line = make("tr");
+  const name = make("th", dataset, { scope: "row" });
+  name.append(make("span", `SHA-256 ${sha256}`, { class: "note" }));
+  const newest = jobs.slice(-USERS_SHOWN).reverse().join(", ");
+  const users = make("td", jobs.length > USERS_SHOWN ? `${newest} and ${jobs.length - USERS_SHOWN} more` : newest || "none");
+  const remove = make("button", "Delete", { type: "button", "aria-label": `Delete ${dataset}` });
+  remove.addEventListener("click", () => {
+    if (!confirm(`Delete ${dataset}? A job that names it cannot be retried afterwards.`)) return;
+    const path = `datasets/${encodeURIComponent(dataset.slice("uploads/".length))}`;
+    act(() => ask(path, { method: "DELETE" }), () => `deleted: ${dataset}`);
+  });
+  const buttons = make("td");
+  buttons.append(remove);
+  line.append(name, make("td", size.toLocaleString("en")), users, buttons);
+  return line;
 }
 
 function settings() {
@@ -164,10 +195,9 @@ at("upload-form").addEventListener("submit", async (event) => {
   tell(`uploading ${file.name}`);
   const headers = { "Content-Type": "application/octet-stream" };
   const path = `datasets?name=${encodeURIComponent(file.name)}`;
-  await act(async () => (await ask(path, { method: "POST", body: file, headers })).json(), (upload) => {
-    fill();
-    return `${upload.dataset}: ${upload.size_bytes} bytes, SHA-256 ${upload.sha256}`;
-  });
+  await act(async () => (await ask(path, { method: "POST", body: file, headers })).json(), (upload) => (
+    `${upload.dataset}: ${upload.size_bytes} bytes, SHA-256 ${upload.sha256}`
+  ));
 });
 
 async function follow() {

@@ -69,6 +69,13 @@ def test_every_control_has_a_label_and_every_change_is_told(
     assert told["role"] == "status"
 
 
+def test_an_upload_is_deleted_only_after_a_question() -> None:
+    [asks, deletes] = [
+        SCRIPT.index(part) for part in ("!confirm(`Delete", 'ask(path, { method: "DELETE"')
+    ]
+    assert asks < deletes
+
+
 def test_the_page_is_light_and_dark_and_shows_where_the_keyboard_is() -> None:
     style = (PAGE / "page.css").read_text()
     assert "color-scheme: light dark" in style

@@ -299,9 +299,9 @@ def test_folds_respect_groups(tmp_path: Path) -> None:
     prepared = Prepared(config, dataset, split)
     held = []
     for fold in _folds(prepared, 4):
-        parts = [fold.split.train, fold.split.validation, fold.split.test]
+        parts = [fold.train, fold.validation, fold.test]
         assert_no_group_straddles(dataset, parts)
-        held += fold.split.test.tolist()
+        held += fold.test.tolist()
     assert sorted(held) == sorted(prepared.known.tolist())
 
 
@@ -404,9 +404,9 @@ def test_folds_are_in_the_order_of_time(tmp_path: Path) -> None:
     prepared = Prepared(config, dataset, split)
     days = table["bought_on"].to_numpy()
     for fold in _folds(prepared, 3):
-        assert days[fold.split.train].max() < days[fold.split.validation].min()
-        assert days[fold.split.validation].max() < days[fold.split.test].min()
-        assert len(fold.split.test) > 30
+        assert days[fold.train].max() < days[fold.validation].min()
+        assert days[fold.validation].max() < days[fold.test].min()
+        assert len(fold.test) > 30
 
 
 def test_folds_by_time_that_lack_a_label_are_refused(tmp_path: Path) -> None:
