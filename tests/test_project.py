@@ -112,10 +112,8 @@ def test_every_link_of_a_document_leads_to_a_file(name: str) -> None:
             assert ((ROOT / name).parent / target.partition("#")[0]).exists(), target
 
 
-# What `make`, a run and a tutorial produce; a reader will have them.
-_MADE = re.compile(
-    r"^(\.env|conf/(train-conf\.yml|predict\.conf|flats\.yml)$|data/(raw|artefacts))"
-)
+# What `make` and a run produce; a reader will have them.
+_MADE = re.compile(r"^(\.env|conf/(train-conf\.yml|predict\.conf)$|data/(raw|artefacts))")
 _ENDINGS = r"\.(?:py|md|yml|yaml|toml|txt|in|dist|conf|html|json|onnx)|Makefile|Dockerfile\.\w+"
 _IN_AN_ARTEFACT = {
     "metadata.json",
