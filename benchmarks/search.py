@@ -54,7 +54,7 @@ def _ways(stack: ExitStack) -> Iterator[tuple[str, Fits]]:
 @click.option("--rows", default=40_000, show_default=True)
 @click.option("--rounds", default=2, show_default=True, help="The best one counts.")
 def main(rows: int, rounds: int) -> None:
-    """Print the seconds of 18 fits in each way, and whether all ways find the same."""
+    """Print the seconds of 18 fits in each way, and how far apart what they find is."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         write_table(folder / "t.csv", rows)
@@ -75,13 +75,14 @@ def main(rows: int, rounds: int) -> None:
                     _, tried = search(prepared, SilentProgress(), fits)
                     took = time.perf_counter() - started
                     seconds[way] = min(took, seconds.get(way, took))
-                    found.append([trial["values"] for trial in tried["trials"]])
+                    trials = sorted(tried["trials"], key=lambda trial: str(trial["parameters"]))
+                    found.append(np.array([trial["values"] for trial in trials]))
             told = ", ".join(
                 f"{way} {took:.1f} s ({took / seconds['one by one']:.2f})"
                 for way, took in seconds.items()
             )
-            same = all(values == found[0] for values in found)
-            print(f"{pipeline}: {told}; the same values: {same}", flush=True)
+            apart = max(float(np.abs(values - found[0]).max()) for values in found)
+            print(f"{pipeline}: {told}; the values differ by {apart:.1e} at most", flush=True)
 
 
 if __name__ == "__main__":

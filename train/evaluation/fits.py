@@ -36,7 +36,7 @@ class Fit:
 
 
 class Fits(Protocol):
-    """Runs fits; where, does not change what they result in."""
+    """Runs fits; where, changes nothing of what they result in but the rounding of other numbers of threads."""
 
     def __call__(
         self, measure: Callable[[Prepared], Result], prepared: Prepared, fits: Iterable[Fit]
