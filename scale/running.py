@@ -65,10 +65,8 @@ def _deploy(settings: Settings, scaling: Scaling, config: Mapping[str, Any]) -> 
 
     `serve.run` would start other replicas at each change, and not reach those that answer.
     """
-    fewest = settings.workers if scaling.min_replicas is None else scaling.min_replicas
-    given = {**scaling.model_dump(exclude_none=True), "conf": "", "min_replicas": fewest}
-    if scaling.max_replicas is None:
-        given["max_replicas"] = max(fewest, 1)
+    fewest, most = scaling.replicas(settings)
+    given = {**scaling.model_dump(), "conf": "", "min_replicas": fewest, "max_replicas": most}
     deployment = {
         "name": DEPLOYMENT,
         "user_config": dict(config),

@@ -70,6 +70,11 @@ class Scaling(BaseModel):
     max_queued_requests: int = Field(default=512, ge=-1)
     num_cpus: float = Field(default=1, ge=0)
 
+    def replicas(self, settings: Settings) -> tuple[int, int]:
+        """Return how few and how many replicas there may be, with what the settings say where nothing else does."""
+        fewest = settings.workers if self.min_replicas is None else self.min_replicas
+        return fewest, max(fewest, 1) if self.max_replicas is None else self.max_replicas
+
 
 def build(scaling: Scaling) -> serve.Application:
     """Make the application.
@@ -85,8 +90,7 @@ def application(
     settings: Settings, scaling: Scaling, config: Mapping[str, Any] | None
 ) -> serve.Application:
     """Make the application that serves what `config`, the first `user_config`, names."""
-    fewest = settings.workers if scaling.min_replicas is None else scaling.min_replicas
-    most = max(fewest, 1) if scaling.max_replicas is None else scaling.max_replicas
+    fewest, most = scaling.replicas(settings)
     numbers: dict[str, Any] = {"num_replicas": most}
     if fewest < most:
         target = scaling.target_ongoing_requests
