@@ -158,19 +158,26 @@ def test_a_job_ends_by_itself_when_its_server_has_ended(start: Start) -> None:
     until(lambda: not lives(process), within_s=60)
 
 
+def start_child(
+    program: list[str], folder: Folder, lock: int, grace_s: str
+) -> subprocess.Popen[bytes]:
+    """Start the process of a job as its server does, printing to nobody."""
+    return subprocess.Popen(
+        [sys.executable, *program, str(folder.path), str(lock), grace_s, "no code"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(lock,),
+        start_new_session=True,
+    )
+
+
 def test_a_job_that_prints_to_nobody_notices_the_end_of_its_server_too(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "job")
     folder.begin(json.dumps(SLOW))
     with folder.locked() as lock:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.child", str(folder.path), str(lock), "60", "no code"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+        process = start_child(["-m", "jobs.child"], folder, lock, grace_s="60")
     assert process.stdin is not None
     until(lambda: (read_progress(folder.path) or {}).get("stage") == "search")
     process.stdin.close()
@@ -205,15 +212,7 @@ def test_a_job_ends_with_its_server_whatever_it_does(tmp_path: Path, run: str) -
         "child._run_as_program()\n"
     )
     with folder.locked() as lock:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, str(folder.path), str(lock), "0.5", "no code"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+        process = start_child(["-c", program], folder, lock, grace_s="0.5")
     assert process.stdin is not None
     try:
         until(begun.exists)
